@@ -8,9 +8,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// firstID is the number after which the client chooses its ids. It lies far above the ids that
-// servers count up from 0, so an answer under such an id is the answer to the create that asked for
-// it.
+// firstID is the number above which the client chooses its watch ids. Servers count their own ids
+// up from 0 and never reach it. So a response with an id above firstID is the answer to the create
+// that asked for this id.
 const firstID = 1 << 32
 
 // ids records who chooses the watch ids on the current stream, and what is known of the stream's
@@ -19,7 +19,7 @@ type ids struct {
 	mode     idMode
 	last     int64 // the last id that the client chose on any stream; ids are never reused
 	first    int64 // the first id that the client chose on this stream; 0: none yet
-	echoed   bool  // the server has confirmed a watch under an id that the client chose
+	echoed   bool  // the server has confirmed a create under the id that it carried
 	repeated bool  // the create with the first id was sent once more, without options; see Overdue
 	settled  bool  // the repeated create was answered
 }
@@ -27,14 +27,15 @@ type ids struct {
 type idMode uint8
 
 const (
-	plain   idMode = iota // creates are sent one by one, without the mux's options
-	untried               // creates are sent one by one; none has carried options yet
-	trying                // a create with options is in flight, and no other create
-	taken                 // creates carry ids; up to Window of them are in flight
+	plain   idMode = iota // creates are sent one at a time, without a watch id
+	untried               // creates are sent one at a time; none has carried a watch id yet
+	trying                // one create with a watch id is in flight, and no other create
+	taken                 // creates carry watch ids; up to Window of them are in flight
 )
 
-// chooseLocked returns the id to put into the create of w, which is the next to be sent. It returns
-// 0 for a create without the mux's options, for which the server chooses the id.
+// chooseLocked returns the watch id to put into the create of w, which is the next create to be
+// sent. If the server is to choose the id, because the mux adds no options to this create,
+// chooseLocked returns 0.
 func (m *Mux) chooseLocked(w *Watcher) int64 {
 	switch {
 	case m.ids.mode == taken:
@@ -54,22 +55,24 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 	return m.ids.last
 }
 
-// largeEvent is the average size, in bytes, from which the events of a watcher count as large. The
-// mux does not ask for fragments of small events: etcd computes the size of the whole fragment anew
-// for each event that it adds to the fragment. With events of less than a hundred bytes, etcd needs
-// many seconds for a fragment, and the stream stands still meanwhile.
+// largeEvent is the average size, in bytes, from which the events of a watcher count as large.
+// Without Config.Limited, the mux does not ask for fragments of small events: etcd computes the
+// size of the whole fragment anew for each event that it adds to the fragment. With events of less
+// than a hundred bytes, etcd needs many seconds for a fragment, and the stream stands still
+// meanwhile.
 const largeEvent = 1 << 10
 
 // wantsFragmentsLocked reports whether the mux sets the fragment option in a create of w. It does
-// so only if w begins in the past, because the server may then have much to send at once: more than
-// the client can receive in one message, or, if the events are large, more than the server should
-// keep in memory.
+// so only if w begins in the past, because the server may then have much to send at once. That may
+// be more than the client can receive in one message (Config.Limited), or, if the events are large,
+// more than the server should keep in memory.
 func (m *Mux) wantsFragmentsLocked(w *Watcher) bool {
 	return m.cfg.Fragments && w.next != 0 && !w.spec.fragment && (m.cfg.Limited || w.large)
 }
 
-// answeredLocked finds the create that a confirmation under id answers, removes it from the creates
-// in flight, and returns its watcher. It returns nil if the confirmation answers none of them.
+// answeredLocked finds the create that the server has confirmed with a response under id. It
+// removes this create from the creates in flight, and returns its watcher. It returns nil if it
+// cannot tell which create was confirmed.
 func (m *Mux) answeredLocked(id int64) *Watcher {
 	if m.active[id] != nil || len(m.inflight) == 0 {
 		return nil
@@ -111,8 +114,9 @@ func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 	m.settleLocked()
 }
 
-// settleLocked matches the kept refusals with the creates in flight, in order, once there are as
-// many of them: each of these creates has then been refused.
+// settleLocked does nothing while there are fewer kept refusals than creates in flight. Once there
+// are as many, each of these creates has been refused, and settleLocked gives each create a
+// refusal, in order.
 func (m *Mux) settleLocked() {
 	if len(m.refusals) == 0 || len(m.refusals) < len(m.inflight) {
 		return
@@ -122,7 +126,8 @@ func (m *Mux) settleLocked() {
 	m.refuseLocked(refused, refusals)
 }
 
-// refuseLocked handles the refusal of watchers' creates. resps has the response for each watcher.
+// refuseLocked handles the refusal of the creates of watchers. resps[i] is the response for
+// refused[i].
 func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 	tried := m.ids.mode == trying
 	if tried {
@@ -138,9 +143,9 @@ func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 	}
 }
 
-// retryLocked puts w, whose create was refused, back at the front of the queue for a second try. It
-// ends w instead if the second try was refused, or if the watch's revision is compacted. It reports
-// whether the second try needs another stream.
+// retryLocked puts w, whose create was refused, at the front of the queue for a second try. If the
+// second try was refused, or if the watch's revision is compacted, retryLocked ends w instead. It
+// reports whether the second try needs another stream.
 func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
 	if w.state == abandoned || w.original != nil {
 		return false
@@ -161,8 +166,8 @@ func (m *Mux) reconnectLocked(reason error) {
 	m.link.Reconnect(reason)
 }
 
-// onStreamLocked returns the live watchers that the server knows: those that are active, and those
-// whose creates are in flight.
+// onStreamLocked returns the watchers that are active or whose creates are in flight. It leaves out
+// shadows and abandoned watchers.
 func (m *Mux) onStreamLocked() (ws []*Watcher) {
 	for _, w := range m.inflight {
 		if w.state == creating && w.original == nil {
@@ -175,8 +180,9 @@ func (m *Mux) onStreamLocked() (ws []*Watcher) {
 // bySeq compares watchers by the order of Add.
 func bySeq(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) }
 
-// requeueLocked forgets the current stream. It queues all watchers that were on it again, in the
-// order in which they were added.
+// requeueLocked forgets the current stream. It moves the stream's watchers back into the queue,
+// which is then in the order in which the watchers were added. It drops all shadows. A progress
+// request of a consumer that may be unanswered will be sent again on the next stream.
 func (m *Mux) requeueLocked() {
 	all := slices.DeleteFunc(m.queue.all(), func(w *Watcher) bool { return w.original != nil })
 	all = append(all, m.onStreamLocked()...)

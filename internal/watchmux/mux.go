@@ -11,7 +11,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// Link is the part of a bidi link that the mux uses. The methods must not block or call the mux.
+// Link is the part of a bidi.Link that the mux uses. The link opens the streams, and sends the
+// requests. The methods must not block or call the mux.
 type Link interface {
 	Send(...*pb.WatchRequest)
 	Queued() int
@@ -19,33 +20,35 @@ type Link interface {
 	Stop()
 }
 
-// ErrProtocol is the reason of a reconnect after the server has confirmed a watch, and the client
-// cannot tell which of its creates that answers.
+// ErrProtocol is the reason of a reconnect after the server has confirmed a watch under an id that
+// does not fit the unanswered creates. The mux cannot tell which create was confirmed.
 var ErrProtocol = errors.New("watchmux: the server's answers do not match the requests")
 
 // ErrRefused is the reason of a reconnect after a create was refused and Config.Refused has asked
 // for a new stream.
 var ErrRefused = errors.New("watchmux: a watch was refused, trying again with a new stream")
 
-// ErrOverdue is the reason of a reconnect after a watch was created twice, first with options and
-// then without (see [Mux.Overdue]), and the server has answered one of the two creates without
-// saying which.
+// ErrOverdue is the reason of a reconnect after the mux has sent a create with options and, because
+// no answer came, the same create without options (see [Mux.Overdue]). The server has answered one
+// of the two, and the mux cannot tell which.
 var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
 
-// Config is read-only after New. The hooks are called with the mux's mutex held: they must not
+// Config is read-only after New. The functions are called with the mux's mutex held: they must not
 // block and not call the mux.
 type Config struct {
 	// Window is how many creates may be unanswered at a time if the server uses the watch ids that
 	// the client chooses. Other servers get one create at a time.
 	Window int
-	// MinBatch is how many watchers must be queued before the mux tries whether the server uses
-	// watch ids that the client chooses.
+	// MinBatch is how many watchers must be queued before the mux sends a create with a watch id
+	// that the client has chosen, to find out whether the server uses this id.
 	MinBatch int
-	// Fragments allows the mux to ask for fragments for watches that begin in the past.
+	// Fragments allows the mux to ask the server to send large responses in fragments. The mux asks
+	// for fragments for watches that begin in the past. After a message over the client's limit, it
+	// asks for them for all watches.
 	Fragments bool
-	// Limited says that some messages may be too large for the client to receive. If it is set, the
-	// mux asks for fragments for every watch that begins in the past. Otherwise the mux asks for
-	// them only if the watch also has large events.
+	// Limited says that the server may send messages that are too large for the client to receive.
+	// If it is set, the mux asks for fragments for every watch that begins in the past. Otherwise
+	// the mux asks for fragments only if the watch begins in the past and has large events.
 	Limited bool
 	// Servers remembers whether the servers take the options that a mux adds. All muxes of a client
 	// share it. If it is nil, New makes one.
@@ -53,8 +56,9 @@ type Config struct {
 	// TryingOptions, if set, is called when the first create with an id chosen by the client is
 	// sent on a stream. The owner of the mux calls Overdue with this id some time later.
 	TryingOptions func(id int64)
-	// Holding, if set, is called when watchers are held back because a message was over the
-	// client's limit. The owner of the mux calls Release some time later.
+	// Holding, if set, is called when watchers are paused because one of them may have received a
+	// message over the client's limit. The owner of the mux calls Release some time after each call
+	// of Holding.
 	Holding func()
 	// Refused, if set, is called when the create of a watcher is refused for the first time. It
 	// reports whether to try again on a new stream, because the credentials of this stream may be
@@ -62,14 +66,15 @@ type Config struct {
 	Refused func(reason string) (reconnect bool)
 }
 
-// Mux is the protocol state of one stream. It implements bidi.Handler. All methods are safe for
-// concurrent use.
+// Mux is the protocol state of the watchers that share one stream. When the stream breaks, the mux
+// continues on the next one. Mux implements bidi.Handler. All methods are safe for concurrent use.
 type Mux struct {
 	// Read-only after New.
 	cfg  Config
 	link Link
 
-	// Guarded by mu. Methods store in out, finals and stop what is to be done, and unlock does it.
+	// Guarded by mu. Methods note in out, finals and stop what must be done; unlock does it when it
+	// releases mu.
 	mu     sync.Mutex
 	closed bool // no watcher is left, or the stream will not be opened again
 	seq    uint64
@@ -78,7 +83,7 @@ type Mux struct {
 	paused map[*Watcher]struct{}
 	serial bool // creates on the next stream carry no options
 	doubt  bool // the server ended the last stream while a create with options was unanswered
-	doubts int  // how often a create without options succeeded after doubt was set
+	doubts int  // how often a create without options was answered while doubt was set
 	over   oversize
 	out    []*pb.WatchRequest
 	finals []final
@@ -93,8 +98,8 @@ type Mux struct {
 	progress progress
 }
 
-// noContext is the nil context that is passed to classify, which then judges by the error only. The
-// owner of the link has looked at the context already.
+// noContext is passed to functions of package classify, so that they judge by the error only. The
+// owner of the mux has already checked the contexts.
 var noContext context.Context
 
 type final struct {
@@ -157,8 +162,8 @@ func (m *Mux) Cancel(w *Watcher) bool {
 	return true
 }
 
-// Drained is called when the consumer of w has caught up. If w is paused, it resumes where it
-// stopped.
+// Drained is called when the consumer of w has read its backlog. If w was paused because of that
+// backlog, w is created again, and resumes where it stopped.
 func (m *Mux) Drained(w *Watcher) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -170,14 +175,15 @@ func (m *Mux) Drained(w *Watcher) {
 	m.advanceLocked()
 }
 
-// Halt ends all watchers with err, and the mux with them. The caller stops the link.
+// Halt ends all watchers with err, and closes the mux: no watcher can be added afterwards. The
+// caller stops the link.
 func (m *Mux) Halt(err error) {
 	m.mu.Lock()
 	defer m.unlock()
 	m.haltLocked(err)
 }
 
-// Opened implements bidi.Handler.
+// Opened implements bidi.Handler. It passes the first requests for the new stream to fill.
 func (m *Mux) Opened(fill func(...*pb.WatchRequest)) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -191,9 +197,10 @@ func (m *Mux) Opened(fill func(...*pb.WatchRequest)) {
 	m.out = nil
 }
 
-// Broken implements bidi.Handler. It puts the watchers of the stream back into the queue. It ends
-// them if the stream must not be opened again (see classify.IsFinal), or if the server has lost its
-// leader: servers end a stream for that reason only if its watchers require a leader.
+// Broken implements bidi.Handler. It puts the watchers of the stream back into the queue, and lets
+// the link open another stream. In two cases Broken instead ends all watchers with err: if the
+// stream must not be opened again (see classify.IsFinal), or if the server has lost its leader. A
+// server ends a stream for lack of a leader only if the watchers of the stream require a leader.
 func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -209,7 +216,8 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.requeueLocked()
 	m.narrowLocked(causes, err)
 	if !errors.Is(err, ErrRefused) {
-		// the next stream may have another token: a create refused there is tried once more
+		// The next stream may have another token, so a create that is refused on it is tried once
+		// more.
 		for _, w := range m.queue.all() {
 			w.retried = false
 		}
@@ -217,8 +225,9 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	return !m.closed, 0
 }
 
-// advanceLocked sends as many creates as the window allows. Once no watcher is queued, it also
-// sends the progress request that a consumer has asked for.
+// advanceLocked sends as many creates as the window allows. It sends none while a refusal is not
+// yet matched with its create. Once no watcher is queued, it also sends the progress request that a
+// consumer has asked for.
 func (m *Mux) advanceLocked() {
 	if !m.open || m.closed {
 		return
@@ -259,8 +268,8 @@ func (m *Mux) sendLocked(r *pb.WatchRequest) {
 	m.out = append(m.out, r)
 }
 
-// endLocked ends w for the reason f. The caller has removed w from the queue, the map or the set
-// that it was in.
+// endLocked ends w for the reason f. The caller has removed w from the queue, map or set that held
+// it.
 func (m *Mux) endLocked(w *Watcher, f Final) {
 	w.state = done
 	w.partial = nil
@@ -268,8 +277,8 @@ func (m *Mux) endLocked(w *Watcher, f Final) {
 	m.leaveLocked()
 }
 
-// leaveLocked counts one live watcher fewer. After the last one it closes the mux and stops its
-// link.
+// leaveLocked notes that a watcher is abandoned or done. If it was the last one, leaveLocked closes
+// the mux and stops the link.
 func (m *Mux) leaveLocked() {
 	m.live--
 	if m.live == 0 {
@@ -291,9 +300,9 @@ func (m *Mux) haltLocked(err error) {
 	m.closed = true
 }
 
-// unlock sends the requests, stops the link and ends the watchers, as was decided under the mutex,
-// and releases the mutex. It hands the requests to the link before the release, so that they are
-// sent in the order in which they were decided. It calls Done after the release.
+// unlock does what was decided under the mutex, and releases the mutex. Before the release, it
+// hands the requests to the link, so that they are sent in the order in which they were decided,
+// and stops the link. After the release, it calls Done for the watchers that have ended.
 func (m *Mux) unlock() {
 	if len(m.out) > 0 {
 		m.link.Send(m.out...)

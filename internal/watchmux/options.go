@@ -8,8 +8,8 @@ import (
 )
 
 // Servers remembers whether the servers of one client take the options that a mux adds to creates:
-// watch ids, and the wish for fragments. All muxes of the client share it. The zero value is ready
-// to use. It is safe for concurrent use.
+// a watch id, and the option that asks for fragments. All muxes of the client share it. The zero
+// value is ready to use. It is safe for concurrent use.
 type Servers struct{ verdict atomic.Uint32 }
 
 const (
@@ -41,8 +41,8 @@ func (m *Mux) openOptionsLocked() {
 	m.serial = false
 }
 
-// breakOptionsLocked decides, when a stream ends with err while creates are unanswered, whether
-// options may be the cause.
+// breakOptionsLocked is called when a stream ends with err. If creates were unanswered, it decides
+// whether their options may be the cause.
 func (m *Mux) breakOptionsLocked(err error) {
 	if m.doubt = false; len(m.inflight) == 0 {
 		return
@@ -50,7 +50,8 @@ func (m *Mux) breakOptionsLocked(err error) {
 	refusal := classify.IsOptionRefusal(err)
 	switch {
 	case m.ids.first == 0 && refusal && m.over.fragments:
-		// oversize made the creates ask for fragments although the server refuses options
+		// Before this stream, a message over the client's limit has made all creates ask for
+		// fragments. The server refuses that.
 		m.over.fragments, m.over.futile = false, true
 	case m.ids.first == 0 || m.ids.echoed:
 	case refusal:
@@ -61,7 +62,8 @@ func (m *Mux) breakOptionsLocked(err error) {
 }
 
 // plainAnsweredLocked notes that a create without options was answered. If the last stream ended
-// while a create with options was unanswered, the options may have been the cause.
+// while a create with options was unanswered, the options may have been the cause. After minDoubts
+// such cases the mux adds no more options.
 func (m *Mux) plainAnsweredLocked() {
 	if !m.doubt {
 		return
@@ -72,15 +74,15 @@ func (m *Mux) plainAnsweredLocked() {
 	}
 }
 
-// Overdue is called some time after the stream's first create with options was sent. If neither
-// that create nor a later one with options has been answered, Overdue sends a second create for the
-// same watch, without options.
+// Overdue is called some time after the stream's first create with options was sent. id is the
+// watch id of this create. If the create is still unanswered, and the server has confirmed no other
+// create under an id that the client has chosen, Overdue sends the create again, without options.
 //
-// A server that takes options answers in order, and the first answer is under the client's id. The
-// mux then cancels the second watch. A server whose first answer is under another id ignores the
-// options, or may answer the two creates in any order. The mux then gives the stream up and uses no
-// more options, because it could not tell a late answer from the answer to the next
-// create.
+// The first response to the two creates shows what the server does. If it has the client's id, the
+// server takes options, and the mux later cancels the watch of the second create. If it has another
+// id, the server ignores options, or does not answer in order. Then the mux gives the stream up and
+// uses no more options. It could not tell a late answer to one of the two creates from the answer
+// to the next create.
 func (m *Mux) Overdue(id int64) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -93,8 +95,8 @@ func (m *Mux) Overdue(id int64) {
 	}
 }
 
-// strayLocked handles a confirmation under id that answers none of the creates in flight. It may be
-// the answer to the repeated create; see Overdue.
+// strayLocked handles a confirmation under id for which answeredLocked has found no create. It may
+// be the answer to the repeated create; see Overdue.
 func (m *Mux) strayLocked(id int64) {
 	known := m.active[id] != nil
 	switch {
@@ -105,7 +107,8 @@ func (m *Mux) strayLocked(id int64) {
 		m.ids.settled = true
 		m.sendCancelLocked(id)
 	case len(m.inflight) > 0:
-		// id is in use already, or no create asked for it: which create was answered is unknown
+		// Either id is in use already, or no create has asked for it. So it is unknown which create
+		// was answered.
 		if !m.ids.echoed {
 			m.cfg.Servers.forget() // this may be another server than the one that took options
 		}
@@ -113,8 +116,8 @@ func (m *Mux) strayLocked(id int64) {
 	}
 }
 
-// repeatRefusedLocked handles a refusal while the repeated create is unanswered. It reports whether
-// the refusal was for the repeated create, or may have been.
+// repeatRefusedLocked handles a refusal that names no create, if the repeated create (see Overdue)
+// is unanswered. It reports whether the refusal was for the repeated create, or may have been.
 func (m *Mux) repeatRefusedLocked() bool {
 	switch {
 	case !m.ids.repeated || m.ids.settled:

@@ -10,35 +10,38 @@ import (
 // gRPC ends the stream at such a message and does not say which watcher it was for.
 //
 // After the first such message, all creates ask for fragments. If a further message breaks the
-// stream, every watcher of the stream is a possible cause. Half of these watchers are held back,
-// and the other half resume. If the stream breaks again, the cause is in the half that resumed, and
-// half of that half is held back. If the stream does not break, the cause is in the half that was
-// held back, and that half resumes. So the search ends with one watcher. Only this watcher ends
-// with the error.
+// stream, every watcher of the stream is a possible cause. The mux holds half of these watchers
+// back (it pauses them), and resumes the other half. If the stream breaks again, the cause is in
+// the half that resumed, and half of that half is held back. If the stream does not break, the
+// cause is in the half that was held back, and that half resumes. So the search ends with one
+// watcher. Only this watcher ends with the error.
 type oversize struct {
-	fragments bool // all creates ask for fragments
+	fragments bool // all creates ask for fragments, after the first message over the limit
 	futile    bool // the server refuses creates that ask for fragments
-	// quiet counts the calls of Release since the stream broke last. It counts only calls at which
-	// all watchers of the stream are confirmed.
+	// quiet counts the calls of Release since the stream broke last. A call counts only if the
+	// stream is open and all its watchers are confirmed.
 	quiet int
 }
 
 const (
-	// maxStrikes is how often the stream must break because of the only possible cause before that
-	// watcher is ended. It is 2 because etcd may send the first response of a watch whole: it may
-	// not yet have recorded that the create asks for fragments.
+	// maxStrikes is how often the stream must break because of a watcher that is the only possible
+	// cause, before the mux ends this watcher. Once is not enough, because etcd may send the first
+	// response of a watch whole: it may not yet have recorded that the create asks for fragments.
 	maxStrikes = 2
-	// minQuiet is after how many calls of Release without a break of the stream its watchers are no
-	// longer possible causes. It is 2 because the server then had the whole time between two calls
-	// to send a message over the limit.
+	// minQuiet is the number of calls of Release without a break of the stream after which the
+	// stream's watchers are no longer possible causes. One call is not enough. Between two calls
+	// the server had a whole period to send a message over the limit.
 	minQuiet = 2
 )
 
-// possibleCausesLocked returns the watchers that may have received the message over the client's
-// limit, if err says that such a message has ended the stream. If some watchers of the stream are
-// known to be possible causes, it returns only those. At the first such message, it returns none if
-// the mux can still ask for fragments, and makes all later creates ask for them. It must be called
-// before the watchers are queued again.
+// possibleCausesLocked looks at the error err that has ended the stream. If err says that a message
+// was over the client's limit, it returns the watchers that this message may have been for: those
+// of the stream's watchers that are known to be possible causes, or, if there are none, all of the
+// stream's watchers.
+//
+// At the first such message, if the mux can still ask for fragments, possibleCausesLocked returns
+// no watcher, and makes all later creates ask for fragments. It must be called before the watchers
+// are queued again.
 func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	m.over.quiet = 0
 	if !classify.IsOverLimit(err) {
@@ -57,9 +60,9 @@ func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	return causes
 }
 
-// narrowLocked holds half of the possible causes back. If there is only one, it counts a strike
-// against that watcher, and ends the watcher after maxStrikes, or at once if creates do not ask for
-// fragments. All causes are in the queue.
+// narrowLocked holds half of the possible causes back. If there is only one, narrowLocked counts a
+// strike against this watcher. It ends the watcher after maxStrikes strikes, or at the first one if
+// creates do not ask for fragments. All causes are in the queue.
 func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	if len(causes) == 1 {
 		w := causes[0]
@@ -82,9 +85,9 @@ func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	}
 }
 
-// Release is called some time after Config.Holding was called. If the stream has not broken for
-// minQuiet calls, none of the watchers on it is a possible cause, and those that were held back
-// resume.
+// Release is called some time after each call of Config.Holding. If the stream has not broken for
+// minQuiet calls of Release, none of the watchers on it is a possible cause, and the watchers that
+// were held back resume. Release calls Holding again, until no watcher is held back.
 func (m *Mux) Release() {
 	m.mu.Lock()
 	defer m.unlock()
@@ -106,7 +109,7 @@ func (m *Mux) Release() {
 	m.cfg.Holding()
 }
 
-// releaseLocked queues the watchers that were held back. It reports whether there are any.
+// releaseLocked queues the watchers that were held back. It reports whether there were any.
 func (m *Mux) releaseLocked() (any bool) {
 	var held []*Watcher
 	for w := range m.paused {

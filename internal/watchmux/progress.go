@@ -2,27 +2,29 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOutstanding is the largest number of progress notices that etcd can have computed before it
-// created a watch, and send after it has confirmed that watch. etcd queues 128 responses per
-// stream, hands one more to the transport, and drops notices that find no room.
+// maxOutstanding is the largest number of progress notices that etcd may send after the
+// confirmation of a watch although it computed them before the watch existed. etcd queues 128
+// responses per stream, hands one more to the transport, and drops notices that find no room.
 const maxOutstanding = 129
 
-// progress counts the progress requests of a stream and their answers. The server answers each
-// request with at most one notice, in order, and answers none while a watcher of the stream is
-// catching up. So a notice may be the answer to any request that is still unanswered.
+// progress counts the progress requests of a stream and the notices that answer them. The server
+// answers each request with at most one notice, in order. It answers no request while a watcher of
+// the stream is catching up. So a notice may be the answer to any request that is still unanswered.
 //
 // A notice that was computed before a watcher existed may arrive after that watcher's confirmation.
-// It must not be applied to the watcher, which would then resume after events that it was not sent.
-// So each watcher has a number of staleNotices, which begins as the number of requests that were
-// unanswered when its create was sent. Each notice lowers it by one. A notice of a later revision
-// than the confirmation's sets it to zero, as does any event of the watcher, because the server
-// sends notices older than the watch before them. A notice within this number is ignored only if it
-// covers revisions that the watcher has yet to receive. Other notices apply, because a request that
-// is never answered would otherwise keep notices from the watcher for long.
+// It must not move the watcher, which would then resume after events that it was not sent. So each
+// watcher counts in staleNotices how many of the next notices may be that old. The count begins as
+// the number of requests that were unanswered when the watcher's create was sent, and each notice
+// lowers it by one. It becomes zero at any event for the watcher, and at a notice of a later
+// revision than the confirmation's, because the server sends the older notices first.
+//
+// While staleNotices is not zero, the watcher ignores a notice only if the notice covers revisions
+// that the watcher has yet to receive. If it ignored the others, too, a request that is never
+// answered would keep notices from the watcher for long.
 type progress struct {
 	unanswered int  // progress requests that the server may still answer
-	user       int  // how many of the next notices may answer a consumer's request
-	wanted     bool // a consumer's request could not be sent yet
+	user       int  // how many of the next notices are shown to consumers
+	wanted     bool // a progress request of a consumer could not be sent yet
 	newest     bool // the last request handed to the link was a progress request
 	notices    int  // how many requested notices were received on this stream
 
@@ -30,15 +32,15 @@ type progress struct {
 
 	order   orderTest
 	ordered bool // proven: the server sends a notice only after all events up to its revision
-	// mark is the revision of the last notice, if the stream is not known to be ordered. The notice
-	// moves no watcher until a later notice confirms it. 0: there is no such notice.
+	// mark is the revision of the last notice on a stream that is not known to be ordered. The
+	// notice moves no watcher until a later notice confirms it. 0: there is no such notice.
 	mark  int64
-	quiet bool // nothing was received for a second after the notice of mark
+	quiet bool // nothing was received for a second after the notice that set mark
 }
 
 // RequestProgress asks the server for a progress notice to all watchers. The request is sent once
-// there is a stream and all queued watchers are created. RequestProgress reports whether the mux
-// has any watcher.
+// there is a stream and no watcher is queued. RequestProgress returns false, and does nothing, if
+// the mux is closed because it has no watcher left.
 func (m *Mux) RequestProgress() bool {
 	m.mu.Lock()
 	defer m.unlock()
@@ -50,32 +52,35 @@ func (m *Mux) RequestProgress() bool {
 	return true
 }
 
-// Live reports whether the mux has any watcher. A mux whose last watcher has left never takes
-// another.
+// Live reports whether the mux has any watcher. A mux whose last watcher has left is closed, and no
+// watcher can be added to it.
 func (m *Mux) Live() bool {
 	m.mu.Lock()
 	defer m.unlock()
 	return !m.closed
 }
 
-// Liveness describes the current stream, for the decision whether and how to check that its server
-// is alive.
+// Liveness describes the current stream. Its reader decides whether and how to check that the
+// stream's server is alive.
 type Liveness struct {
 	Active        bool // the stream has active watchers, and its server sends revisions
 	Notices       int  // how many requested notices were received
 	CreateStalled bool // creates are unanswered
-	// a watcher waits for a revision that the store has not reached; etcd answers no progress
-	// request on such a stream
+	// WaitsForFuture: a watcher waits for a revision that the store has not reached. etcd answers
+	// no progress request on a stream with such a watcher.
 	WaitsForFuture bool
-	// a watcher would resume from a revision before the latest that the stream has shown
+	// FallsBehind: a watcher would resume from a revision that is not above the latest revision
+	// that the stream has shown. A progress notice can move it there.
 	FallsBehind bool
-	// a watcher from the past may still catch up; etcd answers no progress request meanwhile
+	// CatchesUp: a watcher that began in the past may not have all past events yet. etcd answers no
+	// progress request on a stream with such a watcher.
 	CatchesUp bool
-	// the server answers progress requests, and the order of its notices may still be tested
+	// Untested: the server answers progress requests, but it is not known whether its notices are
+	// in order with its events, and that may be tested again.
 	Untested bool
 }
 
-// Liveness returns the Liveness of the current stream, or a zero one if there is no stream.
+// Liveness returns the Liveness of the current stream, or the zero Liveness if there is no stream.
 func (m *Mux) Liveness() (l Liveness) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -95,10 +100,13 @@ func (m *Mux) Liveness() (l Liveness) {
 	return l
 }
 
-// CheckLiveness sends requests that a healthy server answers: one for progress if ask is set, and
-// creates of shadows if a watcher waits for the future or the order of notices is to be tested. It
-// reports whether it sent any. Consumers do not see the answers, but the answers move the revisions
-// to resume from. quiet says that nothing was received for a second.
+// CheckLiveness sends requests that a healthy server answers, and reports whether it sent any. If
+// ask is set, it sends a progress request. It also sends creates for shadows (second creates for
+// active watchers) in two cases: a watcher waits for a future revision; or ask is set and the order
+// of progress notices is to be tested.
+//
+// Consumers do not see the answers, but the answers move the revisions from which watchers resume.
+// quiet says that nothing was received on the stream for a second.
 func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -123,8 +131,9 @@ func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	return sent || ask
 }
 
-// requestProgressLocked sends a progress request; user says that it is for a consumer. It sends no
-// second one if the last request in the link's queue is for progress and is not sent yet.
+// requestProgressLocked sends a progress request. If the last request in the link's queue is a
+// progress request that is not sent yet, that request serves instead. user says that a consumer has
+// asked for progress.
 func (m *Mux) requestProgressLocked(user bool) {
 	p := &m.progress
 	if !p.newest || m.link.Queued() == 0 {
@@ -141,7 +150,8 @@ func (m *Mux) requestProgressLocked(user bool) {
 	}
 }
 
-// noticeLocked handles a requested notice, which is for all watchers of the stream.
+// noticeLocked handles a notice that answers a progress request. It is for all watchers of the
+// stream.
 func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	rev := resp.Header.Revision
 	if rev <= 0 {
@@ -153,7 +163,7 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	p.unanswered = max(p.unanswered-1, 0)
 	p.notices++
 	p.order.answered = true
-	mark := int64(0) // revision of an earlier notice; the server has sent all events up to it
+	mark := int64(0) // revision up to which the server has sent all events; 0: unknown
 	if !p.ordered && (p.mark == 0 || p.quiet) {
 		mark, p.mark, p.quiet = p.mark, rev, false
 	}
@@ -175,9 +185,9 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	}
 }
 
-// progressLocked applies a notice to w. If show is set, the consumer receives the notice. If move
-// is set, the notice moves the revision to resume from. If w is in the middle of a fragmented
-// response, the notice is ignored.
+// progressLocked applies a progress notice to w. If show is set, the consumer receives the notice.
+// If move is set, the notice moves the revision from which w resumes. If w is in the middle of a
+// fragmented response, progressLocked ignores the notice.
 func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show, move bool) {
 	if w.partial != nil {
 		return

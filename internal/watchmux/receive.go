@@ -8,7 +8,7 @@ import (
 // noHeader is put into a response that has no header, so that consumers need not check for nil.
 var noHeader = &pb.ResponseHeader{}
 
-// Received implements bidi.Handler.
+// Received implements bidi.Handler. It handles one response.
 func (m *Mux) Received(resp *pb.WatchResponse) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -66,15 +66,15 @@ func (m *Mux) createdLocked(resp *pb.WatchResponse) {
 	m.advanceLocked()
 }
 
-// activateLocked makes w active under the id that the server has confirmed. If w watches from
-// "now", that is the revision of the confirmation: w resumes from the revision after it, also if
-// the stream breaks before any event.
+// activateLocked makes w active under the id that the server has confirmed. For a watch from "now",
+// the response says which revision "now" is. w resumes from the revision after it, also if the
+// stream breaks before any event.
 func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	w.state, w.id, w.retried = active, resp.WatchId, false
 	w.created = resp.Header.Revision
 	w.catchingUp = !w.createdInStep()
 	m.active[w.id] = w
-	if w.doubted { // the create was refused with options, and is accepted without
+	if w.doubted { // the create was refused with options, but not without them
 		w.doubted, m.ids.mode = false, plain
 		m.cfg.Servers.refuse()
 	}
@@ -99,8 +99,8 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	if last {
 		delete(m.active, w.id)
 		if resp.CompactRevision != 0 {
-			// until the watch is cancelled, etcd counts it as one that catches up, and answers no
-			// progress request of the stream
+			// Until the watch is cancelled, etcd counts it as a watch that catches up, and answers
+			// no progress request of the stream.
 			m.sendCancelLocked(w.id)
 		}
 		if !m.compactedEarlyLocked(w, resp.CompactRevision) {
@@ -109,10 +109,10 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// eventsLocked delivers the events of a response for w. If the response is a fragment, it delivers
-// only the revisions that are complete. last says that the watch ends with the response. A revision
-// that is still incomplete at the end is dropped, because a revision is delivered whole or not at
-// all.
+// eventsLocked delivers the events of a response for w. If the response is a fragment, only
+// complete revisions are delivered, because a revision is delivered whole or not at all. last says
+// that the watch ends with the response. If it ends in the middle of a fragmented response, the
+// events that are not delivered yet are dropped.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	w.staleNotices = 0
 	m.progress.mark = 0 // with these events, the stream was not quiet after the last notice
@@ -134,7 +134,7 @@ func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	}
 }
 
-// pauseLocked cancels w on the server, until its consumer has caught up.
+// pauseLocked cancels w on the server and pauses w until its consumer has read the backlog.
 func (m *Mux) pauseLocked(w *Watcher) {
 	m.cancelLocked(w)
 	w.state = paused

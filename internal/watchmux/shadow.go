@@ -2,9 +2,9 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOrderTests is how often one stream is tested for whether its progress notices come in order
-// with its events. A server that keeps this order can fail a test only if it looks after the
-// watches that catch up just between two requests of the test. It looks every 100 ms, and the
+// maxOrderTests is how often the mux tests on one stream whether progress notices come in order
+// with events. A server that keeps this order fails a test only by chance: it must serve its
+// watches that catch up just between two requests of the test. It serves them every 100 ms, and the
 // requests are microseconds apart.
 const maxOrderTests = 3
 
@@ -14,7 +14,7 @@ type orderTest struct {
 	tries    int
 	shadow   *Watcher // the shadow whose create was sent; nil once the create is answered
 	waits    bool     // a cancel was sent, and its answer ends the test
-	cancel   int64    // the id of that cancel
+	cancel   int64    // the watch id in that cancel
 	answered bool     // a progress notice was received since the test began
 }
 
@@ -43,22 +43,24 @@ func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	return first
 }
 
-// queueShadowLocked queues a shadow for w and returns it.
+// queueShadowLocked queues a shadow for w, from the latest revision that the stream has shown, and
+// returns it.
 func (m *Mux) queueShadowLocked(w *Watcher) *Watcher {
 	s := &Watcher{spec: w.spec, original: w, next: m.progress.latest}
 	m.queue.pushBack(s)
 	return s
 }
 
-// waitsForFutureLocked reports whether the create of w asked for a revision above the latest that
+// waitsForFutureLocked reports whether w was created from a revision above the latest revision that
 // the stream has shown.
 func (m *Mux) waitsForFutureLocked(w *Watcher) bool {
 	return m.progress.latest > 0 && w.requested > m.progress.latest
 }
 
-// shadowCreatedLocked handles the confirmation of the shadow s. If the watcher of s still waits for
-// a future revision, it takes over the shadow's id, and its former id is cancelled. Otherwise the
-// shadow's id is cancelled.
+// shadowCreatedLocked handles the confirmation of the shadow s, a second create for the watcher
+// s.original. If that watcher still waits for a future revision, it takes over the id of s, and its
+// former id is cancelled. Otherwise the id of s is cancelled. If s belongs to a test of the order
+// of notices, the test now waits for the answer to that cancel.
 func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	w, old := s.original, resp.WatchId
 	if w.state == active && w.requested > s.requested && w.requested > resp.Header.Revision {
@@ -76,7 +78,8 @@ func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 }
 
 // cancelledLocked handles the answer to a cancel of id. If the test of the order of notices waits
-// for that answer, the test ends.
+// for this answer, the test ends. If no notice came before the answer, the server is ordered: it
+// sends a progress notice only after all events up to the notice's revision.
 func (m *Mux) cancelledLocked(id int64) {
 	p := &m.progress
 	if !p.order.waits || p.order.cancel != id {
@@ -90,9 +93,10 @@ func (m *Mux) cancelledLocked(id int64) {
 	}
 }
 
-// compactedEarlyLocked handles the end of w because of a compaction. If w needs none of the
-// compacted revisions, compactedEarlyLocked queues w again and returns true. That happens after w
-// has taken over the id of its shadow, because the shadow was created from an earlier revision.
+// compactedEarlyLocked is called when the server has ended w because the revisions below compacted
+// are gone. If w needs none of these revisions, compactedEarlyLocked queues w again and returns
+// true. That happens if w uses the id of its shadow, which was created from an earlier revision
+// than w needs.
 func (m *Mux) compactedEarlyLocked(w *Watcher, compacted int64) bool {
 	if !w.early || compacted <= 0 || compacted > w.next {
 		return false

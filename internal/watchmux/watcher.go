@@ -46,10 +46,10 @@ const (
 // afterwards. A Watcher can be a field of its sink, so that both are one allocation. It must not be
 // copied.
 type Watcher struct {
-	// MergeBytes is the size up to which fragments are merged into one response again. With 0, each
-	// revision is delivered as soon as it is complete. The field is set before Add. If the
-	// request given to Add does not ask for fragments, the mux merges on the watcher's first stream
-	// only.
+	// MergeBytes is the size up to which the mux merges the fragments of a response again before it
+	// delivers them. With 0, each revision is delivered as soon as it is complete. The field is set
+	// before Add. If the request given to Add does not ask for fragments, the mux merges only until
+	// the watcher is paused or loses its first stream.
 	MergeBytes int
 
 	// Read-only after Add.
@@ -62,29 +62,29 @@ type Watcher struct {
 	id        int64 // creating: the id that the create asks for, or 0; active: the watch's id
 	next      int64 // the revision to resume from; 0: now
 	requested int64 // the start revision of its create on this stream; 0: now
-	floor     int64 // lower events are dropped: they were delivered, or not asked for
-	created   int64 // the store's revision when the server confirmed it on this stream
+	floor     int64 // events of lower revisions are dropped: delivered, or not asked for
+	created   int64 // the store's revision when the server confirmed the watch on this stream
 	partial   *fragments
 	place     *list.Element // the watcher's element of the mux's queue; nil: it is not queued
 	state     state
 	confirmed bool // the sink's Created was called
 	retried   bool // its create was refused and is tried once more
 	doubted   bool // its create was refused with options, and is sent again without options
-	// early: the watcher uses the id of its shadow (a second create for the watch), which was
-	// created from an earlier revision than the watcher needs
+	// early: the watcher uses the watch id of its shadow (a second create for this watcher). The
+	// shadow was created from an earlier revision than the watcher needs.
 	early         bool
 	catchingUp    bool  // created from the past, and no progress notice was applied to it since
 	possibleCause bool  // one of its messages may be over the client's limit; see oversize
 	heldBack      bool  // paused because of possibleCause; Release resumes it
 	large         bool  // its events were large when it was paused last; see largeEvent
-	strikes       uint8 // messages over the client's limit since only it can be their receiver
+	strikes       uint8 // messages over the client's limit that no other watcher can have caused
 	// staleNotices: how many of the next progress notices may have been computed before the watch
-	// existed; see progress
+	// existed. See the type progress.
 	staleNotices uint8
 }
 
-// spec says what a watcher watches. It has the fields of a create request that are the same in each
-// create of the watcher. It takes less memory than a message, and is kept for every watch.
+// spec says what a watcher watches: the fields of a create request that are the same in each create
+// of the watcher. Every watch keeps its spec, because a spec takes less memory than a message.
 type spec struct {
 	key, end       string
 	progressNotify bool
@@ -106,14 +106,15 @@ func specOf(r *pb.WatchCreateRequest) spec {
 	}
 }
 
-// fragments holds events that were received in fragments and not delivered, because they are of an
-// incomplete revision, or are to be merged.
+// fragments holds events that were received in fragments and are not delivered yet, because their
+// revision is incomplete, or because the fragments are to be merged.
 type fragments struct {
 	events []*mvccpb.Event
 	size   int // bytes received since the last delivery; counted only if MergeBytes is set
 }
 
-// request returns the create request that resumes w, and notes in w what it asks for.
+// request returns the create request that resumes w from next. It notes the id and the revision in
+// w.
 func (w *Watcher) request(id int64, fragment bool) *pb.WatchRequest {
 	w.id = id
 	w.requested, w.floor, w.early = w.next, w.next, false
@@ -143,10 +144,11 @@ func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
 }
 
-// assemble adds the events of a fragment to those of the fragments before it, and returns the
-// events to deliver. If no other fragment follows, these are all events. If more is set, the last
-// revision may continue in the next fragment: assemble then returns the events before it. While
-// less than MergeBytes is merged, assemble returns nothing.
+// assemble adds the events of a fragment to the events of the fragments before it, and returns the
+// events to deliver now. more says that another fragment follows. The last revision may then
+// continue in that fragment, so assemble keeps the events of the last revision. It keeps all events
+// while they have less than MergeBytes bytes. If no other fragment follows, assemble returns all
+// events.
 func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 	p := w.partial
 	if p == nil {
@@ -187,7 +189,8 @@ func size(events []*mvccpb.Event) (n int) {
 	return n
 }
 
-// forgetStream resets the fields of w that belong to the stream that w was on.
+// forgetStream resets the fields of w that are about the stream that w was on. It also ends the
+// merging of fragments, if the consumer has not asked for fragments.
 func (w *Watcher) forgetStream() {
 	w.partial, w.doubted = nil, false
 	if !w.spec.fragment {
@@ -195,9 +198,9 @@ func (w *Watcher) forgetStream() {
 	}
 }
 
-// fresh returns the events of revisions from floor on, without changing the slice. Events of lower
-// revisions were delivered before, or lie before the start of the watch. fresh also leaves out
-// events without a key-value, and keeps events without a revision.
+// fresh returns the events of revision floor and later, and does not change the slice. Events of
+// lower revisions were delivered before, or lie before the start of the watch. fresh also leaves
+// out events without a key-value, and keeps events without a revision.
 func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	stale := func(e *mvccpb.Event) bool {
 		rev := e.GetKv().GetModRevision()
@@ -209,8 +212,8 @@ func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	return slices.DeleteFunc(slices.Clone(events), stale)
 }
 
-// seen moves the revisions of w after events were delivered. It moves floor only to the revision of
-// the last event, because the next response may have more events of that revision.
+// seen moves next and floor after events were delivered. It moves floor only to the revision of the
+// last event, because the next response may have more events of that revision.
 func (w *Watcher) seen(events []*mvccpb.Event) {
 	var last int64
 	for _, e := range events {
@@ -221,15 +224,15 @@ func (w *Watcher) seen(events []*mvccpb.Event) {
 	}
 }
 
-// progressed moves the revision to resume from past rev, because the server has sent all events up
-// to rev.
+// progressed moves the revision from which w resumes to the one after rev, because the server has
+// sent all events up to rev.
 func (w *Watcher) progressed(rev int64) { w.next = max(w.next, rev+1) }
 
-// createdInStep reports whether w began at the server's latest revision or later, so that there
-// were no past events to send.
+// createdInStep reports whether w was created at the server's latest revision or later, so that the
+// server had no past events to send.
 func (w *Watcher) createdInStep() bool { return w.requested == 0 || w.requested > w.created }
 
-// queue holds watchers in order. Removing any of them takes constant time.
+// queue is a list of watchers. Removing any watcher takes constant time.
 type queue struct{ list.List }
 
 func (q *queue) pushBack(w *Watcher) { w.state, w.id, w.place = queued, 0, q.PushBack(w) }
