@@ -89,11 +89,11 @@ type successor struct {
 	entry    *entry // the changes by the response's events, for the log
 
 	// Cache.prove can set the revision of a view to a later revision R before the watch has
-	// delivered all events up to R. It has read that the range at R equals the tree of the view. So
-	// the missing events are of keys that were created and deleted again: these keys exist neither
-	// before the missing events nor after them. Events that the watch delivers so late are
-	// collected in late until all of their keys have been deleted again. Then they go to the log
-	// together, and the tree does not change.
+	// delivered all events up to R. It does so only if it has read that the range at R equals the
+	// tree of the view. So the missing events are of keys that were created and deleted again:
+	// these keys exist neither before the missing events nor after them. Events that the watch
+	// delivers so late are collected in late until all of their keys have been deleted again. Then
+	// they go to the log together, and the tree does not change.
 	late     *lateChanges // the late events so far; nil if there are none
 	ownsLate bool         // late is this successor's own copy and may be changed
 	complete *entry       // the late changes that go to the log now; nil if there are none

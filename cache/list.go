@@ -57,7 +57,7 @@ type answer struct {
 	more     bool
 	err      error
 	proof    bool  // this is a proof; kvs are only the keys changed since the first page was read
-	count    int64 // the number of all keys in the range; only of a proof
+	count    int64 // the number of all keys in the range; set in a proof only
 }
 
 // next returns the first key after a page. It must be called before the page is delivered, because

@@ -36,7 +36,7 @@ type entry struct {
 	// gap says that the changes are the difference between two states of the range. How the one
 	// state became the other is unknown.
 	gap  bool
-	size int64 // how many bytes the entry counts against WithHistory
+	size int64 // how many bytes the entry counts against the limit of WithHistory
 	// era is the era of the view that the entry was appended with (see view.era). Cache.append sets
 	// it.
 	era  int64

@@ -143,9 +143,11 @@ func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 	return !values || !c.opts.keysOnly
 }
 
-// answersTxn reports whether the cache has the data for a transaction, and can evaluate it. It does
-// not check the revisions that the transaction asks for: see keysAt. serializable reports whether
-// any view may answer the transaction, even one that is not the newest.
+// answersTxn reports whether the cache can answer a transaction: whether the transaction only
+// reads, has no more operations than etcd accepts, and needs only keys, values and leases that the
+// cache has. It does not check the revisions that the transaction asks for: see keysAt.
+// serializable reports whether any view may answer the transaction, even one that is not the
+// newest.
 func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {
 	readOnly, serializable := evaluate.ReadOnly(req)
 	if !readOnly || max(len(req.Compare), len(req.Success), len(req.Failure)) > maxTxnOps {

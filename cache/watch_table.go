@@ -46,6 +46,7 @@ type watchTable struct {
 	// there is no request.
 	asked int64
 	// future says that there may be a watch that starts after the next revision of the head group.
+	// Such a watch delays the answer to a request for progress.
 	future  bool
 	touched []*memoryWatch      // the watches with a pending response
 	out     []*pb.WatchResponse // the responses for Recv

@@ -16,10 +16,11 @@ import (
 const (
 	// pairsBetweenLooks is how many pairs a loop handles before it looks at the clock again.
 	pairsBetweenLooks = 2048
-	// alone is the time between two calls of runtime.Gosched while no loop waits for a processor. A
-	// call may wake a thread, which takes several microseconds.
+	// alone is the shortest time between two calls of runtime.Gosched while no loop waits for a
+	// processor. A call may wake a thread, which takes several microseconds.
 	alone = time.Millisecond
-	// crowded is the time between two calls of runtime.Gosched while a loop waits for a processor.
+	// crowded is the shortest time between two calls of runtime.Gosched while a loop waits for a
+	// processor.
 	crowded = 50 * time.Microsecond
 )
 

@@ -2,11 +2,11 @@
 // the package decides which reader shares which question.
 //
 // A reader needs a read that is sent after a given time, usually the time of its call. So it can
-// use the answer to every question that is sent later. At most one question is under way at a time.
-// A reader for which this question was sent too early shares the next one, which is sent when the
-// question under way has been answered or has failed. So a reader waits for at most two questions.
-// And however many readers there are, they cause no more questions than a single reader that always
-// waits for one.
+// use the answer to every question that is sent after that time. At most one question is under way
+// at a time. If it was sent too early for a reader, the reader shares the next question, which is
+// sent when the question under way has been answered or has failed. So a reader waits for at most
+// two questions. And however many readers there are, they cause no more questions than a single
+// reader that always waits for one.
 package question
 
 import (
