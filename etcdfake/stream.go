@@ -30,7 +30,7 @@ type serverStream struct {
 	cancel context.CancelFunc
 	wake   chan struct{} // holds one token when a response of a watch may be due
 
-	sending sync.Mutex // held while a message is sent
+	sending sync.Mutex // held while a message is sent, so that only one is sent at a time
 	// edit holds the function given to Edit, which changes each message before it is sent. The
 	// pointer is never nil. The function is nil if there is nothing to change.
 	edit atomic.Pointer[editFunc]

@@ -53,8 +53,8 @@ func StartCluster(tb testing.TB, n int, opts ...Option) []*Server {
 	}
 	table := make(scripts, n)
 	servers := make([]*Server, n)
-	// Clean-ups run in reverse order. So this one runs after the clean-up that New adds, which
-	// stops the members.
+	// Clean-ups run in reverse order. So this one runs after the clean-up of etcdfake.New below,
+	// which stops the members.
 	tb.Cleanup(func() {
 		for _, s := range servers {
 			s.running.Wait()

@@ -49,7 +49,7 @@ type rangeStream struct {
 	s      *Store
 	caller Caller
 	req    *pb.RangeRequest // the request for the next chunk
-	rev    int64            // the newest revision when the stream began
+	rev    int64            // the newest revision that the caller could see when the stream began
 	total  int64            // how many keys the stream may send at most
 	count  int64            // how many keys have been read so far
 	done   bool             // true when the last chunk has been read

@@ -49,7 +49,7 @@ type Store struct {
 	target  string // the target version of an enabled downgrade; "" if there is none
 	streams []*WatchStream
 	wake    []func() // functions to call when mu has been released
-	changed []func() // the functions given to OnExpiry
+	changed []func() // functions to call when the time of the next lease expiry may have changed
 }
 
 // New makes an empty store.
