@@ -93,7 +93,7 @@ func (c *Confirmer) next() (q question, ok bool) {
 }
 
 // timeLeft asks for the TTL of a lease that one member did not know. It reports whether the lease
-// is gone. If the lease exists, at least the duration left remains until it expires.
+// is gone. If the lease exists, left is a lower bound of the time until it expires.
 //
 // If no member can answer within confirmTimeout, timeLeft returns false and 0. If a member refuses
 // the request, timeLeft returns true, because the first member has said that the lease is gone.

@@ -28,13 +28,13 @@ func (t *table) notFound(e *entry) {
 }
 
 // confirmed handles another member's answer about a doubtful lease, which is a lease that the
-// stream's member did not know at the first renewal. gone says that the lease is gone. Otherwise at
-// least the duration left remains until the lease expires; left is 0 if no member has answered.
+// stream's member did not know at the first renewal. gone says that the lease is gone. Otherwise
+// left is a lower bound of the time until the lease expires; it is 0 if no member has answered.
 //
 // confirmed returns true if the stream must move to another member. Three conditions must hold: the
 // other member knows the lease, the lease is doubtful for the second time, and the stream on which
-// it became doubtful is still open. A third time does not move the stream. Otherwise a lease that
-// is doubtful on every stream would move the stream without end.
+// it became doubtful is still open. When the lease is doubtful for the third time, the stream
+// stays. Otherwise a lease that is doubtful on every stream would move the stream without end.
 func (t *table) confirmed(now instant, id int64, gone bool, left time.Duration) (move bool) {
 	e := t.byID[id]
 	if e == nil || !e.doubtful() {

@@ -59,7 +59,7 @@ type entry struct {
 	id     int64
 	ttl    time.Duration // from the latest answer; before the first answer, an assumed TTL
 	expiry instant       // when the subscribers are closed, if no answer comes first
-	due    instant       // resting: when to renew the lease
+	due    instant       // resting: when to renew the lease; doubtful: never
 	sentAt instant       // waiting: when the request was handed to the link
 	seq    uint64        // number of the request in flight; 0: there is none
 	known  bool          // a renewal has been answered with a TTL

@@ -156,7 +156,7 @@ func (k *Keeper) KeepAlive(
 	return nil
 }
 
-// watch makes the end of ctx close s.
+// watch registers a function that closes s when ctx ends.
 func (k *Keeper) watch(ctx context.Context, s *Subscriber) {
 	stop := context.AfterFunc(ctx, func() {
 		reason := ctx.Err()
@@ -197,7 +197,8 @@ func (k *Keeper) Close(cause error) {
 	k.ticks.Wait()
 }
 
-// dial opens the next stream for the link. It tells Config.Dial why the last stream or dial failed.
+// dial opens the next stream for the link. It passes to Config.Dial why the last stream ended or
+// the last dial failed.
 func (k *Keeper) dial(ctx context.Context) (Stream, error) {
 	k.mu.Lock()
 	last := k.last
@@ -244,9 +245,9 @@ func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 }
 
 // Confirmed handles another member's answer about a lease that [Config.Confirm] asked about. gone
-// says that the lease is gone. Otherwise at least the duration left remains until the lease
-// expires; left is 0 if no member has answered. If the stream's member has said for the second time
-// that an existing lease is gone, Confirmed moves the stream to another member.
+// says that the lease is gone. Otherwise left is a lower bound of the time until the lease expires;
+// it is 0 if no member has answered. If the stream's member has said for the second time that an
+// existing lease is gone, Confirmed moves the stream to another member.
 func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	k.mu.Lock()
 	defer k.unlock()

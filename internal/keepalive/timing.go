@@ -31,8 +31,9 @@ func (t *table) replan() {
 	}
 }
 
-// attention returns the instant at which run has to look at e next: its expiry, or an earlier
-// instant at which the lease is due or the stream counts as stalled.
+// attention returns the instant at which run has to look at e next. That is the expiry of e or,
+// while a stream is open, an earlier instant at which the lease is due or the stream counts as
+// stalled.
 func (t *table) attention(e *entry) instant {
 	switch {
 	case !t.open || e.waiting() && len(e.subs) == 0:

@@ -107,7 +107,7 @@
 // revisions of one response.
 //
 // Fragments are merged into larger responses only if the consumer has asked for fragments, or if
-// the user has set no lower limit on received messages. They are merged only up to MergeBytes.
+// the client receives messages of any size. They are merged only up to MergeBytes.
 //
 // A message over the client's limit ends the stream. The type oversize describes how the mux finds
 // the watcher that the message was for.

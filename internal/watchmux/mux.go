@@ -40,7 +40,8 @@ type Config struct {
 	// the client chooses. Other servers get one create at a time.
 	Window int
 	// MinBatch is how many watchers must be queued before the mux sends a create with a watch id
-	// that the client has chosen, to find out whether the server uses this id.
+	// that the client has chosen, to find out whether the server uses this id. A watch for which
+	// the mux asks for fragments gets such a create in any case.
 	MinBatch int
 	// Fragments allows the mux to ask the server to send large responses in fragments. The mux asks
 	// for fragments for watches that begin in the past. After a message over the client's limit, it
@@ -123,7 +124,8 @@ func New(link Link, cfg Config) *Mux {
 }
 
 // Add queues w to watch what req describes. It does not keep req, and does not use its WatchId. If
-// the mux has ended, Add returns false and leaves w as it was; the caller needs another mux.
+// the mux is closed, because its last watcher has left or it was halted, Add returns false and
+// leaves w as it was; the caller needs another mux.
 func (m *Mux) Add(w *Watcher, req *pb.WatchCreateRequest, sink Sink) bool {
 	m.mu.Lock()
 	defer m.unlock()

@@ -51,7 +51,7 @@ func (m *Mux) breakOptionsLocked(err error) {
 	switch {
 	case m.ids.first == 0 && refusal && m.over.fragments:
 		// Before this stream, a message over the client's limit has made all creates ask for
-		// fragments. The server refuses that.
+		// fragments. The server refuses this option.
 		m.over.fragments, m.over.futile = false, true
 	case m.ids.first == 0 || m.ids.echoed:
 	case refusal:

@@ -29,8 +29,9 @@ const (
 	// response of a watch whole: it may not yet have recorded that the create asks for fragments.
 	maxStrikes = 2
 	// minQuiet is the number of calls of Release without a break of the stream after which the
-	// stream's watchers are no longer possible causes. One call is not enough. Between two calls
-	// the server had a whole period to send a message over the limit.
+	// stream's watchers are no longer possible causes. One call is not enough, because it may come
+	// just after the stream was opened. Between two calls the server has a whole period to send a
+	// message over the limit.
 	minQuiet = 2
 )
 

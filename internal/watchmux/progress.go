@@ -26,7 +26,7 @@ type progress struct {
 	user       int  // how many of the next notices are shown to consumers
 	wanted     bool // a progress request of a consumer could not be sent yet
 	newest     bool // the last request handed to the link was a progress request
-	notices    int  // how many requested notices were received on this stream
+	notices    int  // how many answers to progress requests were received on this stream
 
 	latest int64 // the highest revision in a header on this stream
 
@@ -63,14 +63,14 @@ func (m *Mux) Live() bool {
 // Liveness describes the current stream. Its reader decides whether and how to check that the
 // stream's server is alive.
 type Liveness struct {
-	Active        bool // the stream has active watchers, and its server sends revisions
-	Notices       int  // how many requested notices were received
+	Active        bool // there are active watchers, and the server sends revisions in headers
+	Notices       int  // how many answers to progress requests were received
 	CreateStalled bool // creates are unanswered
 	// WaitsForFuture: a watcher waits for a revision that the store has not reached. etcd answers
 	// no progress request on a stream with such a watcher.
 	WaitsForFuture bool
-	// FallsBehind: a watcher would resume from a revision that is not above the latest revision
-	// that the stream has shown. A progress notice can move it there.
+	// FallsBehind: a watcher is not known to have received everything up to the latest revision
+	// that the stream has shown.
 	FallsBehind bool
 	// CatchesUp: a watcher that began in the past may not have all past events yet. etcd answers no
 	// progress request on a stream with such a watcher.

@@ -84,7 +84,7 @@ type Watcher struct {
 }
 
 // spec says what a watcher watches: the fields of a create request that are the same in each create
-// of the watcher. Every watch keeps its spec, because a spec takes less memory than a message.
+// of the watcher. Every watch keeps its spec, and not the request, which takes more memory.
 type spec struct {
 	key, end       string
 	progressNotify bool
