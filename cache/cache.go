@@ -75,8 +75,8 @@ type Cache struct {
 // counts are totals for Status. Only pages is for Watch instead: it shows whether a list (read of
 // the whole range) that is under way makes progress.
 type counts struct {
-	// questions counts the linearizable reads that were sent to prove freshness, and shared the
-	// readers that they answered.
+	// questions counts the linearizable reads that were sent to prove freshness. shared counts the
+	// readers that were answered by these reads.
 	questions, shared atomic.Int64
 	// lists counts the reads of the whole range. audits counts how often the number of keys was
 	// compared with the number on the server, and differences how often the two differed.

@@ -56,8 +56,8 @@ func (f floor) shownBy(v *view) bool {
 		v.era == f.era && v.revision >= f.revision && !v.provenAt.Before(f.at))
 }
 
-// raise makes f demand everything that n demands, in addition to what f already demands. If n is of
-// a later era (the copy was replaced since), n replaces f. If n is of an earlier era, f stays.
+// raise adds the demands of n to those of f. If n is of a later era (the copy was replaced since),
+// n replaces f. If n is of an earlier era, f is not changed.
 func (f *floor) raise(n floor) {
 	if n.era > f.era {
 		*f = n
@@ -69,14 +69,13 @@ func (f *floor) raise(n floor) {
 	}
 }
 
-// call returns a context for one call of the in-memory KV, and the call record that the context
-// carries.
+// call returns a context for one call of k.memory, and the call record that the context carries.
 func (k *kv) call(ctx context.Context) (context.Context, *call) {
 	call := &call{floor: k.least()}
 	return context.WithValue(ctx, callKey{}, call), call
 }
 
-// least returns the floor: which view is new enough to show all earlier writes of this KV.
+// least returns the floor: which view is new enough to show all earlier writes through this KV.
 func (k *kv) least() floor {
 	k.mu.Lock()
 	defer k.mu.Unlock()

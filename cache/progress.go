@@ -20,7 +20,7 @@ var tooLow = backoff.Policy{Base: time.Millisecond, Max: 250 * time.Millisecond}
 var proveAgain = backoff.Policy{Base: 100 * time.Millisecond, Jitter: 0.5}
 
 // atOnce is how many requests for progress are sent one after another without a wait, as long as
-// the answers are too low.
+// the answers have a lower revision than the cache needs.
 const atOnce = 3
 
 // unknownAttempts is how many requests for progress are sent at most in order to reach a revision

@@ -44,7 +44,8 @@ func (p *proofs) add(n proof) {
 	}
 }
 
-// thinOut drops every second proof, but keeps the newest one.
+// thinOut drops every second proof, but keeps the newest one. It is called when there are more than
+// maxProofs.
 func (p *proofs) thinOut() {
 	kept := (*p)[:0]
 	for i, old := range *p {

@@ -24,8 +24,8 @@ const (
 )
 
 // mayStream reports whether to read the rest of the range by a stream. It returns false with
-// WithPageSize, after several streams in a row that brought too little, and within an hour of
-// finding a server without the RangeStream method.
+// WithPageSize, after several streams in a row that brought fewer keys than a page has, and within
+// an hour of finding a server without the RangeStream method.
 func (r *reader) mayStream() bool {
 	if r.c.opts.paged || r.fruitless >= streamTries {
 		return false
@@ -35,8 +35,9 @@ func (r *reader) mayStream() bool {
 }
 
 // streamRest reads the rest of the range, from the key from on, by streams. Each stream starts with
-// the key at which the previous one failed. at is the header of the page before. If more is true,
-// next is the first key that was not read, and the caller must go on with a page that begins there.
+// the key at which the previous one failed. at is the header of the page that was read before. If
+// more is true, next is the first key that was not read, and the caller must go on with a page that
+// begins there.
 func (r *reader) streamRest(from string, at *pb.ResponseHeader) (next string, more bool) {
 	for more = true; more && r.mayStream(); at = nil {
 		if at == nil {

@@ -210,7 +210,7 @@ func (tx *Tx) fail(err error) {
 }
 
 // conditions returns the conditions of the transaction. They hold as long as everything that was
-// read is unchanged.
+// read is unchanged. If there would be more than maxTxnOps, it returns ErrTooManyReads.
 func (tx *Tx) conditions() ([]clientv3.Cmp, error) {
 	if n := len(tx.spans) + len(tx.keys); n > maxTxnOps {
 		return nil, fmt.Errorf("%w: %d keys and %d ranges were read, %d conditions are allowed",

@@ -91,7 +91,7 @@ func newEvent(ch *change, prevKV bool) *mvccpb.Event {
 }
 
 // route adds changes to the pending response of each watch of the group that wants them. The caller
-// then calls flush, which sends these responses.
+// must then call flush, which sends these responses.
 func (t *watchTable) route(g *watchGroup, changes []change) {
 	var m eventMaker
 	give := func(it *watchItem) {

@@ -23,9 +23,9 @@ func (p *progressProof) want(now time.Time) {
 	}
 }
 
-// have returns the revision that the answer to a consumer's request must at least have, if the
-// request can be answered now. Otherwise it returns 0, and makes sure that a linearizable read is
-// sent after the request was made.
+// have returns the lowest revision that the answer to a consumer's request for progress may have,
+// if the request can be answered now. Otherwise it returns 0, and makes sure that a linearizable
+// read is sent after the request was made.
 func (p *progressProof) have(c *Cache, v *view) int64 {
 	if v.err != nil {
 		*p = progressProof{} // the cache has ended, so nothing can be proven any more

@@ -78,10 +78,10 @@ func (t *watchTable) orphan(g *watchGroup) {
 	t.orphans = append(t.orphans, g)
 }
 
-// answerProgress answers a request for progress if all watches have been given everything up to the
-// revision t.asked, and no watch starts at a later revision. If the cluster was restored since, the
-// newest view may never reach t.asked. So it is also enough that all watches have everything up to
-// the revision of the newest view.
+// answerProgress answers a consumer's request for progress if all watches have been given
+// everything up to the revision t.asked, and no watch starts at a later revision than the next one.
+// If the cluster was restored since, the newest view may never reach t.asked. So it is also enough
+// that all watches have everything up to the revision of the newest view.
 func (t *watchTable) answerProgress() {
 	switch {
 	case len(t.others) > 0:

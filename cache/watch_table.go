@@ -255,7 +255,7 @@ func (t *watchTable) fromServer(g *watchGroup, resp *clientv3.WatchResponse) {
 	t.leaveServer(g)
 }
 
-// leaveServer ends the watch on the server of a group if the log has the group's next changes.
+// leaveServer ends a group's watch on the server if the group can go on with the log.
 func (t *watchTable) leaveServer(g *watchGroup) {
 	if t.resume(g) {
 		g.source.stop()
@@ -293,7 +293,7 @@ func (t *watchTable) refuse(g *watchGroup, resp *clientv3.WatchResponse, err err
 	}
 }
 
-// changeOf returns an event of the server as a change.
+// changeOf converts an event of the server to a change.
 func changeOf(ev *mvccpb.Event) change {
 	ch := change{revision: ev.Kv.ModRevision}
 	ch.Key, ch.Old = string(ev.Kv.Key), ev.PrevKv

@@ -55,7 +55,7 @@ func (t Tree) Delete(key string) Tree {
 	return Tree{n}
 }
 
-// top returns the tree whose nodes of one level are the given ones, in order. It makes the levels
+// top returns the tree that has the given nodes as one of its levels, in order. It makes the levels
 // above them.
 func top(nodes []*node) Tree {
 	for len(nodes) > 1 {
