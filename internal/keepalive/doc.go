@@ -72,9 +72,9 @@
 // renewed at 25 instants a second.
 //
 // At most 5 % of the leases, or 16 if that is more, are due at one instant. If an instant is full,
-// further leases are due at earlier instants. Sometimes all leases are renewed at once, because
-// they were granted together or there was no stream. This rule spreads their next renewals over a
-// third of the TTL.
+// further leases are due at earlier instants. (If these are all full, the limit is ignored.)
+// Sometimes all leases are renewed at once, because they were granted together or there was no
+// stream. This rule spreads their next renewals over a third of the TTL.
 //
 // # Invariants
 //
