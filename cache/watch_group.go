@@ -122,8 +122,8 @@ func (t *watchTable) flush(header *pb.ResponseHeader) {
 	t.touched = t.touched[:0]
 }
 
-// batchChanges is about how many changes of the log are read at once for watches that are catching
-// up.
+// batchChanges is about how many changes of the log one group of watches that are catching up reads
+// before another group gets its turn.
 const batchChanges = 1000
 
 // reading is the result of reading the log for a group of watches.

@@ -42,7 +42,7 @@ type sourceReceiver struct {
 	key, end string
 	prevKV   bool
 	// wide says that the whole range of the cache is watched on the server, by the first watch or
-	// by a second one.
+	// by a second one, or that such a second watch was opened and has failed.
 	wide bool
 	last int64 // all events up to this revision were received
 	// switched is the value of last when the wide watch replaced the first. The wide watch repeats

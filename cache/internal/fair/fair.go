@@ -49,8 +49,8 @@ func (l *Loop) Did(pairs int) {
 	}
 }
 
-// look calls runtime.Gosched if no loop of the process has done so within the time alone, or within
-// the time crowded if a loop waits for a processor.
+// look calls runtime.Gosched, unless a loop of this process has just done so: less than the
+// constant alone ago, or less than crowded ago if a loop waits for a processor.
 func (l *Loop) look() {
 	l.left = pairsBetweenLooks
 	between := alone
