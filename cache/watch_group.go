@@ -43,6 +43,9 @@ type watchGroup struct {
 	// source is the watch on the server that brings the next changes; nil if there is no such
 	// watch.
 	source *serverSource
+	// noticed says that the source has sent a notice of progress since the table began to await
+	// notices.
+	noticed bool
 }
 
 // add adds a watch that is in no group. The watch must have been given all changes up to the
@@ -152,6 +155,7 @@ func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 			// The cluster was restored to a lower revision than the watches have seen. As on a
 			// server, the watches wait until the cluster reaches their next revision.
 			g.skip(g.revision)
+			t.future = true
 		default:
 			t.route(g, next.changes)
 			looked += len(next.changes)

@@ -23,14 +23,17 @@ func (p *progressProof) want(now time.Time) {
 	}
 }
 
+// pending reports whether a request of a consumer is to be answered.
+func (p *progressProof) pending() bool { return !p.since.IsZero() }
+
 // have returns the lowest revision that the answer to a consumer's request for progress may have,
 // if the request can be answered now. Otherwise it returns 0, and makes sure that a linearizable
 // read is sent after the request was made.
 func (p *progressProof) have(c *Cache, v *view) int64 {
 	if v.err != nil {
-		*p = progressProof{} // the cache has ended, so nothing can be proven any more
+		*p = progressProof{} // the cache has ended, so only notices of the server prove progress
 	}
-	if p.since.IsZero() {
+	if !p.pending() {
 		return 0
 	}
 	proven, failed := p.look(c, v)

@@ -44,7 +44,10 @@ type sourceReceiver struct {
 	// wide says that the whole range of the cache is watched on the server, by the first watch or
 	// by a second one, or that such a second watch was opened and has failed.
 	wide bool
-	last int64 // all events up to this revision were received
+	// notices says that the watches on the server are asked for periodic notices of progress. They
+	// are once the cache has ended, because consumers then get no other notices.
+	notices bool
+	last    int64 // all events up to this revision were received
 	// switched is the value of last when the wide watch replaced the first. The wide watch repeats
 	// the events up to it, which are skipped.
 	switched int64
@@ -75,7 +78,7 @@ func (r *sourceReceiver) run() {
 			}
 		case resp, ok := <-wide.events:
 			switch {
-			case !ok || resp.Err() != nil:
+			case !ok || resp.Err() != nil || r.m.cache.now().err != nil:
 				wide.stop()
 				wide = serverWatch{}
 			case len(resp.Events) > 0:
@@ -102,6 +105,9 @@ func (r *sourceReceiver) open(key, end string) serverWatch {
 	if r.prevKV {
 		opts = append(opts, clientv3.WithPrevKV())
 	}
+	if r.notices {
+		opts = append(opts, clientv3.WithProgressNotify())
+	}
 	ctx, stop := context.WithCancel(r.source.ctx)
 	return serverWatch{r.m.cache.client.Watch(ctx, key, opts...), stop}
 }
@@ -109,11 +115,18 @@ func (r *sourceReceiver) open(key, end string) serverWatch {
 // ask requests progress of the watches on the server. It returns true if the source should begin to
 // watch the whole range of the cache, because asksBeforeWide requests have brought no notice of
 // progress that can be trusted.
+//
+// Once the cache has ended, there is no log that the watches could go on with. Then ask requests
+// progress only if a consumer has requested it.
 func (r *sourceReceiver) ask() bool {
 	c := r.m.cache
+	ended := c.now().err != nil
+	if ended && !r.m.noticesWanted.Load() {
+		return false
+	}
 	_ = c.client.RequestProgress(r.source.ctx) // after an error, the next tick asks again
 	switch {
-	case r.wide:
+	case r.wide || ended:
 		return false
 	case c.noticesProve():
 		r.asks = 0

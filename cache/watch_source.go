@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"math"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -37,16 +38,27 @@ func (m *memoryStream) takeSourced(s sourced) {
 }
 
 // openSources opens a source (a watch on the server) for each group of watches that needs one. The
-// source of a single watch watches the range of that watch. The source of several watches watches
-// the whole range of the cache. A source ends with the stream, or when its group can go on with the
+// source of watches of the same range watches that range. The source of other watches watches the
+// whole range of the cache. A source ends with the stream, or when its group can go on with the
 // log.
+//
+// Once the cache has ended, no group goes on with the log. Each range then has a source of its own,
+// because the server may refuse the whole range of the cache and serve a part of it.
 func (m *memoryStream) openSources() {
+	ended := m.table.view.err != nil
+	if ended {
+		m.table.splitOrphans()
+	}
 	for _, g := range m.table.orphans {
-		r := &sourceReceiver{m: m, last: g.revision, prevKV: true, wide: true,
-			key: m.cache.opts.from, end: m.cache.opts.end}
-		if items := g.index.All(); len(items) == 1 {
-			r.key, r.end, r.wide = items[0].Key(), items[0].End(), false
-			r.prevKV = items[0].Value.prevKV
+		items := g.index.All()
+		r := &sourceReceiver{m: m, notices: ended, last: max(g.revision, earliest(items)-1)}
+		r.key, r.end, r.wide = items[0].Key(), items[0].End(), false
+		for _, it := range items {
+			r.prevKV = r.prevKV || it.Value.prevKV
+			r.wide = r.wide || it.Key() != r.key || it.End() != r.end
+		}
+		if r.wide {
+			r.key, r.end, r.prevKV = m.cache.opts.from, m.cache.opts.end, true
 		}
 		s := &serverSource{group: g}
 		s.ctx, s.end = context.WithCancel(m.sourceCtx)
@@ -55,4 +67,14 @@ func (m *memoryStream) openSources() {
 		m.server.tasks.Go(r.run)
 	}
 	m.table.orphans = nil
+}
+
+// earliest returns the lowest revision whose changes one of the watches still needs. It is too low
+// if the watches were given changes since they joined their group.
+func earliest(items []*watchItem) int64 {
+	revision := int64(math.MaxInt64)
+	for _, it := range items {
+		revision = min(revision, it.Value.next)
+	}
+	return revision
 }

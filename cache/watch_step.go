@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"math"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -18,8 +20,12 @@ func (t *watchTable) step() bool {
 			break
 		}
 	}
-	if !more && t.asked > 0 {
+	switch {
+	case more:
+	case t.asked > 0:
 		t.answerProgress()
+	case t.noticesAwaited:
+		t.answerByNotices()
 	}
 	return more
 }
@@ -103,16 +109,50 @@ func (t *watchTable) answerProgress() {
 	t.send(&pb.WatchResponse{Header: t.header(t.head.revision), WatchId: clientv3.InvalidWatchID})
 }
 
+// awaitNotices makes the table answer a request for progress when the server has sent a notice of
+// progress for each group. The cache has ended, so each group has a watch on the server.
+func (t *watchTable) awaitNotices() {
+	t.noticesAwaited = true
+	for _, g := range t.others {
+		g.noticed = false
+	}
+}
+
+// answerByNotices answers a request for progress if the server has sent a notice for each group
+// since the request, and no watch starts after the revision of the answer.
+func (t *watchTable) answerByNotices() {
+	if len(t.watches) == 0 {
+		t.noticesAwaited = false
+		return
+	}
+	revision := int64(math.MaxInt64)
+	for _, g := range t.others {
+		if !g.noticed {
+			return
+		}
+		revision = min(revision, g.revision)
+	}
+	for _, it := range t.watches {
+		if it.Value.group == t.head || it.Value.next > revision+1 {
+			return
+		}
+	}
+	t.noticesAwaited = false
+	t.send(&pb.WatchResponse{Header: t.header(revision), WatchId: clientv3.InvalidWatchID})
+}
+
 // tick sends a notice of progress to each watch that wants periodic notices, is up to date, and has
-// had no event since the last tick.
+// had no event since the last tick. Once the cache has ended, a watch on the server brings a watch
+// everything up to the revision of its group.
 func (t *watchTable) tick() {
 	for _, it := range t.watches {
 		w := &it.Value
 		if !w.progress {
 			continue
 		}
-		if !w.busy && w.group == t.head && w.next <= t.head.revision+1 {
-			t.send(&pb.WatchResponse{Header: t.header(t.head.revision), WatchId: w.id})
+		g := w.group
+		if !w.busy && (g == t.head || t.view.err != nil) && w.next <= g.revision+1 {
+			t.send(&pb.WatchResponse{Header: t.header(g.revision), WatchId: w.id})
 		}
 		w.busy = false
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -67,6 +68,10 @@ type memoryStream struct {
 	table   *watchTable // the watches and pending responses; nil until the cache has read its range
 	notices *time.Ticker
 	proof   progressProof
+
+	// noticesWanted says that a consumer has requested progress after the cache has ended, so that
+	// only notices of the server can answer it.
+	noticesWanted atomic.Bool
 
 	// guarded by mu
 	mu       sync.Mutex
@@ -161,8 +166,12 @@ func (m *memoryStream) work(v *view) bool {
 		}
 		t.request(req)
 	}
+	if v.err != nil && m.proof.pending() {
+		t.awaitNotices()
+	}
 	t.asked = max(t.asked, m.proof.have(m.cache, v))
 	more := t.step()
+	m.noticesWanted.Store(t.noticesAwaited)
 	m.openSources()
 	return more || len(requests) > 0 || len(t.out) > 0
 }

@@ -45,6 +45,9 @@ type watchTable struct {
 	// asked is the lowest revision at which a consumer's request for progress may be answered; 0 if
 	// there is no request.
 	asked int64
+	// noticesAwaited says that a consumer's request for progress is to be answered when the server
+	// has sent a notice of progress for each group. That is so once the cache has ended.
+	noticesAwaited bool
 	// future says that there may be a watch that starts after the next revision of the head group.
 	// Such a watch delays the answer to a request for progress.
 	future  bool
@@ -223,6 +226,29 @@ func (t *watchTable) cancel(id int64) {
 	t.send(&pb.WatchResponse{Header: t.header(t.view.revision), WatchId: id, Canceled: true})
 }
 
+// splitOrphans gives each range that watches of the orphans watch a group of its own.
+func (t *watchTable) splitOrphans() {
+	for _, g := range t.orphans {
+		groups := map[[2]string]*watchGroup{}
+		for _, it := range g.index.All() {
+			keys := [2]string{it.Key(), it.End()}
+			switch own := groups[keys]; {
+			case own == g:
+				continue
+			case own == nil && len(groups) == 0:
+				groups[keys] = g
+				continue
+			case own == nil:
+				groups[keys] = &watchGroup{revision: g.revision}
+				t.others = append(t.others, groups[keys])
+				t.orphans = append(t.orphans, groups[keys])
+			}
+			g.index.Remove(it)
+			groups[keys].add(it)
+		}
+	}
+}
+
 // remove removes a watch. If it was the last one of a group other than the head group, remove also
 // drops the group.
 func (t *watchTable) remove(it *watchItem) {
@@ -250,7 +276,7 @@ func (t *watchTable) fromServer(g *watchGroup, resp *clientv3.WatchResponse) {
 		t.flush(resp.Header)
 		g.revision = changes[len(changes)-1].revision
 	case resp.IsProgressNotify():
-		g.revision = max(g.revision, resp.Header.Revision)
+		g.revision, g.noticed = max(g.revision, resp.Header.Revision), true
 	}
 	t.leaveServer(g)
 }

@@ -28,13 +28,13 @@ const missedFor = 10 * time.Second
 //	                                  two seconds bring no proof, as in a cluster without quorum,
 //	                                  the watch begins with what the cache has, and may get older
 //	                                  changes, like a watch on a member that is behind. For the next
-//	                                  ten seconds, or until a proof comes, other calls do not wait.
-//	                                  While the cache is reading the range, and pages of it arrive,
-//	                                  Watch waits longer. If the range was never read, the watch is
-//	                                  opened on the server
+//	                                  ten seconds, or until a proof comes, other calls do not wait
 //	from a revision in the history    the changes come from memory
 //	from an older revision            the changes come from a watch on the server, until the history
 //	                                  of the cache has the next ones
+//	before the cache has read the     Watch waits for two seconds, and longer while pages of the
+//	range for the first time          range arrive. If the range is still not read then, the watch
+//	                                  is opened on the server
 //	after a gap in the history        the changes that the cache has missed come from one watch on
 //	                                  the server, which the watches of the Watcher share if their
 //	                                  contexts have the same metadata
@@ -89,13 +89,10 @@ func (w *cacheWatcher) Watch(
 	if c.opts.keysOnly || !c.opts.covers(string(op.KeyBytes()), string(op.RangeBytes())) {
 		return w.watchServer(ctx, key, opts)
 	}
-	if op.Rev() != 0 {
-		if c.endedByItself(c.now().err) {
-			return w.watchServer(ctx, key, opts)
-		}
-		return w.memory.Watch(ctx, key, opts...)
+	err := c.now().err
+	if op.Rev() == 0 || !c.now().synced() {
+		err = w.proveNow(ctx)
 	}
-	err := w.proveNow(ctx)
 	if errors.Is(err, context.DeadlineExceeded) && !c.now().synced() || c.endedByItself(err) {
 		return w.watchServer(ctx, key, opts)
 	}
@@ -187,8 +184,9 @@ func (w *cacheWatcher) RequestProgress(ctx context.Context) error {
 	return err
 }
 
-// Close ends all watches of the Watcher, closes their channels, and returns when all goroutines of
-// these watches have ended.
+// Close ends all watches of the Watcher, and returns when the channels of those that the cache
+// answers are closed and their goroutines have ended. Watches that were opened on the server are
+// cancelled, and their channels are closed soon afterwards.
 func (w *cacheWatcher) Close() error {
 	w.cache.watchers.remove(w)
 	return w.end()
