@@ -8,9 +8,10 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The tags of the answers: field number and wire type.
+// The tags of the fields of the answers. A tag is one byte that holds the field's number and wire
+// type.
 const (
-	responseHeader = 1<<3 | byte(protowire.BytesType) // in all answers
+	responseHeader = 1<<3 | byte(protowire.BytesType) // the header, in every answer
 
 	headerClusterID = 1<<3 | byte(protowire.VarintType)
 	headerMemberID  = 2<<3 | byte(protowire.VarintType)
@@ -93,7 +94,7 @@ func decodeDelete(c cursor, m *pb.DeleteRangeResponse) bool {
 }
 
 // decodePut decodes the answer to a put into m. It decodes the header of the answer into room, or
-// into a new header if room is nil.
+// into a new ResponseHeader if room is nil.
 func decodePut(c cursor, m *pb.PutResponse, room *pb.ResponseHeader) bool {
 	var head header
 	ok := true
@@ -134,16 +135,17 @@ func decodeKeepAlive(c cursor, m *pb.LeaseKeepAliveResponse) bool {
 	return ok && head.decode(&m.Header, nil)
 }
 
-// header is the position of the header in an answer. The header is decoded last: if the answer
-// turns out to have a single pair or event, that is allocated together with the header.
+// header records where in an answer the answer's header is. The header is decoded after all other
+// fields. By then it is known whether the answer has only one pair or event. If so, one allocation
+// holds both the decoded header and that pair or event.
 type header struct {
 	at    cursor
 	found bool
 }
 
-// find notes the position of the header and skips the header. c has just read the header's tag.
-// find returns false for a second header in an answer, because the library would merge it with the
-// first.
+// find records the position of the header, and moves c from behind the header's tag to the end of
+// the header. It returns false if the header's length is wrong. It also returns false for a second
+// header in an answer: the library would merge both headers, which the fast path does not do.
 func (h *header) find(c *cursor) (ok bool) {
 	if h.found {
 		return false
@@ -153,8 +155,9 @@ func (h *header) find(c *cursor) (ok bool) {
 	return ok
 }
 
-// decode sets field to the header, if the answer has one. It decodes the header into room, or into
-// a new header if room is nil. It returns false if the header is malformed or has an unknown field.
+// decode decodes the header, if the answer has one, and sets *field to it. It decodes into room, or
+// into a new ResponseHeader if room is nil. It returns false if the header is malformed or has an
+// unknown field.
 func (h *header) decode(field **pb.ResponseHeader, room *pb.ResponseHeader) bool {
 	if !h.found {
 		return true

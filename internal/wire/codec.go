@@ -11,16 +11,18 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// codec encodes messages with gRPC's codec. It decodes the messages of the fast path itself, and
-// all others with gRPC's codec.
+// codec encodes messages with gRPC's codec for protobuf. It decodes the answers to gets, puts,
+// deletes, transactions, watches and keepalives with this package's own, faster decoders, and all
+// other messages with gRPC's codec.
 type codec struct {
 	encoding.CodecV2 // gRPC's codec for protobuf
 }
 
-// Name is empty so that the content type of requests stays the usual one.
+// Name returns an empty name. With a name, gRPC would append it to the requests' content type,
+// which must stay application/grpc.
 func (codec) Name() string { return "" }
 
-// Unmarshal decodes one message into v, which is reset first.
+// Unmarshal resets v, and decodes one message into v.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if decode(data, v) {
 		return nil
@@ -28,8 +30,9 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return c.CodecV2.Unmarshal(data, v)
 }
 
-// decode decodes the message into v, and reports whether it is one that the fast path can decode.
-// If it is not, v may hold a part of the message.
+// decode tries to decode data into v with this package's own decoders, and reports whether it could
+// do so. If not, v may hold a part of the message, and the caller must decode all of data with
+// gRPC's codec.
 func decode(data mem.BufferSlice, v any) bool {
 	if m, ok := v.(interface{ Reset() }); ok {
 		m.Reset()
@@ -54,8 +57,8 @@ func decode(data mem.BufferSlice, v any) bool {
 	return false
 }
 
-// Options returns the call option that selects the codec. It returns no option if the program has
-// registered another codec in place of gRPC's codec for protobuf.
+// Options returns the call option that selects the codec of this package. It returns no option if
+// the program has registered another codec in place of gRPC's codec for protobuf.
 func Options() []grpc.CallOption {
 	usual := encoding.GetCodecV2(grpcproto.Name)
 	if !isGRPCs(usual) {
@@ -64,9 +67,11 @@ func Options() []grpc.CallOption {
 	return []grpc.CallOption{grpc.ForceCodecV2(codec{usual})}
 }
 
-// SnapshotOptions returns the call option for one stream that receives a snapshot; see
-// [snapshotCodec]. It returns no option if the program has registered another codec in place of
-// gRPC's codec for protobuf.
+// SnapshotOptions returns a call option for one stream that receives a snapshot. The option selects
+// a codec that decodes all parts of the snapshot into one buffer: the Blob of a part is valid only
+// until the stream receives the next part. Each stream needs an option of its own. SnapshotOptions
+// returns no option if the program has registered another codec in place of gRPC's codec for
+// protobuf.
 func SnapshotOptions() []grpc.CallOption {
 	usual := encoding.GetCodecV2(grpcproto.Name)
 	if !isGRPCs(usual) {
@@ -76,17 +81,18 @@ func SnapshotOptions() []grpc.CallOption {
 }
 
 // isGRPCs reports whether c is the codec that gRPC registers for protobuf. gRPC does not export the
-// type of that codec, so isGRPCs compares the package of the type.
+// type of that codec, so isGRPCs checks in which package the type of c is declared.
 func isGRPCs(c encoding.CodecV2) bool {
 	t := reflect.TypeOf(c)
 	return t != nil && t.Kind() == reflect.Pointer &&
 		t.Elem().PkgPath() == reflect.TypeFor[grpc.EmptyCallOption]().PkgPath()+"/encoding/proto"
 }
 
-// Settle returns the options to use for a call, from opts, which include the defaults of the
-// connection. If opts selects another codec or a content subtype, Settle leaves out the codecs of
-// this package. Without Settle, gRPC would use the last codec in opts, even if the program asks for
-// a content subtype.
+// Settle returns the options to use for a call. opts are the connection's default options and the
+// call's own. If opts select another codec or a content subtype, Settle removes the codecs of this
+// package, so that the program's choice takes effect. Otherwise it returns opts as they are.
+// Without Settle, gRPC would use the last codec in opts, even if the program asks for a content
+// subtype.
 func Settle(opts []grpc.CallOption) []grpc.CallOption {
 	others := func(o grpc.CallOption) bool { return choosesCodec(o) && !isOwn(o) }
 	if !slices.ContainsFunc(opts, isOwn) || !slices.ContainsFunc(opts, others) {

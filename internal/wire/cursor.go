@@ -8,7 +8,7 @@ import (
 )
 
 // cursor reads the bytes of one message, which may be spread over several buffers. A copy of a
-// cursor reads on from the position of the original.
+// cursor starts at the position of the original. To move the copy does not move the original.
 type cursor struct {
 	cur    []byte          // the unread bytes of the current buffer
 	rest   mem.BufferSlice // the buffers that follow
@@ -23,10 +23,11 @@ func cursorOn(data mem.BufferSlice) cursor {
 	return cursor{rest: data, beyond: data.Len()}
 }
 
-// left returns the number of bytes that are not read yet.
+// left returns the number of bytes of the message that are not read yet.
 func (c *cursor) left() int { return len(c.cur) + c.beyond }
 
-// more reports whether bytes are left. If so, it makes sure that cur begins with the next one.
+// more reports whether the message has unread bytes. If so, it makes sure that cur is not empty: it
+// moves on to the next buffer if necessary.
 func (c *cursor) more() bool {
 	for len(c.cur) == 0 && c.beyond > 0 {
 		c.cur, c.rest = c.rest[0].ReadOnlyData(), c.rest[1:]
@@ -38,17 +39,18 @@ func (c *cursor) more() bool {
 	return len(c.cur) > 0
 }
 
-// at reports whether the next field has the tag.
+// at reports whether there is a next field and its tag is tag.
 func (c *cursor) at(tag byte) bool { return c.more() && c.cur[0] == tag }
 
-// tag reads a tag of one byte. The caller has called more, which has returned true.
+// tag reads one byte, the tag of a field. The caller must have called more, which must have
+// returned true, because tag panics if cur is empty.
 func (c *cursor) tag() byte {
 	tag := c.cur[0]
 	c.cur = c.cur[1:]
 	return tag
 }
 
-// varint reads a varint. It returns false for one that is truncated or too long.
+// varint reads a varint. It returns false if the varint is truncated or too long.
 func (c *cursor) varint() (uint64, bool) {
 	v, n := protowire.ConsumeVarint(c.cur)
 	if n >= 0 {
@@ -78,19 +80,20 @@ func (c *cursor) splitVarint() (uint64, bool) {
 	return 0, false
 }
 
-// number reads a field that is an int64.
+// number reads the value of an int64 field.
 func (c *cursor) number() (int64, bool) {
 	v, ok := c.varint()
 	return int64(v), ok
 }
 
-// flag reads a field that is a bool.
+// flag reads the value of a bool field.
 func (c *cursor) flag() (value, ok bool) {
 	v, ok := c.varint()
 	return v != 0, ok
 }
 
-// length reads the length of a field. It returns false if fewer bytes are left.
+// length reads the length of a field. It returns false if the message has fewer unread bytes than
+// the field needs.
 func (c *cursor) length() (int, bool) {
 	n, ok := c.varint()
 	if !ok || n > uint64(c.left()) {
@@ -99,7 +102,8 @@ func (c *cursor) length() (int, bool) {
 	return int(n), true
 }
 
-// skip moves c on by n bytes. At least n bytes are left.
+// skip moves c forward by n bytes. The caller makes sure that the message has at least n unread
+// bytes.
 func (c *cursor) skip(n int) {
 	for n > len(c.cur) {
 		n -= len(c.cur)
@@ -109,7 +113,9 @@ func (c *cursor) skip(n int) {
 	c.cur = c.cur[n:]
 }
 
-// message reads a message field. It returns a cursor that ends with the field.
+// message returns a cursor over the contents of a message field, and moves c to the end of the
+// field. c must be behind the field's tag. message returns false if the field goes on beyond the
+// end of the message.
 func (c *cursor) message() (cursor, bool) {
 	n, ok := c.length()
 	if !ok {
@@ -124,8 +130,8 @@ func (c *cursor) message() (cursor, bool) {
 	return sub, true
 }
 
-// copied returns a copy of the next n bytes, which the caller owns. It does not move c. It does not
-// allocate with make, which would clear the memory first.
+// copied returns a copy of the next n bytes, which the caller owns. It does not move the caller's
+// cursor. It uses bytes.Clone and bytes.Join, because make would clear the memory before the copy.
 func (c cursor) copied(n int) []byte {
 	if n <= len(c.cur) {
 		return bytes.Clone(c.cur[:n:n])
@@ -141,17 +147,20 @@ func (c cursor) copied(n int) []byte {
 	return bytes.Join(parts, nil)
 }
 
-// limits are the limits of a group, which is a number of message fields with one tag that follow
-// one another. A group of a single field may have more bytes.
+// limits are the most fields and the most bytes of a group. A group is a run of message fields that
+// follow one another and have the same tag. A field that alone has more bytes than the limit is a
+// group by itself.
 type limits struct{ fields, bytes int }
 
-// group reads the group at c. It returns a copy of the group's bytes, and the number of its fields.
-// The group is about as large as the limits allow. The caller has made sure that c is at a field
-// with the tag. group returns false if that field goes on beyond the message.
+// group reads a group, which is a run of message fields with the given tag. It returns a copy of
+// the group's bytes, and the number of its fields. It reads as many fields as lim allows, or
+// somewhat fewer. The caller makes sure that c is at a field with the tag. group returns false if
+// that field goes on beyond the end of the message.
 //
-// group copies bytes first, and then searches the copy for the ends of fields. If it searched the
-// transport's buffers, which another CPU has written, each access to a field would wait for memory.
-// It estimates how much to copy from the size of the first field.
+// If the first field is small, group first copies bytes, and then searches the copy for the ends of
+// fields. How many bytes to copy is an estimate: group expects all fields to be as large as the
+// first. To search the buffers of gRPC's transport would be slower: another CPU has written them,
+// so each access to a field would wait for memory.
 func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) {
 	first := shortField(c.cur)
 	if first == 0 || first > lim.bytes/minEstimated {
@@ -172,13 +181,15 @@ func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) 
 	return data[:size:size], fields, true
 }
 
-// minEstimated is how many fields as large as the first must fit into a group for the group's size
-// to be estimated. At most one part in minEstimated of the copy stays unused.
+// minEstimated decides how the method group finds the size of a group. If at least minEstimated
+// fields as large as the first one fit into a group, the size is estimated; otherwise all fields
+// are measured before they are copied. An estimated copy is copied again if more than one part in
+// minEstimated of it is unused.
 const minEstimated = 8
 
-// skipField skips one field, and returns false if that is not possible. It misreads a tag of
-// several bytes as a tag of one byte and a number. That does no harm, because the fast path refuses
-// a message with such a tag later.
+// skipField skips one field. It returns false if the field is malformed, or is neither a varint nor
+// length-delimited. It takes the first byte of a tag of several bytes for the whole tag. That does
+// no harm, because the decoders give up later when they come to such a tag.
 func (c *cursor) skipField() bool {
 	tag := c.tag()
 	v, ok := c.varint()
@@ -194,8 +205,9 @@ func (c *cursor) skipField() bool {
 	return false
 }
 
-// count returns the number of fields with the tag, which is that of a message field. It returns
-// false unless all fields are varints or have a length.
+// count returns how many of the fields from c to the end of the message have the tag. It does not
+// move the caller's cursor. It returns false if a field is malformed, or is neither a varint nor
+// length-delimited.
 func (c cursor) count(tag byte) (fields int, ok bool) {
 	for c.more() {
 		if c.cur[0] == tag {
@@ -208,7 +220,8 @@ func (c cursor) count(tag byte) (fields int, ok bool) {
 	return fields, true
 }
 
-// measure returns the number of fields and bytes of the largest group that begins at c.
+// measure returns the number of fields, and of bytes, of the largest group within lim that begins
+// at c. It returns false if one of the fields goes on beyond the end of the message.
 func (c cursor) measure(tag byte, lim limits) (fields, size int, ok bool) {
 	for fields < lim.fields && c.at(tag) {
 		start := c.left()
@@ -227,8 +240,8 @@ func (c cursor) measure(tag byte, lim limits) (fields, size int, ok bool) {
 	return fields, size, true
 }
 
-// shortFields returns the number of fields with the tag at the start of data, and their size. It
-// stops at a field for which shortField returns 0.
+// shortFields returns how many fields with the tag data begins with, and the size of these fields
+// together. It counts at most the number most, and stops at a field for which shortField returns 0.
 func shortFields(data []byte, tag byte, most int) (fields, size int) {
 	for fields < most && size < len(data) && data[size] == tag {
 		n := shortField(data[size:])
@@ -240,8 +253,9 @@ func shortFields(data []byte, tag byte, most int) (fields, size int) {
 	return fields, size
 }
 
-// shortField returns the size of the message field at the start of data. It returns 0 if the field
-// has 16 KiB or more, or if data does not hold all of it.
+// shortField returns the size, with tag and length, of the message field at the start of data. It
+// returns 0 if the contents have 16 KiB or more, if data does not hold the whole field, or if data
+// has fewer than three bytes.
 func shortField(data []byte) int {
 	if len(data) < 3 || data[1] >= 0x80 && data[2] >= 0x80 {
 		return 0

@@ -13,19 +13,19 @@
 //
 // The fast path decodes RangeResponse, RangeStreamResponse, PutResponse, DeleteRangeResponse,
 // TxnResponse, WatchResponse and LeaseKeepAliveResponse. It knows the fields that these messages
-// have in api/v3, if each has its usual wire type and a tag of one byte, and if a message field
-// that is not repeated comes at most once. If it meets anything else (an unknown field, a protobuf
-// group, a message field that is split, a length past the end, invalid UTF-8, deep nesting), it
-// gives up, and the protobuf library decodes the message from the start. So unknown fields are
-// kept, and malformed input has the library's error. For a message that the fast path accepts, its
-// result equals the library's, down to which slices are nil.
+// have in api/v3. Each field must have its usual wire type and a tag of one byte, and a message
+// field that is not repeated may come only once. If the fast path meets anything else (an unknown
+// field, a protobuf group, a second copy of such a message field, a length past the end, invalid
+// UTF-8, deep nesting), it gives up, and the protobuf library decodes the message from the start.
+// So unknown fields are kept, and malformed input has the library's error. For a message that the
+// fast path accepts, its result equals the library's, down to which slices are nil.
 //
 // The library decodes all other messages, and encodes all messages.
 //
 // # Memory
 //
-// The transport's buffers go back to their pool when Unmarshal returns. Their bytes are copied
-// once:
+// The buffers of gRPC's transport go back to their pool when Unmarshal returns. So the fast path
+// copies their bytes, once:
 //
 //	buffers of the transport   … | kv kv kv | kv kv …        encoded, pieces of 16 KiB
 //	                               \  copied unchanged
@@ -44,7 +44,7 @@
 //     program may change each part of a response.
 //   - The slabs of a group take at most 64 KiB together, unless the group is a single pair or
 //     event. A KeyValue or Event points into the slabs of its group only. So a program that keeps
-//     one of them keeps at most 64 KiB more than the bytes of that one.
+//     a single KeyValue or Event keeps at most 64 KiB of other memory alive with it.
 //   - The pairs of a group are counted before memory is allocated for them, and each pair takes at
 //     least two bytes of the message. The list of pairs has room for at most 16 times as many as
 //     were counted. So a short message cannot cause a large allocation.

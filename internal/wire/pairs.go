@@ -6,11 +6,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// pairLimits are the limits of a group of key-value pairs. A full slab of structs takes 16 KiB, and
-// a full slab of bytes 48 KiB. The runtime allocates exactly these sizes.
+// pairLimits are the limits of a group, which is a run of key-value pairs that are decoded
+// together. In a full group, the KeyValue structs take 16 KiB, and the encoded pairs 48 KiB. The Go
+// runtime has allocations of exactly these sizes, so almost no memory stays unused.
 var pairLimits = limits{fields: 136, bytes: 48 << 10}
 
-// onePair holds the parts of an answer with one key-value pair, so that they are one allocation.
+// onePair holds the parts of an answer with one key-value pair, so that one allocation holds them
+// all.
 type onePair struct {
 	header pb.ResponseHeader
 	kvs    [1]*mvccpb.KeyValue
@@ -19,12 +21,12 @@ type onePair struct {
 
 // pairs is the list of key-value pairs of one answer while it is decoded.
 type pairs struct {
-	header *pb.ResponseHeader // room for the header of an answer with one pair
+	header *pb.ResponseHeader // room for the answer's header if there is one pair; else nil
 	kvs    []*mvccpb.KeyValue
 }
 
-// decodeGroup decodes the group of pairs at c, and appends the pairs to the list. tag is the tag of
-// the list's field.
+// decodeGroup decodes one group of pairs, which begins at c, and appends the pairs to p.kvs. tag is
+// the tag of the field that holds a pair.
 func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 	data, n, ok := c.group(tag, pairLimits)
 	if !ok {
@@ -48,10 +50,11 @@ func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 	return true
 }
 
-// roomFor returns list with room for the n fields of a group, which have size bytes. If it has to
-// allocate a new list, it also makes room for the rest of the message, which has left bytes. It
-// assumes that the rest consists of such fields. It may consist of something else, so the capacity
-// is at most growth times what the group needs.
+// roomFor returns list with room for n more elements, one for each field of a group. The group has
+// size bytes, and left bytes of the message follow it. If roomFor has to allocate a new list, it
+// also makes room for the elements that may follow: it assumes that the left bytes are fields as
+// large as those of the group. A short message may not cause a large allocation by this guess, so
+// the new capacity is at most growth times the length that is needed with the group.
 func roomFor[E any](list []*E, n, size, left int) []*E {
 	need := len(list) + n
 	if need <= cap(list) {
@@ -62,8 +65,9 @@ func roomFor[E any](list []*E, n, size, left int) []*E {
 	return append(make([]*E, 0, min(expected, need*growth)), list...)
 }
 
-// nextField splits data, which begins with a message field, after that field. It returns the
-// contents of the field, whose capacity ends with them, and the rest of data.
+// nextField returns the contents of the message field at the start of data, and the bytes of data
+// after that field. The capacity of the contents is their length, so an append to them copies them.
+// nextField returns false if the field is not whole.
 func nextField(data []byte) (field, rest []byte, ok bool) {
 	data = data[1:]
 	length, n := varint(data)
@@ -74,7 +78,8 @@ func nextField(data []byte) (field, rest []byte, ok bool) {
 	return data[n:end:end], data[end:], true
 }
 
-// The tags of mvccpb.KeyValue: field number and wire type.
+// The tags of the fields of mvccpb.KeyValue. A tag is one byte that holds the field's number and
+// wire type.
 const (
 	kvKey            = 1<<3 | byte(protowire.BytesType)
 	kvCreateRevision = 2<<3 | byte(protowire.VarintType)
@@ -84,13 +89,13 @@ const (
 	kvLease          = 6<<3 | byte(protowire.VarintType)
 )
 
-// decodePair decodes data, the contents of a pair's field, into kv. The key and the value of kv
-// become slices of data.
+// decodePair decodes data, one encoded key-value pair, into kv. The key and the value of kv become
+// slices of data. decodePair returns false if data is malformed or has an unknown field.
 func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 	for i := 0; i < len(data); {
 		tag, v, n := data[i], uint64(0), 1
 		i++
-		if i < len(data) && data[i] < 0x80 { // as varint does, without a call
+		if i < len(data) && data[i] < 0x80 { // as the function varint does, but without a call
 			v = uint64(data[i])
 		} else if v, n = protowire.ConsumeVarint(data[i:]); n < 0 {
 			return false
@@ -101,7 +106,7 @@ func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 			if v > uint64(len(data)-i) {
 				return false
 			}
-			var field []byte // nil if it is empty
+			var field []byte // stays nil if the key or value is empty, as in the library
 			if v > 0 {
 				end := i + int(v)
 				field, i = data[i:end:end], end
@@ -127,7 +132,8 @@ func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 }
 
 // varint is like protowire.ConsumeVarint, but faster for varints of one byte. It returns the value
-// and the number of its bytes, which is negative if data begins with no varint.
+// and the number of bytes that encode it. The number is negative if data begins with no valid
+// varint.
 func varint(data []byte) (uint64, int) {
 	if len(data) > 0 && data[0] < 0x80 {
 		return uint64(data[0]), 1

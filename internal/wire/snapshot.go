@@ -17,17 +17,19 @@ import (
 // database has bytes. The other fields of a part, and all other messages, are decoded by the
 // protobuf library.
 //
-// A snapshotCodec may be used by one receiving and one sending goroutine, as a stream may.
+// Like a stream, a snapshotCodec may be used by one receiving and one sending goroutine at the same
+// time.
 type snapshotCodec struct {
 	encoding.CodecV2 // gRPC's codec for protobuf
 
-	message []byte // the part received last
-	others  []byte // the fields of that part other than the blob
+	message []byte // the encoded part that was received last; its Blob points into message
+	others  []byte // the encoded fields of that part without the field blob
 }
 
-const blobField = 3 // of SnapshotResponse, in rpc.proto
+const blobField = 3 // the number of the field blob of SnapshotResponse in rpc.proto
 
-// Unmarshal decodes one message.
+// Unmarshal decodes one message into v. If v is a SnapshotResponse, its Blob is valid until the
+// next SnapshotResponse is decoded.
 func (c *snapshotCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	part, ok := v.(*pb.SnapshotResponse)
 	if !ok {
@@ -58,5 +60,6 @@ func (c *snapshotCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// Name is empty so that the content type of the request stays the usual one.
+// Name returns an empty name. With a name, gRPC would append it to the request's content type,
+// which must stay application/grpc.
 func (*snapshotCodec) Name() string { return "" }

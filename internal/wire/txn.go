@@ -5,7 +5,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The tags of TxnResponse and of its parts.
+// The tags of the fields of TxnResponse and ResponseOp. A tag is one byte that holds the field's
+// number and wire type.
 const (
 	txnSucceeded = 2<<3 | byte(protowire.VarintType)
 	txnResponses = 3<<3 | byte(protowire.BytesType)
@@ -16,11 +17,14 @@ const (
 	opTxn    = 4<<3 | byte(protowire.BytesType)
 )
 
-// maxDepth is how deeply transactions may be nested in an answer that the fast path decodes.
+// maxDepth is how many levels of nested transactions the decoders of this package accept in an
+// answer. The protobuf library decodes an answer with more levels.
 const maxDepth = 16
 
-// opPart holds the answer to one operation and the structs that wrap the answer, so that they are
-// one allocation. A is the type of the answer, and C the type of its wrapper.
+// opPart holds the answer to one operation of a transaction and the two structs that wrap the
+// answer, so that one allocation holds all three. A is the type of the answer, such as
+// pb.RangeResponse. C is the type that wraps the answer in the oneof field of a ResponseOp, such as
+// pb.ResponseOp_ResponseRange.
 type opPart[C, A any] struct {
 	op     pb.ResponseOp
 	choice C
@@ -62,14 +66,17 @@ func decodeTxn(c cursor, m *pb.TxnResponse, depth int) bool {
 	return ok && head.decode(&m.Header, nil)
 }
 
-// decodeOp decodes the answer to one operation of a transaction.
+// decodeOp decodes the answer to one operation of a transaction. depth is the number of
+// transactions around that transaction.
 func decodeOp(c cursor, depth int) (*pb.ResponseOp, bool) {
 	if !c.more() {
 		return &pb.ResponseOp{}, true
 	}
 	tag := c.tag()
 	sub, ok := c.message()
-	if !ok || c.more() { // a second answer, which the library merges or takes in place of the first
+	if !ok || c.more() {
+		// The message is malformed, or has a second answer, which the library would merge with the
+		// first or take in place of the first.
 		return nil, false
 	}
 	switch tag {

@@ -9,7 +9,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The tags of WatchResponse and of its events.
+// The tags of the fields of WatchResponse and Event. A tag is one byte that holds the field's
+// number and wire type.
 const (
 	watchID              = 2<<3 | byte(protowire.VarintType)
 	watchCreated         = 3<<3 | byte(protowire.VarintType)
@@ -24,8 +25,9 @@ const (
 	eventPrevKv = 3<<3 | byte(protowire.BytesType)
 )
 
-// eventLimits are the limits of a group of events. A full slab of slots takes 16 KiB, a full slab
-// of previous pairs 11 KiB, and a full slab of bytes 32 KiB.
+// eventLimits are the limits of a group, which is a run of events that are decoded together. In a
+// full group, the eventSlot structs take 16 KiB, the structs of previous pairs 11 KiB, and the
+// encoded events 32 KiB.
 var eventLimits = limits{fields: 88, bytes: 32 << 10}
 
 // eventSlot is an event and its key-value pair.
@@ -34,7 +36,7 @@ type eventSlot struct {
 	kv    mvccpb.KeyValue
 }
 
-// oneEvent holds the parts of a response with one event, so that they are one allocation.
+// oneEvent holds the parts of a response with one event, so that one allocation holds them all.
 type oneEvent struct {
 	header pb.ResponseHeader
 	events [1]*mvccpb.Event
@@ -43,9 +45,9 @@ type oneEvent struct {
 
 // events is the list of events of one response while it is decoded.
 type events struct {
-	header *pb.ResponseHeader // room for the header of a response with one event
+	header *pb.ResponseHeader // room for the response's header if there is one event; else nil
 	list   []*mvccpb.Event
-	prevs  []mvccpb.KeyValue // unused structs for previous pairs in the current group
+	prevs  []mvccpb.KeyValue // unused structs of the current group, for previous pairs
 }
 
 func decodeWatch(c cursor, m *pb.WatchResponse) bool {
@@ -80,7 +82,8 @@ func decodeWatch(c cursor, m *pb.WatchResponse) bool {
 	return ok && head.decode(&m.Header, list.header)
 }
 
-// text reads a field that is a string. It returns false if it is not valid UTF-8.
+// text reads the value of a string field. It returns false if the string is not valid UTF-8, or
+// goes on beyond the end of the message.
 func (c *cursor) text() (string, bool) {
 	n, ok := c.length()
 	if !ok || n == 0 {
@@ -91,7 +94,7 @@ func (c *cursor) text() (string, bool) {
 	return string(text), utf8.Valid(text)
 }
 
-// decodeGroup decodes the group of events at c, and appends the events to the list.
+// decodeGroup decodes one group of events, which begins at c, and appends the events to l.list.
 func (l *events) decodeGroup(c *cursor) bool {
 	data, n, ok := c.group(watchEvents, eventLimits)
 	if !ok {
@@ -116,7 +119,8 @@ func (l *events) decodeGroup(c *cursor) bool {
 	return true
 }
 
-// decodeEvent decodes data into the first slot of left, which has the unused slots of the group.
+// decodeEvent decodes data, one encoded event, into left[0]. left are the slots of the group that
+// hold no event yet. decodeEvent returns false if the fast path cannot decode the event.
 func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	e := &left[0].event
 	for len(data) > 0 {
@@ -152,8 +156,8 @@ func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	return true
 }
 
-// newPrev returns a struct for the previous pair of an event. left is how many events of the group
-// may still need one.
+// newPrev returns a struct for the previous pair of an event. left is the number of events of the
+// group, from that event on. The first call for a group allocates a struct for each of them.
 func (l *events) newPrev(left int) *mvccpb.KeyValue {
 	if len(l.prevs) == 0 {
 		l.prevs = make([]mvccpb.KeyValue, left)
