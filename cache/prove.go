@@ -61,7 +61,7 @@ func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 		return true // the new list replaces the view
 	}
 	if c.now() != v {
-		return v.err != nil
+		return false
 	}
 	c.publishLocked(func(next *view) {
 		next.revision = header.Revision

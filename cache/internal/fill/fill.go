@@ -146,19 +146,9 @@ func (f *Fill) Wants() (revision int64, ok bool) {
 	return f.greatest, f.complete && f.passed < f.greatest
 }
 
-// Certain returns a revision such that the state contains every change at this or a lower revision.
-// The caller of Prove reads the keys that have changed at later revisions.
-func (f *Fill) Certain() int64 {
-	least := f.greatest
-	for _, p := range f.pages {
-		least = min(least, p.watermark)
-	}
-	return max(least, f.passed)
-}
-
 // Prove is for servers that do not say how far the watch is. It takes the answer of one read of the
-// whole range at the given revision: newer has the pairs with a mod revision above Certain, and
-// count is the number of all keys. Values are not needed. If the state has all pairs of newer, with
+// whole range at the given revision: count is the number of all keys, and newer has the pairs with a
+// mod revision above one up to which the state has every change. Values are not needed. If the state has all pairs of newer, with
 // the same mod revisions, and has count keys, it equals the range at that revision: all other keys
 // are unchanged, and there is no key too many. Prove then acts as if the watch had delivered all
 // events up to the revision.

@@ -91,6 +91,15 @@ func (h *history) step(t *testing.T, f *Fill, keys int) {
 	}
 }
 
+// certain returns a revision up to which the state has every change.
+func certain(f *Fill) int64 {
+	least := f.greatest
+	for _, p := range f.pages {
+		least = min(least, p.watermark)
+	}
+	return max(least, f.passed)
+}
+
 // prove offers the answer of a read that proves that nothing has changed, if nothing has.
 func (h *history) prove(f *Fill) {
 	rev := h.revision()
@@ -99,7 +108,7 @@ func (h *history) prove(f *Fill) {
 	}
 	var newer []*mvccpb.KeyValue
 	for _, kv := range h.states[rev] {
-		if kv.ModRevision > f.Certain() {
+		if kv.ModRevision > certain(f) {
 			newer = append(newer, kv)
 		}
 	}
