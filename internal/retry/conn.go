@@ -13,15 +13,17 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// Tokens holds the client's authentication token. Package authtoken has an implementation.
+// Tokens holds the client's current authentication token, which requests carry. Each token has a
+// number, its generation. Package authtoken implements Tokens.
 type Tokens interface {
-	// Generation returns the number of the current token, which requests carry.
+	// Generation returns the generation of the current token, or 0 before there is a token.
 	Generation() uint64
 	// Fresh reports whether the token of generation seen is the current one, and so new that
 	// members may not know it yet.
 	Fresh(seen uint64) bool
-	// Refresh replaces the token of generation seen, if that is still the current one. It returns
-	// an error if there is no other token.
+	// Refresh replaces the token of generation seen, and blocks until the new token is there or ctx
+	// ends. If that token is no longer the current one, Refresh does nothing and returns nil. It
+	// returns an error if it cannot get another token.
 	Refresh(ctx context.Context, seen uint64) error
 }
 
@@ -29,23 +31,28 @@ type Tokens interface {
 type Config struct {
 	// MaxAttempts bounds how often one request is sent. 0 counts as 1.
 	MaxAttempts uint
-	// Backoff has the waits between attempts.
+	// Backoff determines how long a request waits before each further attempt.
 	Backoff backoff.Policy
-	// Endpoints returns the number of endpoints that the connection spreads requests over.
+	// Endpoints returns over how many endpoints the connection spreads requests.
 	Endpoints func() int
 	// Tokens is nil if requests carry no token that can be replaced.
 	Tokens Tokens
-	// Life ends when the client is closed.
+	// Life is a context that ends when the client is closed.
 	Life context.Context
 	// Closed is the error of calls that end because the client is closed.
 	Closed error
 	// Metadata is a key and a value that are added to the metadata of every request.
 	Metadata [2]string
-	// Options, at most three, are the options of every call. The caller's options override them.
+	// Options are added to every call. The caller's options override them. An attempt has room for
+	// three of them and one option of the caller; more options cost another allocation.
 	Options []grpc.CallOption
-	// AttemptKey, if not nil, is the key under which the balancer finds the attempt in its context.
+	// AttemptKey, if not nil, is a context key. Under it, the balancer finds the attempt in the
+	// context of a call. The balancer asks the attempt which member to avoid, and tells it which
+	// member was picked.
 	AttemptKey any
-	// Retrying, if not nil, is called before each wait for another attempt. It must not block.
+	// Retrying, if not nil, is called before each wait for another attempt. attempt is how many
+	// attempts at the request have failed, and err is the error of the latest. Retrying must not
+	// block.
 	Retrying func(method string, attempt uint, err error)
 }
 
@@ -54,7 +61,7 @@ type Config struct {
 type Conn struct {
 	cc     grpc.ClientConnInterface
 	cfg    Config
-	header context.Context // holds only Config.Metadata
+	header context.Context // holds Config.Metadata as outgoing metadata, and nothing else
 }
 
 // New returns a Conn on cc.
@@ -72,31 +79,33 @@ var waitForReady = grpc.WaitForReady(true)
 // attempt is one attempt to send a request. It is the context of that attempt, and it records
 // whether a connection took the attempt.
 type attempt struct {
-	context.Context // the call's
+	context.Context // the context that the caller passed, or one derived from it
 	conn            *Conn
 	method          string
-	avoid           any // the member that was picked for the previous attempt; may be nil
+	avoid           any // the member picked for the previous attempt; nil if none
 
 	peer peer.Peer
 	room [6]grpc.CallOption
 	opts []grpc.CallOption
 
-	member atomic.Value // the member that was picked; empty if there is none
+	member atomic.Value // the member that the balancer picked; empty before that
 
-	// Set by ObserveSends, which interceptors may call on goroutines that they do not wait for.
-	underWay       atomic.Int32 // calls that gRPC has not returned from
-	sawPeerOption  atomic.Bool  // gRPC was given the option that fills peer
-	lostPeerOption atomic.Bool  // at least once gRPC was not given that option
+	// ObserveSends sets these fields. They are atomic, because an interceptor of the user may call
+	// ObserveSends on another goroutine and return before that goroutine is done.
+	underWay       atomic.Int32 // number of calls to gRPC that have not returned
+	sawPeerOption  atomic.Bool  // a call to gRPC had the option grpc.Peer(&peer)
+	lostPeerOption atomic.Bool  // a call to gRPC did not have the option grpc.Peer(&peer)
 
 	policy policy // last, because it would cost padding elsewhere
 }
 
-// attemptKey is the context key of the attempt.
+// attemptKey is the context key under which ObserveSends finds the attempt.
 type attemptKey struct{}
 
-// Value returns the attempt for attemptKey and Config.AttemptKey, and for any other key the value
-// in the call's context. If the call has no outgoing metadata, Value returns Config.Metadata as
-// such. The attempt is a context itself because a derived context would cost an allocation.
+// Value returns the attempt itself for the keys attemptKey and Config.AttemptKey. For any other key
+// it returns the value in the caller's context. If that context has no outgoing metadata, Value
+// returns Config.Metadata as the outgoing metadata. The attempt has a Value method of its own,
+// because context.WithValue would cost another allocation.
 func (a *attempt) Value(key any) any {
 	if key == (attemptKey{}) || key == a.conn.cfg.AttemptKey {
 		return a
@@ -107,24 +116,26 @@ func (a *attempt) Value(key any) any {
 	return a.conn.header.Value(key)
 }
 
-// Idempotent reports whether the request is sent again even if a server may have served it.
+// Idempotent reports whether the request may be sent again even if a server may have served it.
 func (a *attempt) Idempotent() bool { return a.policy >= read }
 
-// SetMember notes the member that was picked.
+// SetMember records m, the member that the balancer picked for this attempt.
 func (a *attempt) SetMember(m any) { a.member.Store(m) }
 
-// Avoid returns the member that was picked for the previous attempt, or nil.
+// Avoid returns the member that the balancer picked for the previous attempt, or nil if there is
+// none. The balancer prefers another member for this attempt.
 func (a *attempt) Avoid() any { return a.avoid }
 
-// again returns the next attempt at the request, which avoids the member of this one.
+// again returns a new attempt at the request of a. The new attempt avoids the member that was
+// picked for a. callers are the caller's call options.
 func (a *attempt) again(ctx context.Context, callers []grpc.CallOption) *attempt {
 	next := a.conn.newAttempt(ctx, a.method, a.policy, callers)
 	next.avoid = a.member.Load()
 	return next
 }
 
-// newAttempt returns an attempt at a request with ctx. The caller's options come last, so they
-// override the other options.
+// newAttempt returns an attempt at a request. Its context derives from ctx. The options callers,
+// which the caller passed, come last, so they override the other options.
 func (c *Conn) newAttempt(
 	ctx context.Context, method string, p policy, callers []grpc.CallOption,
 ) *attempt {
@@ -140,22 +151,25 @@ func (c *Conn) newAttempt(
 	return a
 }
 
-// noPeer is the peer's address in an attempt until gRPC sets another one. It is not nil, because a
-// connection made by the user's own dialer may have a nil address.
+// noPeer is the address of the peer in an attempt until gRPC sets the real address. It is not nil,
+// because the real address may be nil: a connection made by the user's own dialer may have none.
 var noPeer net.Addr = &net.UnixAddr{Net: "none"}
 
-// sent reports whether the request may have left the client, or may still leave it. If a connection
-// took the call and gRPC was given the peer option, gRPC has set the peer's address when the call
-// ends. Without that option nothing proves that the request was not sent.
+// sent reports whether the request may have left the client, or may still leave it. If gRPC had the
+// option grpc.Peer and a connection took the call, gRPC has set the address of the peer by the end
+// of the call. If gRPC did not have that option, nothing proves that the request was not sent, so
+// sent returns true.
 func (a *attempt) sent() bool {
 	return a.underWay.Load() > 0 || a.peer.Addr != noPeer || !a.sawPeerOption.Load() ||
 		a.lostPeerOption.Load()
 }
 
-// ObserveSends is the last interceptor, next to gRPC, of the connection below a [Conn]. It counts
-// calls and records whether gRPC is given the attempt's peer option. Conn does not send a write
-// that found no connection again if the connection lacks ObserveSends, or if another interceptor
-// withholds the attempt's context or options, or returns before gRPC does.
+// ObserveSends is a unary interceptor for the gRPC connection below a [Conn]. It must be the last
+// interceptor, next to gRPC. It counts calls, and records whether each has the attempt's option
+// grpc.Peer. With these records the Conn can prove that no connection took a write, and send the
+// write again. There is no proof, and so no retry for that reason, if the gRPC connection lacks
+// ObserveSends, or if another interceptor withholds the attempt's context or options, or returns
+// before gRPC does.
 func ObserveSends(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
 	opts ...grpc.CallOption,
@@ -180,14 +194,16 @@ func (a *attempt) isPeerOption(o grpc.CallOption) bool {
 	return ok && p.PeerAddr == &a.peer
 }
 
-// Invoke performs a unary call and sends it again as the package comment says. It returns the error
-// of the last attempt, the context's error, or Config.Closed.
+// Invoke performs a unary call, and sends the request again if the policy of the method and the
+// error allow that; see the package comment. It blocks until the request has succeeded, has finally
+// failed, or ctx or Config.Life has ended. It returns nil, the error of the last attempt, the error
+// of a login for a new token, the error of ctx, or Config.Closed.
 func (c *Conn) Invoke(
 	ctx context.Context, method string, args, reply any, opts ...grpc.CallOption,
 ) error {
 	proof, _ := ctx.Value(proofKey{}).(*Proof)
 	if proof == nil {
-		proof = &Proof{} // records the request for no caller, and stays on the stack
+		proof = &Proof{} // no caller reads it; it stays on the stack and costs no allocation
 	}
 	proof.begun.Add(1)
 	if err := c.over(ctx); err != nil {
@@ -215,7 +231,8 @@ func (c *Conn) Invoke(
 	return s.result
 }
 
-// over returns the error of a call whose context or client has ended, or nil.
+// over returns the error of ctx if ctx has ended, Config.Closed if the client is closed, or else
+// nil.
 func (c *Conn) over(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -226,7 +243,8 @@ func (c *Conn) over(ctx context.Context) error {
 	return nil
 }
 
-// generation returns the number of the token that requests carry, or 0 if they carry none.
+// generation returns the generation (the number) of the token that requests carry, or 0 if
+// Config.Tokens is nil.
 func (c *Conn) generation() uint64 {
 	if c.cfg.Tokens == nil {
 		return 0

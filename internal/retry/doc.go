@@ -13,19 +13,23 @@
 //	trying    success                               done
 //	trying    failure, the context has ended        done      return the context's own error
 //	trying    failure, the client is closed         done      return the closing error
+//	trying    failure, attempts used up             done      return the failure
 //	trying    token refused                         renewing
-//	trying    failure, the policy allows a retry    waiting
-//	trying    other failure, or attempts used up    done      return the failure
-//	renewing  the token is so new that a member     waiting   ask for no other token
+//	trying    other failure, a retry is allowed     waiting
+//	trying    other failure, no retry is allowed    done      return the failure
+//	renewing  the token is so new that a member     waiting   keep the token
 //	          may not know it
 //	renewing  otherwise, up to three times          waiting   replace the token that was refused
-//	renewing  no other token can be had             done      return the login's status, or the
-//	                                                          refusal
+//	renewing  the token cannot be replaced          done      return the error of the login, or the
+//	          (again)                                         refusal if no login was answered
 //	waiting   the wait is over                      trying    next attempt
 //	waiting   context or client ends                done      return its error
 //
-// The map policies has the policy of each method. A Txn or Alarm request that only reads is a read.
-// A LeaseGrant request is a read if no other request uses its lease id; see [Idempotent].
+// Whether a retry is allowed depends on the error and on the policy of the request's method: a read
+// may be sent again even if a server has served it, a write may not. The map policies has the
+// policy of each method. A Txn or Alarm request that only reads counts as a read. A LeaseGrant
+// request counts as a read if no other request uses its lease id; see [Idempotent]. The refused
+// token of a login, or of a method that etcd does not define, is a failure like any other.
 //
 // # When a write is sent again
 //
@@ -33,11 +37,12 @@
 //
 //   - No connection took the attempt. If a call has the option grpc.Peer, gRPC sets the peer when
 //     the call gets a connection. [ObserveSends], the interceptor next to gRPC, checks that the
-//     call has that option. If an interceptor of the user withholds it, there is no proof.
-//   - A learner refused it.
-//   - A member refused it with "too many requests". Servers decide that before they propose the
-//     write. The write is then sent at most once to each other member.
-//   - Its token was refused.
+//     call has that option. If an interceptor of the user removes the option, there is no proof.
+//   - A learner refused the attempt.
+//   - A member refused the attempt with "too many requests". Servers decide that before they
+//     propose the write. Once a write has had as many such refusals as there are endpoints, it
+//     is not sent again.
+//   - A server refused the token of the attempt.
 //
 // Canceled and DeadlineExceeded from a server prove nothing. No decision depends on a part of an
 // error's message.
@@ -50,7 +55,8 @@
 // # Invariants
 //
 //   - A request never outlives its context or the client.
-//   - The first attempt costs one allocation and takes no lock: the attempt is its own context and
-//     holds the call options and the peer.
-//   - Limits on messages are options of each call, so a stub on the bare connection has gRPC's own.
+//   - The first attempt costs one allocation and takes no lock: the struct attempt is the context
+//     of the call, and holds the call options and the peer.
+//   - The limits on message sizes are call options that a Conn adds to each call. So the calls of a
+//     stub on the gRPC connection itself have the limits that are gRPC's defaults.
 package retry

@@ -12,39 +12,41 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// maxTokenTries bounds how often one request may be refused for its token. Refusals do not count if
-// the token is so new that the member may not know it. If a token is refused right after it was
-// issued, another one rarely helps.
+// maxTokenTries is at which refusal of its token a request fails. Before that, each refusal leads
+// to a new token, so a request gets at most three new tokens. Further tokens rarely help if servers
+// refuse tokens right after they have issued them. A refusal does not count if the token is so new
+// that the member may not know it yet.
 const maxTokenTries = 4
 
-// loop decides about the attempts at one request after the first has failed. A request that
-// succeeds at once has no loop.
+// loop decides whether and when a request is sent again after its first attempt has failed. A
+// request whose first attempt succeeds has no loop.
 type loop struct {
 	conn   *Conn
 	method string
 	policy policy
-	caller context.Context // the request's context
-	ctx    context.Context // descends from caller; ends with the client too
+	caller context.Context // the context that the caller passed
+	ctx    context.Context // derived from caller; also ends when the client is closed
 	end    func()          // releases ctx
 
 	attempts   uint  // number of attempts that have failed
-	tokenTries int   // attempts refused for their token
+	tokenTries int   // refusals of the token that count toward maxTokenTries
 	crowded    int   // attempts refused with "too many requests"
-	sent       bool  // an attempt may have left the client
-	result     error // the request's error once shouldRetry has returned false
+	sent       bool  // whether any attempt may have left the client
+	result     error // the error of the request, once shouldRetry has returned false
 }
 
-// newLoop returns the loop of a request with ctx whose first attempt was a. The caller calls its
-// end.
+// newLoop returns the loop of a request whose first attempt, a, has failed. ctx is the context that
+// the caller of the request passed. The caller of newLoop must call the function end of the loop.
 func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
 	s := &loop{conn: c, method: a.method, policy: a.policy, caller: ctx}
 	s.ctx, s.end = await.Join(ctx, c.cfg.Life)
 	return s
 }
 
-// shouldRetry reports whether another attempt must follow one that failed with err, and blocks
-// until that attempt is due. If it returns false, it has set result. seen is the token's generation
-// before the attempt.
+// shouldRetry reports whether the request must be sent again after attempt a has failed with err.
+// It blocks until the next attempt is due. If shouldRetry returns false, s.result is the error of
+// the request. seen is the generation that the client's token had before a: if a server refused the
+// token, only the token of that generation is replaced.
 func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	s.attempts++
 	s.sent = s.sent || a.sent()
@@ -73,18 +75,24 @@ func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	return true
 }
 
-// ended reports whether the request's context or the client has ended. If so, it sets result to the
-// context's own error, because programs compare that with ==, or to Config.Closed.
-// Client.ConnectionError explains why there was no connection.
+// ended reports whether the request's context has ended or the client is closed. If so, it sets
+// s.result to the context's own error or to Config.Closed. The context's error is not wrapped,
+// because programs compare it with ==. So it does not say why there was no connection; programs can
+// ask Client.ConnectionError for that.
 func (s *loop) ended() bool {
 	over := s.conn.over(s.caller)
 	s.result = cmp.Or(over, s.result)
 	return over != nil
 }
 
-// canRepeat reports whether the policy allows another attempt after err, which is not about the
-// token. tooMany says that err is "too many requests": a write refused with that was not proposed.
-// Other members may have less to apply, so the write is sent at most once to each of them.
+// canRepeat reports whether the policy allows another attempt after err, which is not a refusal of
+// the token. sent says whether the failed attempt may have left the client.
+//
+// tooMany says whether err is "too many requests". A member refuses a write with that error before
+// it proposes the write, so the write may be sent again: other members may be less busy. After as
+// many such refusals as there are endpoints, the write fails.
+//
+// A learner's refusal allows another attempt only if there is another endpoint.
 func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
 	endpoints := s.conn.cfg.Endpoints()
 	if classify.IsLearnerRefusal(err) && endpoints < 2 {
@@ -100,15 +108,15 @@ func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
 	}
 }
 
-// wait returns how long to wait before the next attempt. The first attempts, as many as there are
-// endpoints, do not wait, and neither does the attempt after the first refusal of a token. Later
-// waits grow. After "too many requests" they grow from the first refusal on, so that the member has
-// time to catch up.
+// wait returns how long to wait before the next attempt. It returns 0 while fewer attempts have
+// failed than there are endpoints. If the token was refused (forToken), it returns 0 only after the
+// first attempt. Later waits grow. After "too many requests" (tooMany) there is always a wait,
+// which grows with the number of such refusals, so that the member has time to catch up.
 func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	if tooMany {
 		return s.conn.cfg.Backoff.Delay(s.crowded - 1)
 	}
-	free := uint(1)
+	free := uint(1) // the number of failed attempts that are not followed by a wait
 	if !forToken {
 		free = uint(max(s.conn.cfg.Endpoints(), 1)) - 1
 	}
@@ -118,10 +126,13 @@ func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	return s.conn.cfg.Backoff.Delay(int(s.attempts - free - 1))
 }
 
-// renewToken replaces the token that was refused, and reports whether another attempt makes sense.
-// If the member may not know a new token yet, the request is tried again with that token: another
-// login would only make a token that is newer still. A request authenticated by a certificate has
-// no token; it is tried again if the auth store changed while the server checked it.
+// renewToken replaces the token that a server refused with err, and reports whether the request may
+// be sent again. seen is the generation of the refused token. If that token is so new that the
+// member may not know it yet, renewToken keeps it: another login would only make a still newer
+// token.
+//
+// If there are no tokens, the client's certificate may authenticate its requests. A refused request
+// is then sent again only if the auth store changed while the server checked it.
 func (s *loop) renewToken(err error, seen uint64) bool {
 	tokens := s.conn.cfg.Tokens
 	if tokens != nil && tokens.Fresh(seen) && !classify.IsAuthOldRevision(err) {
@@ -143,9 +154,10 @@ func (s *loop) renewToken(err error, seen uint64) bool {
 	}
 	switch classify.Code(refresh) {
 	case codes.Unknown, codes.Canceled, codes.DeadlineExceeded:
-		// The source has only one token, or the login was not answered.
+		// The client's only token is one that the program has set, or the login had no answer in
+		// time. The result remains the refusal of the token.
 	default:
-		s.result = refresh // the server's answer to the login
+		s.result = refresh // the login's own error says why there is no new token
 	}
 	return false
 }

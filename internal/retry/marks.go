@@ -7,25 +7,28 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// Idempotent marks a LeaseGrant request whose id no other request uses. A server that has granted
-// the lease refuses the request when it comes again, so it may be sent again like a read. The zero
-// value marks one request. It is safe for concurrent use.
+// Idempotent marks a LeaseGrant request whose lease id no other request uses. Such a request may be
+// sent again like a read: if the lease is granted already, servers refuse the request, so there is
+// no second lease. The zero value is ready for use. Each request needs an Idempotent of its own. An
+// Idempotent is safe for concurrent use.
 type Idempotent struct {
 	sends atomic.Int32
 }
 
 type idempotentKey struct{}
 
-// With returns a context that marks the request made with it.
+// With returns a copy of ctx that carries the mark i. A LeaseGrant request made with the copy is
+// marked.
 func (i *Idempotent) With(ctx context.Context) context.Context {
 	return context.WithValue(ctx, idempotentKey{}, i)
 }
 
-// SentOnce reports whether gRPC was given the request exactly once. If so, its answer cannot be due
-// to an earlier attempt.
+// SentOnce reports whether the client passed the marked request to gRPC exactly once. If so, an
+// answer that the lease exists cannot be due to an earlier attempt at the same request.
 func (i *Idempotent) SentOnce() bool { return i.sends.Load() == 1 }
 
-// idempotent returns the Idempotent in the context of a request, or nil if it has none.
+// idempotent returns the Idempotent that marks a request, given the context and the method of the
+// request. It returns nil if there is none, or if the request is not a LeaseGrant request.
 func idempotent(ctx context.Context, method string) *Idempotent {
 	if method != pb.Lease_LeaseGrant_FullMethodName {
 		return nil
@@ -34,25 +37,28 @@ func idempotent(ctx context.Context, method string) *Idempotent {
 	return i
 }
 
-// Proof records whether the requests made with a context may have reached a server. The errors of
-// these requests cannot show it, because callers compare these errors with the context's error by
-// ==.
+// Proof records whether any unary request that was made with a context may have reached a server.
+// The errors of the requests cannot tell that, because callers compare them by == with the
+// context's error: an error that carried more would not be equal. A Proof is safe for concurrent
+// use.
 type Proof struct {
-	begun  atomic.Int32 // requests
-	unsent atomic.Int32 // requests that failed and that no connection took
+	begun  atomic.Int32 // number of requests that were begun
+	unsent atomic.Int32 // number of requests that failed without ever leaving the client
 }
 
 // proofKey is the context key of a Proof.
 type proofKey struct{}
 
-// WithProof returns a context for requests, and the Proof that records them.
+// WithProof returns a copy of ctx, and the Proof that records all unary requests made with that
+// copy.
 func WithProof(ctx context.Context) (context.Context, *Proof) {
 	p := &Proof{}
 	return context.WithValue(ctx, proofKey{}, p), p
 }
 
 // NothingSent reports whether it is certain that no server has received, or will receive, any of
-// the requests. It is false if no [Conn] has seen a request.
+// the requests that p records. It returns false if p has recorded no request, or if one of the
+// requests has not ended.
 func (p *Proof) NothingSent() bool {
 	begun := p.begun.Load()
 	return begun > 0 && p.unsent.Load() == begun

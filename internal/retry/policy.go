@@ -15,7 +15,7 @@ const (
 	once policy = iota
 	// write is for requests that are sent again only on proof that no server applied them.
 	write
-	// read is for requests that are sent again also if a server may have served them.
+	// read is for requests that are sent again even if a server may have served them.
 	read
 	// login is for Authenticate, which is sent again like a read. Authenticate never waits for a
 	// new token, because it fetches that token.
@@ -28,13 +28,13 @@ var policies = map[string]policy{
 	pb.KV_RangeStream_FullMethodName: read,
 	pb.KV_Put_FullMethodName:         write,
 	pb.KV_DeleteRange_FullMethodName: write,
-	pb.KV_Txn_FullMethodName:         write, // read if it only gets
+	pb.KV_Txn_FullMethodName:         write, // but read if the transaction changes nothing
 	pb.KV_Compact_FullMethodName:     write,
 
 	pb.Watch_Watch_FullMethodName:          once,
 	pb.Lease_LeaseKeepAlive_FullMethodName: once,
 
-	pb.Lease_LeaseGrant_FullMethodName:      write, // read if its context has the mark Idempotent
+	pb.Lease_LeaseGrant_FullMethodName:      write, // but read if marked as Idempotent
 	pb.Lease_LeaseRevoke_FullMethodName:     write,
 	pb.Lease_LeaseTimeToLive_FullMethodName: read,
 	pb.Lease_LeaseLeases_FullMethodName:     read,
@@ -45,7 +45,7 @@ var policies = map[string]policy{
 	pb.Cluster_MemberList_FullMethodName:    read,
 	pb.Cluster_MemberPromote_FullMethodName: write,
 
-	pb.Maintenance_Alarm_FullMethodName:      write, // read if it only lists
+	pb.Maintenance_Alarm_FullMethodName:      write, // but read if the request only lists alarms
 	pb.Maintenance_Status_FullMethodName:     read,
 	pb.Maintenance_Defragment_FullMethodName: write,
 	pb.Maintenance_Hash_FullMethodName:       read,
@@ -73,8 +73,9 @@ var policies = map[string]policy{
 	pb.Auth_RoleRevokePermission_FullMethodName: write,
 }
 
-// policyOf returns the policy of a request. For LeaseGrant, Txn and Alarm it also depends on the
-// request or its context.
+// policyOf returns the policy of a request. That is the policy of the method, with three
+// exceptions: a Txn that changes nothing, an Alarm request that only lists alarms, and a LeaseGrant
+// request that is marked as [Idempotent] and has a lease id are reads.
 func policyOf(ctx context.Context, method string, req any) policy {
 	p := policies[method]
 	switch r := req.(type) {

@@ -8,9 +8,11 @@ import (
 	"google.golang.org/grpc"
 )
 
-// NewStream opens a stream. It waits for a connection. If a read has a stream as its answer, the
-// returned stream opens itself again after a failure, until its first message has arrived. After
-// that only the caller knows how to go on. All other streams are opened once.
+// NewStream opens a stream. It blocks until there is a connection, ctx ends, or the client is
+// closed. If the request is a read and only its answer is a stream, the returned stream opens
+// itself again after a failure, as long as no message has arrived. It does not do so later, because
+// only the caller knows how to go on after the messages that it has received. All other streams are
+// opened once.
 func (c *Conn) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -30,18 +32,19 @@ func (c *Conn) NewStream(
 	}, nil
 }
 
-// replay is the stream of a read whose answer is a stream. Until a message was received, replay
-// opens a failed stream again. As with any gRPC stream, one goroutine at a time may send and one
-// may receive. Its only request is sent before the first message is received.
+// replay is the stream of a read whose answer is a stream. If the stream fails before its first
+// message has arrived, replay opens it again. As with any gRPC stream, one goroutine at a time may
+// send and one may receive. The caller must have sent the only request before it receives, because
+// RecvMsg uses the request without a lock.
 type replay struct {
-	grpc.ClientStream // of the latest attempt
+	grpc.ClientStream // the stream that was opened last
 
 	ctx     context.Context
 	desc    *grpc.StreamDesc
 	callers []grpc.CallOption
 
 	tried    *attempt // the latest attempt
-	seen     uint64   // the token's generation before it
+	seen     uint64   // the generation that the client's token had before the latest attempt
 	request  any
 	received bool
 }
@@ -51,7 +54,7 @@ func (r *replay) SendMsg(m any) error {
 	if err := r.ClientStream.SendMsg(m); err != nil && err != io.EOF {
 		return err
 	}
-	return nil // after io.EOF the stream's error comes from RecvMsg
+	return nil // io.EOF says only that the stream has failed; RecvMsg returns the stream's error
 }
 
 func (r *replay) RecvMsg(m any) error {
