@@ -35,7 +35,7 @@ type Config struct {
 	Backoff backoff.Policy
 	// Endpoints returns over how many endpoints the connection spreads requests.
 	Endpoints func() int
-	// Tokens is nil if requests carry no token that can be replaced.
+	// Tokens is nil if requests carry no authentication token.
 	Tokens Tokens
 	// Life is a context that ends when the client is closed.
 	Life context.Context
@@ -134,8 +134,8 @@ func (a *attempt) again(ctx context.Context, callers []grpc.CallOption) *attempt
 	return next
 }
 
-// newAttempt returns an attempt at a request. Its context derives from ctx. The options callers,
-// which the caller passed, come last, so they override the other options.
+// newAttempt returns an attempt at a request. The context of the attempt derives from ctx. callers
+// are the caller's call options. They come last, so they override the other options.
 func (c *Conn) newAttempt(
 	ctx context.Context, method string, p policy, callers []grpc.CallOption,
 ) *attempt {

@@ -12,10 +12,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// maxTokenTries is at which refusal of its token a request fails. Before that, each refusal leads
-// to a new token, so a request gets at most three new tokens. Further tokens rarely help if servers
-// refuse tokens right after they have issued them. A refusal does not count if the token is so new
-// that the member may not know it yet.
+// maxTokenTries is how many refusals of its token make a request fail. Each earlier refusal leads
+// to a new token, so a request gets at most three new tokens. Further ones rarely help if servers
+// refuse tokens that they have just issued. A refusal does not count if the token is so new that
+// the member may not know it yet.
 const maxTokenTries = 4
 
 // loop decides whether and when a request is sent again after its first attempt has failed. A
@@ -109,9 +109,10 @@ func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
 }
 
 // wait returns how long to wait before the next attempt. It returns 0 while fewer attempts have
-// failed than there are endpoints. If the token was refused (forToken), it returns 0 only after the
-// first attempt. Later waits grow. After "too many requests" (tooMany) there is always a wait,
-// which grows with the number of such refusals, so that the member has time to catch up.
+// failed than there are endpoints, because another endpoint may serve the request. If the token was
+// refused (forToken), it returns 0 only after the first attempt. Later waits grow. After "too many
+// requests" (tooMany) there is always a wait, which grows with the number of such refusals, so that
+// the member has time to catch up.
 func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	if tooMany {
 		return s.conn.cfg.Backoff.Delay(s.crowded - 1)

@@ -39,7 +39,7 @@ func (c *cursor) more() bool {
 	return len(c.cur) > 0
 }
 
-// at reports whether there is a next field and its tag is tag.
+// at reports whether the message has a next field, and the field has the given tag.
 func (c *cursor) at(tag byte) bool { return c.more() && c.cur[0] == tag }
 
 // tag reads one byte, the tag of a field. The caller must have called more, which must have
@@ -147,9 +147,9 @@ func (c cursor) copied(n int) []byte {
 	return bytes.Join(parts, nil)
 }
 
-// limits are the most fields and the most bytes of a group. A group is a run of message fields that
-// follow one another and have the same tag. A field that alone has more bytes than the limit is a
-// group by itself.
+// limits are the largest number of fields, and of bytes, that a group may have. A group is a run of
+// message fields that follow one another and have the same tag. A field that alone has more bytes
+// than the limit is a group by itself.
 type limits struct{ fields, bytes int }
 
 // group reads a group, which is a run of message fields with the given tag. It returns a copy of
@@ -240,8 +240,9 @@ func (c cursor) measure(tag byte, lim limits) (fields, size int, ok bool) {
 	return fields, size, true
 }
 
-// shortFields returns how many fields with the tag data begins with, and the size of these fields
-// together. It counts at most the number most, and stops at a field for which shortField returns 0.
+// shortFields counts the fields at the start of data, up to the number most. It returns their
+// number and their total size. It stops at a field that has another tag, or for which shortField
+// returns 0.
 func shortFields(data []byte, tag byte, most int) (fields, size int) {
 	for fields < most && size < len(data) && data[size] == tag {
 		n := shortField(data[size:])

@@ -66,8 +66,8 @@ func decodeTxn(c cursor, m *pb.TxnResponse, depth int) bool {
 	return ok && head.decode(&m.Header, nil)
 }
 
-// decodeOp decodes the answer to one operation of a transaction. depth is the number of
-// transactions around that transaction.
+// decodeOp decodes the answer to one operation of a transaction. depth is how deeply that
+// transaction is nested in others: 0 for the outermost one.
 func decodeOp(c cursor, depth int) (*pb.ResponseOp, bool) {
 	if !c.more() {
 		return &pb.ResponseOp{}, true
