@@ -21,7 +21,7 @@ type state uint8
 
 const (
 	connecting state = iota
-	failed           // gRPC tries again, but no attempt has succeeded
+	failed           // could not connect, and has not connected since; gRPC tries again
 	unchecked        // connected; whether the server is healthy is not known
 	healthy
 	unhealthy // connected; the server does not serve, or refuses the health check
@@ -47,7 +47,7 @@ func (p *policy) newConn(a resolver.Address) (*conn, error) {
 	c := &conn{policy: p, address: a, member: p.tracker.of(a), stopCheck: func() {}}
 	opts := balancer.NewSubConnOptions{StateListener: c.changed}
 	if b := endpoint.BundleOf(a.Attributes); b != nil {
-		// gRPC derives :scheme from the bundle, and connections of one client may differ in it.
+		// gRPC derives the header :scheme from the bundle. One client may use http and https.
 		//nolint:staticcheck // gRPC does not derive :scheme from an address's credentials
 		opts.CredsBundle = b
 		c.handshakes.encrypted = b.TransportCredentials().Info().SecurityProtocol == "tls"
@@ -72,7 +72,7 @@ func (c *conn) changed(s balancer.SubConnState) {
 }
 
 // changeLocked updates the connection's state. If the connection is lost, changeLocked connects
-// again. After a refused handshake it waits before that.
+// again: at once, or after handshakeBackoff if the TLS handshake was refused.
 func (c *conn) changeLocked(s balancer.SubConnState) {
 	c.stopCheck()
 	c.handshakes.note(s)
@@ -101,7 +101,8 @@ func (c *conn) startCheckLocked() {
 	ctx, cancel := context.WithCancel(c.policy.ctx)
 	c.stopCheck = cancel
 	rpc, release := c.rpc()
-	// Ends with ctx, which Close and the loss of the connection end; Close waits for it.
+	// Ends with ctx, which ends when the connection is lost or the policy is closed. The policy's
+	// Close waits for it.
 	c.policy.checks.Go(func() {
 		defer release()
 		c.member.withoutHealth.Store(false)
@@ -109,7 +110,7 @@ func (c *conn) startCheckLocked() {
 	})
 }
 
-// report records whether the server serves, unless ctx has ended.
+// report records whether the server serves. If ctx has ended, report changes nothing.
 func (c *conn) report(ctx context.Context, serving bool) {
 	c.policy.change(func() {
 		switch {
@@ -122,15 +123,15 @@ func (c *conn) report(ctx context.Context, serving bool) {
 	})
 }
 
-// shutdownLocked ends the connection when the calls on it have ended.
+// shutdownLocked gives up the connection. gRPC closes it when the calls on it have ended.
 func (c *conn) shutdownLocked() {
 	c.stopCheck()
 	c.handshakes.stop()
 	c.sub.Shutdown()
 }
 
-// rpc returns the connection itself, for requests that must reach this member. The caller calls
-// release when they have ended.
+// rpc returns an interface that sends requests on this connection only, for requests that must
+// reach this member. The caller calls release when these requests have ended.
 func (c *conn) rpc() (rpc grpc.ClientConnInterface, release func()) {
 	producer, release := c.sub.GetOrBuildProducer(rpcs{})
 	return producer.(grpc.ClientConnInterface), release
@@ -147,8 +148,9 @@ func (rpcs) Build(conn any) (balancer.Producer, func()) { return conn, func() {}
 var handshakeBackoff = backoff.Policy{Base: 2500 * time.Millisecond, Max: 10 * time.Second,
 	Jitter: 0.2}
 
-// isHandshakeRefusal reports whether the client or the server refused the other one's certificate,
-// or refused TLS. It is false if the member could not be reached or closed the connection.
+// isHandshakeRefusal reports whether a TLS handshake failed because the client or the server
+// refused the certificate of the other side, or refused TLS. It is false if the member could not be
+// reached, or if it closed the connection without a TLS alert.
 func isHandshakeRefusal(err error) bool {
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
@@ -168,14 +170,14 @@ func isUnreachable(err error) bool {
 type handshakes struct {
 	encrypted bool
 	refusals  int         // consecutive
-	ended     bool        // the last attempt was encrypted and ended without a reason
+	ended     bool        // the last attempt used TLS and failed for an unknown reason
 	timer     *time.Timer // of a delayed attempt; may be nil
 	stopped   bool
 }
 
 // note updates the number of refusals after an attempt to connect. A server that refuses a
-// certificate may close the connection before the client has read the alert that says so. So if two
-// encrypted attempts in a row end without a reason, the second counts as refused. The first does
+// certificate may close the connection before the client has read the TLS alert about it. So if two
+// TLS attempts in a row fail for an unknown reason, the second counts as refused. The first does
 // not, because the member may just have stopped.
 func (h *handshakes) note(state balancer.SubConnState) {
 	switch {
@@ -189,7 +191,8 @@ func (h *handshakes) note(state balancer.SubConnState) {
 	}
 }
 
-// connect runs f when the next attempt is due.
+// connect runs f, which starts an attempt to connect: at once, or after handshakeBackoff if the
+// last handshakes were refused.
 func (h *handshakes) connect(f func()) {
 	switch {
 	case h.stopped:

@@ -1,4 +1,4 @@
-// Package balancer is gRPC's side of balancing: it decides which member gets the next request.
+// Package balancer is a gRPC load-balancing policy: it decides which member gets the next request.
 //
 // Requests go round-robin over the healthy members. Package memberhealth decides which members are
 // healthy. This package counts requests and received bytes for it, sends the probes, and closes the
@@ -6,17 +6,20 @@
 // be sent to other members.
 //
 // gRPC dials, and sends each request over the connection that a picker names. The policy makes one
-// connection for each address, and makes it again at once when it is lost. It asks the health
-// service of each server. gRPC could do that itself, but would log an error for each server without
-// a health service.
+// connection for each address, and makes it again when it is lost. If health checks are enabled,
+// the policy asks the health service of each server. gRPC could do that itself, but would log an
+// error for each server without a health service.
 //
 // # States of a connection
+//
+// The last column says whether requests use a connection in that state. While a connection is
+// failed, gRPC tries again and again to connect.
 //
 //	state       event                                    next        requests
 //	connecting  connected, with a health check           unchecked   none
 //	connecting  connected, without one                   healthy     yes
 //	connecting  cannot connect                           failed      none
-//	failed      connected                                as above    gRPC tries again and again
+//	failed      connected                                as above    none
 //	unchecked   the server serves, has no health         healthy     none
 //	            service, or does not answer for 1 s
 //	unchecked   the server does not serve, or refuses    unhealthy   none

@@ -13,7 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// healthBackoff is the wait between two health checks of a member that refuses them.
+// healthBackoff is the wait before the next health check of a member, after the stream of the last
+// one has ended.
 var healthBackoff = backoff.Policy{Base: 200 * time.Millisecond, Max: time.Minute, Jitter: 0.3}
 
 // healthStallTimeout is how long a health check waits for its first answer. After that the server
@@ -22,9 +23,10 @@ const healthStallTimeout = time.Second
 
 // followHealth calls report with each change of a server's health. When ctx ends, it returns false.
 // If the server has no health service, followHealth reports it as serving and returns true. If the
-// stream of the health service ends after a status, that status stays valid until the next stream
-// has another one, because load balancers end streams after a time. If the stream ends before any
-// status, the server is reported as not serving. report must ignore a call whose context has ended.
+// stream of the health service ends after it has carried a status, the latest status stays valid
+// until the next stream carries one, because load balancers end streams after a time. If the stream
+// ends before any status, the server is reported as not serving. report must ignore a call whose
+// context has ended.
 func followHealth(
 	ctx context.Context, rpc grpc.ClientConnInterface,
 	report func(ctx context.Context, serving bool),

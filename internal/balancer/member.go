@@ -19,8 +19,8 @@ type Member struct {
 	address     string
 	removed     context.Context // ends when the member is removed from the endpoints
 	remove      context.CancelFunc
-	done        func(balancer.DoneInfo) // called at the end of each request that is not movable
-	doneMovable func(balancer.DoneInfo) // called at the end of each movable request
+	done        func(balancer.DoneInfo) // called when a request ends that must not be repeated
+	doneMovable func(balancer.DoneInfo) // called when an idempotent request ends
 
 	// own synchronisation
 	health        *memberhealth.Member        // its record is guarded by the tracker's mu
@@ -29,7 +29,7 @@ type Member struct {
 	socket        atomic.Pointer[trackedConn] // the TCP or unix socket of the current connection
 
 	// guarded by the tracker's mu
-	connection int // the number of connections that were made
+	connection int // the number of connections made so far
 }
 
 func newMember(address string) *Member {
@@ -44,7 +44,8 @@ func newMember(address string) *Member {
 // Attempt is one attempt at a request. The picker finds it under AttemptKey in the request's
 // context. A request without an Attempt counts as not idempotent.
 type Attempt interface {
-	// Idempotent reports whether the request is sent again even if a server may have served it.
+	// Idempotent reports whether the request may be sent again although a server may have served
+	// it.
 	Idempotent() bool
 	// SetMember notes the *Member that was picked.
 	SetMember(any)

@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
-// picker spreads requests over the connected members. A pick for a unary call allocates nothing. It
-// takes no lock while the tracker's ticks run.
+// picker spreads requests over the connected members. A pick for a unary call allocates nothing.
+// While the tracker's ticks run, such a pick takes no lock.
 type picker struct {
 	tracker    *Tracker
 	candidates []*conn
@@ -43,9 +43,9 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return result, nil
 }
 
-// avoided returns the member that must get the request only if no other member serves, or nil. That
-// is the member of the previous attempt. For a LeaseTimeToLive request it is the member whose
-// answer the request checks.
+// avoided returns the member that gets the request only if no other member serves, or nil. For a
+// repeated request that is the member of the previous attempt. A LeaseTimeToLive request that
+// checks what a member has answered avoids that member (see [StreamTarget.Elsewhere]).
 func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 	if attempt != nil {
 		if m, ok := attempt.Avoid().(*Member); ok {
@@ -59,9 +59,9 @@ func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 	return nil
 }
 
-// isStream reports whether a call of the method is long. The end of a long call does not show how
-// quickly a member answers. The methods of etcd's election and lock services count as long, because
-// they wait for other clients.
+// isStream reports whether calls of the method last long. The duration of such a call does not show
+// how quickly a member answers, so the call is not counted. The methods of etcd's election and lock
+// services count as long, because they wait for other clients.
 func isStream(method string) bool {
 	if !strings.HasPrefix(method, "/etcdserverpb.") {
 		return true
@@ -94,8 +94,9 @@ func (p *picker) choose() *conn {
 	return p.candidates[next%n]
 }
 
-// leastOutstanding returns the number of outstanding requests of the least busy healthy member.
-// Other members are compared with it.
+// leastOutstanding returns the smallest number of outstanding requests among the members that have
+// no limit. choose passes over members that have many more. Members that refuse their requests are
+// ignored, unless all members do, because they have few outstanding requests.
 func (p *picker) leastOutstanding() int64 {
 	least, leastOfAll := int64(memberhealth.Unlimited), int64(memberhealth.Unlimited)
 	for _, c := range p.candidates {

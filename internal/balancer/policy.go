@@ -50,7 +50,7 @@ type policy struct {
 	// own synchronisation
 	checks sync.WaitGroup // the running health checks
 
-	// set by the first update, before any connection exists
+	// set by the first UpdateClientConnState, before any connection exists
 	tracker *Tracker
 
 	// guarded by mu, which is held while a picker is passed to gRPC: an older picker must not
@@ -94,7 +94,7 @@ func (p *policy) change(f func()) {
 	p.mu.Lock()
 	f()
 	warn := false
-	if len(p.conns) > 0 { // else it is closed
+	if len(p.conns) > 0 { // no connections: the policy is closed
 		p.updateLocked()
 		warn = p.tracker.noteFailures(p.conns)
 	}
@@ -104,9 +104,9 @@ func (p *policy) change(f func()) {
 	}
 }
 
-// connectLocked makes addresses the ones that the policy connects to. It keeps the connections to
-// addresses that have not changed, starts one to each new address, and ends the others. It returns
-// an error only if gRPC is closing.
+// connectLocked replaces the set of addresses that the policy connects to. It keeps the connections
+// to addresses that have not changed, starts one to each new address, and ends the others. It
+// returns an error only if gRPC is closing.
 func (p *policy) connectLocked(addresses []resolver.Address) error {
 	conns := make([]*conn, 0, len(addresses))
 	for _, a := range addresses {
@@ -134,7 +134,8 @@ func (p *policy) connectLocked(addresses []resolver.Address) error {
 // passes a picker that returns an error.
 func (p *policy) updateLocked() {
 	usable, whole, err := p.usableLocked()
-	// pickerOf is called even for no connections, so that the tracker counts the next one as new.
+	// pickerOf is called even if usable is empty: then the tracker counts each later connection as
+	// new.
 	var picker balancer.Picker = p.tracker.pickerOf(usable)
 	if whole != connectivity.Ready {
 		picker = base.NewErrPicker(err)
@@ -145,9 +146,9 @@ func (p *policy) updateLocked() {
 // usableLocked returns the connections that requests may use, and the state to report to gRPC.
 // Requests may use the connections to healthy servers. If there are none, and no connection is
 // still connecting or unchecked, requests may use the connections to unhealthy servers. Otherwise
-// gRPC would let the requests wait for ever. An unhealthy server reports that it does not serve, or
-// refuses the health check, as learners refuse all streams. If there is no connection to use, err
-// is the error for requests.
+// gRPC would let the requests wait for ever. An unhealthy server is one that reports that it does
+// not serve, or that refuses the health check. A learner refuses it, because learners refuse all
+// streams. If there is no connection to use, err is the error for requests.
 func (p *policy) usableLocked() (usable []*conn, whole connectivity.State, err error) {
 	var fallback []*conn
 	pending := false
@@ -181,7 +182,7 @@ func (p *policy) ResolverError(error) {}
 // UpdateSubConnState is never called, because each connection has a listener for its states.
 func (p *policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}
 
-// ExitIdle does nothing: connections that are idle are made again at once.
+// ExitIdle does nothing: the policy connects again by itself when a connection is idle.
 func (p *policy) ExitIdle() {}
 
 // Close ends the connections, and waits for the health checks.

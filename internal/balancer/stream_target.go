@@ -22,7 +22,7 @@ type StreamTarget struct {
 // targetedStream is one stream of a StreamTarget.
 type targetedStream struct {
 	target *StreamTarget
-	end    context.CancelFunc // of its context
+	end    context.CancelFunc // ends the context that With returned for the stream
 }
 
 type streamTargetKey struct{}
@@ -34,20 +34,21 @@ func (p *StreamTarget) With(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &targetedStream{target: p, end: cancel}
 	if last := p.last.Swap(s); last != nil {
-		last.end() // its stream is over
+		last.end() // the link's previous stream is over
 	}
 	return context.WithValue(ctx, streamTargetKey{}, s)
 }
 
-// AvoidLast has the next streams opened on other members than the member of the latest stream, if
-// another member serves. The next call of AvoidLast replaces the member to avoid.
+// AvoidLast makes the next streams avoid the member of the latest stream: they use that member only
+// if no other member serves. The next call of AvoidLast replaces the member to avoid.
 func (p *StreamTarget) AvoidLast() { p.avoid.Store(p.current.Load()) }
 
 // elsewhereKey is the context key of a *Member that is to be avoided.
 type elsewhereKey struct{}
 
-// Elsewhere returns a context for a request that checks an answer of the latest stream's member.
-// The request goes to another member if another one serves.
+// Elsewhere returns a context for a LeaseTimeToLive request that checks what the member of the
+// latest stream has answered. The request goes to another member if another one serves. Other
+// requests ignore the context's value.
 func (p *StreamTarget) Elsewhere(ctx context.Context) context.Context {
 	return context.WithValue(ctx, elsewhereKey{}, p.current.Load())
 }
@@ -88,10 +89,11 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 	}}, nil
 }
 
-// chooseStream returns a connection for a stream, or for a request that avoids a member. Members
-// that refuse requests come last: one without a leader may accept the stream and never send
-// anything. The member to avoid comes before them. Round-robin alone could return that member again
-// and again, because other requests advance the position as well.
+// chooseStream returns a connection for a stream, or for a request that avoids a member. It prefers
+// other members to avoid. It returns a member that refuses requests only if every usable member
+// refuses them, because a member without a leader may accept a stream and never send anything.
+// Round-robin alone could return avoid again and again, because other requests advance the
+// round-robin position, too.
 func (p *picker) chooseStream(avoid *Member) *conn {
 	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {

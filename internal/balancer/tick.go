@@ -15,11 +15,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// probeTimeout bounds a probe or a read of one key. The member is ejected long before that, if it
-// does not answer.
+// probeTimeout bounds a probe (a health check) and a read of one key. A member that answers
+// neither, while its peers answer, is ejected long before that.
 const probeTimeout = 5 * time.Second
 
-// wake starts the ticks, unless they run. Ticks go on as long as there are requests.
+// wake starts the ticks if they do not run. Ticks go on as long as there are requests.
 func (t *Tracker) wake() {
 	if t.ticking.Load() || !t.ticking.CompareAndSwap(false, true) {
 		return
@@ -36,11 +36,12 @@ func (t *Tracker) scheduleLocked() {
 	}
 }
 
-// change is a change of one member's health, for Options.Report.
+// change is one change of a member's health, to be passed to Options.Report.
 type change struct{ address, health string }
 
 // tick compares the members, probes and ejects members, and reports changes. While there are
-// requests, it schedules the next tick. It runs on the timer's goroutine, which Close waits for.
+// requests, it schedules the next tick. It runs on the timer's goroutine. Close waits until it has
+// returned.
 func (t *Tracker) tick() {
 	t.running.Lock()
 	defer t.running.Unlock()
@@ -52,8 +53,9 @@ func (t *Tracker) tick() {
 	busy, eject, changes := t.decideLocked(time.Now())
 	if !busy {
 		t.ticking.Store(false)
-		// A request may have come since this tick has looked at the members. Unless the request
-		// starts the ticks, the next tick is scheduled here.
+		// A request may have arrived after decideLocked had looked at the members, while ticking
+		// was still true. Such a request has not started the ticks, so the next tick is scheduled
+		// here. If a later request has started them, CompareAndSwap fails.
 		waiting := func(h *memberhealth.Member) bool { return h.Outstanding() > 0 }
 		busy = slices.ContainsFunc(t.health, waiting) && t.ticking.CompareAndSwap(false, true)
 	}
@@ -71,7 +73,7 @@ func (t *Tracker) tick() {
 
 // decideLocked compares the members, and starts the probes and reads that are due. It returns
 // whether there must be another tick, the members to eject, and the changes to report. The caller
-// ejects and reports without the lock.
+// ejects and reports after it has released the lock.
 func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, changes []change) {
 	busy = t.observeLocked(now)
 	d := memberhealth.Decide(t.health, now, !t.NoProbes)
@@ -95,7 +97,8 @@ func (t *Tracker) ownerLocked(h *memberhealth.Member) *Member {
 	return t.ready[slices.Index(t.health, h)]
 }
 
-// observeLocked takes a sample of each member. It reports whether there must be another tick.
+// observeLocked takes a sample of each member's counters. It reports whether there must be another
+// tick.
 func (t *Tracker) observeLocked(now time.Time) (busy bool) {
 	elapsed := now.Sub(t.lastTick)
 	t.lastTick = now
@@ -117,8 +120,8 @@ func (t *Tracker) startProbeLocked(m *Member) {
 	})
 }
 
-// startReadLocked sends a member a read of one key. If the member has another connection by
-// then, the answer is ignored.
+// startReadLocked sends a member a read of one key. The answer is ignored if the member has a new
+// connection when the answer arrives.
 func (t *Tracker) startReadLocked(m *Member) {
 	connection := m.connection
 	t.sendLocked(m, t.read, func(err error, inTime bool) {
@@ -129,9 +132,9 @@ func (t *Tracker) startReadLocked(m *Member) {
 	})
 }
 
-// sendLocked sends a member a request from another goroutine. When the request has ended,
-// sendLocked calls noteLocked with its error. inTime says whether it ended before probeTimeout and
-// before Close.
+// sendLocked sends a member a request from a new goroutine. When the request has ended, the
+// goroutine takes the lock and calls noteLocked with the request's error. inTime says whether the
+// request ended before probeTimeout and before Close.
 func (t *Tracker) sendLocked(
 	m *Member, request func(context.Context, *Member) error,
 	noteLocked func(err error, inTime bool),
@@ -139,7 +142,8 @@ func (t *Tracker) sendLocked(
 	if t.closed {
 		return
 	}
-	// Ends with its context, after probeTimeout or by Close; Close waits for it.
+	// Ends with the request, at the latest after probeTimeout or when Close cancels t.ctx. Close
+	// waits for it.
 	t.probes.Go(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, probeTimeout)
 		defer cancel()

@@ -26,13 +26,13 @@ type Options struct {
 	// HealthCheck makes the policy ask each server's health service. While other members serve, a
 	// member that does not serve, or that refuses the health check, gets no requests.
 	HealthCheck bool
-	// NoProbes disables probes. A silent member gets no more requests while others answer, and
-	// its connection is not closed.
+	// NoProbes disables probes. Without them, a silent member gets no more requests while others
+	// answer, but its connection is not closed.
 	NoProbes bool
 	// Report, if set, is called with each change of a member's health. It must not block.
 	Report func(address, health string)
-	// Unreachable, if set, is called when the last attempt to connect to every member has failed,
-	// at most once a minute. It must not block.
+	// Unreachable, if set, is called when no member is connected and the last attempt to connect
+	// has failed for each of them. It is called at most once a minute. It must not block.
 	Unreachable func()
 }
 
@@ -51,16 +51,16 @@ type Tracker struct {
 	// own synchronisation
 	next    atomic.Uint32 // the round-robin position
 	ticking atomic.Bool
-	probes  sync.WaitGroup // added to only with mu held and closed unset
+	probes  sync.WaitGroup // counts probes and reads; added to with mu held and closed false
 	running sync.Mutex     // held by tick from start to end; taken before mu
 
 	// guarded by mu
 	mu       sync.Mutex
 	closed   bool
 	members  map[string]*Member     // by address
-	ready    []*Member              // the connected ones
-	health   []*memberhealth.Member // of the members in ready, in that order
-	failures map[string]error       // by address; nil while a member is connected
+	ready    []*Member              // the connected members
+	health   []*memberhealth.Member // health[i] belongs to ready[i]
+	failures map[string]error       // connect errors by address; nil while a member is connected
 	warned   time.Time              // when Unreachable was called last
 	lastTick time.Time
 	timer    *time.Timer // runs tick
@@ -76,7 +76,7 @@ func New(ctx context.Context, o Options) *Tracker {
 	}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	t.timer = time.AfterFunc(math.MaxInt64, t.tick)
-	t.timer.Stop() // until scheduleLocked
+	t.timer.Stop() // scheduleLocked starts it
 	return t
 }
 
@@ -94,8 +94,9 @@ func (t *Tracker) Member(address string) *Member {
 
 type memberKey struct{}
 
-// With returns a copy of an address that has its Member among its attributes. The Member then
-// counts the requests sent to the address and the bytes received from it.
+// With returns a copy of the address a that has the address's Member among its attributes. The
+// Member then counts the requests sent to the address and the bytes received from it. A nil Tracker
+// returns a itself.
 func (t *Tracker) With(a resolver.Address) resolver.Address {
 	if t != nil {
 		a.Attributes = a.Attributes.WithValue(memberKey{}, t.Member(a.Addr))
@@ -103,9 +104,9 @@ func (t *Tracker) With(a resolver.Address) resolver.Address {
 	return a
 }
 
-// Track notes a new connection to an address. a are the attributes of the address, in which
-// [Tracker.With] has put its Member. Track returns the connection to use in place of conn. It
-// counts the bytes received on it.
+// Track is called with each new connection to an address. a holds the address's attributes, to
+// which [Tracker.With] has added the address's Member. Track returns the connection to use in place
+// of conn, which counts received bytes for the Member. Without a Member, Track returns conn itself.
 func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 	m, ok := a.Value(memberKey{}).(*Member)
 	if !ok {
@@ -117,8 +118,8 @@ func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 	return tracked
 }
 
-// of returns the member that With has put into the attributes of an address. If there is none, it
-// returns the result of Member for the address.
+// of returns the member that With has put into the attributes of an address. If they contain no
+// member, of returns the result of Member for the address.
 func (t *Tracker) of(a resolver.Address) *Member {
 	if m, ok := a.Attributes.Value(memberKey{}).(*Member); ok {
 		return m
