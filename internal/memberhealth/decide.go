@@ -27,7 +27,8 @@ type Decisions struct {
 }
 
 // Decide compares all connected members, updates their states, and returns what the owner must do.
-// The owner has called Observe for each. If probes is false, no member is probed or ejected.
+// Before each call, the owner must call Observe for each member. If probes is false, no member is
+// probed or ejected.
 func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	typical := typicalLatency(members)
 	for _, m := range members {
@@ -41,7 +42,8 @@ func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 		if !probes {
 			continue
 		}
-		// The member can only be judged once the client has received something from a peer.
+		// A member is judged by comparison. If no peer has sent anything since the member fell
+		// silent, the peers are probed, too.
 		alone := !peerAlive(members, m, r.silentSince)
 		for _, p := range members {
 			if (p == m || alone) && !p.rec.probing {
@@ -106,7 +108,7 @@ func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 		return false
 	}
 	// There are no ticks without requests, so the bytes received since the last tick are counted
-	// here: they are no answer to the probe.
+	// here. These bytes came before the probe, and must not count as its answer.
 	if received := m.received.Load(); received != r.last.received {
 		r.last.received, r.lastReceived, r.silentSince = received, now, time.Time{}
 	}
@@ -132,7 +134,8 @@ func failsProbe(members []*Member, m *Member, now time.Time, typical time.Durati
 }
 
 // AnswerProbe notes that a probe has ended, and whether the member answered it. A suspect that
-// answers is no longer suspect, and its stall timeout doubles until it answers a request.
+// answers is no longer suspect. Its stall timeout doubles, up to maxStallTimeout, and is reset when
+// the member answers a request.
 func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	r := &m.rec
 	r.probing = false

@@ -1,8 +1,8 @@
 // Package memberhealth decides which members of a cluster are healthy.
 //
-// It is a state machine. Its owner counts each member's requests and the bytes received from it,
-// takes samples by a timer, and carries out the actions that [Decide] returns. The package starts
-// no goroutine and knows neither connections nor gRPC.
+// It is a state machine. Its owner, package balancer, counts each member's requests and the bytes
+// received from it, takes samples by a timer, and carries out the actions that [Decide] returns.
+// The package starts no goroutine and knows neither connections nor gRPC.
 //
 // # States
 //

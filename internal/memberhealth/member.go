@@ -26,9 +26,9 @@ type Member struct {
 	movable             atomic.Int64
 	answered            atomic.Uint64
 	refused             atomic.Uint64 // answers that were refusals
-	movableAnswered     atomic.Uint64 // served answers to movable requests
+	movableAnswered     atomic.Uint64 // answers to movable requests, without refusals
 	consecutiveRefusals atomic.Int64
-	received            atomic.Uint64 // bytes from it, plus its answers
+	received            atomic.Uint64 // received bytes plus answers; grows while it is alive
 	limit               atomic.Int64  // how many requests may be outstanding
 	spacing             atomic.Int64  // between two requests while the limit is 1, in nanoseconds
 	nextSlow            atomic.Int64  // when the next request is due while the limit is 1, by clock

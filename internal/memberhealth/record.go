@@ -18,9 +18,9 @@ func (h Health) String() string {
 }
 
 const (
-	minStallTimeout    = 200 * time.Millisecond // of silence, before a member is suspect
+	minStallTimeout    = 200 * time.Millisecond // shortest silence that makes a member suspect
 	maxStallTimeout    = 2 * time.Second
-	stallTimeoutFactor = 4   // times the typical latency
+	stallTimeoutFactor = 4   // stall timeout in typical latencies
 	smoothing          = 0.3 // weight of the newest sample
 	minLoad            = 0.01
 )
@@ -41,16 +41,16 @@ type record struct {
 	onlyWrites    bool // only writes are outstanding
 
 	load           float64       // smoothed number of outstanding requests
-	rate           float64       // smoothed served answers a second
+	rate           float64       // smoothed answers a second, without refusals
 	typicalLatency time.Duration // the latency at its last answer; 0: unknown
-	slowTicks      int           // consecutive ticks in which it was slow
+	slowTicks      int           // consecutive ticks with a latency that makes it slow
 	// outstanding requests that were sent before it became slow; their answers do not count
 	sentBeforeSlow uint64
-	active         bool // requests were outstanding or answered since the last tick
+	active         bool // requests are outstanding, or were answered since the last tick
 
 	unansweredSince time.Time // since when it has had outstanding requests and answered none
 	receivedBefore  uint64    // the count of received bytes at unansweredSince
-	lastUnanswered  time.Time // the last tick that found no answer within quickPeer
+	lastUnanswered  time.Time // the last tick at which it had answered nothing for quickPeer
 	movableRate     float64   // smoothed answers a second to movable requests
 	reading         bool      // it was sent a read of one key, which has not ended
 	readAt          time.Time // when that read was sent; zero if it has ended without a refusal
@@ -116,7 +116,7 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 		r.endSuspicion()
 	case s.outstanding == 0 && !r.probing && !r.streamWaiting:
 		r.silentSince = time.Time{}
-		r.endSuspicion() // no answer is pending, so nothing can be proved
+		r.endSuspicion() // the client waits for nothing, so silence proves nothing
 	case r.silentSince.IsZero():
 		r.silentSince = now
 	}
@@ -124,7 +124,7 @@ func (r *record) observe(s sample, now time.Time, elapsed time.Duration) {
 }
 
 // observeRates updates the smoothed load and rates by one sample. It returns how many requests the
-// member has served since the last one.
+// member has served since the last sample, without those that were sent before it became slow.
 func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	answers := s.answered - r.last.answered
 	late := min(r.sentBeforeSlow, answers)
@@ -136,7 +136,7 @@ func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	}
 	waiting := s.outstanding - int64(r.sentBeforeSlow)
 	if refused > 0 {
-		waiting++ // the refused requests still wait for an answer
+		waiting++ // a refused request counts as unanswered, which raises the latency
 	}
 	r.load += smoothing * (float64(waiting) - r.load)
 	r.rate += smoothing * (float64(served)/elapsed.Seconds() - r.rate)

@@ -70,7 +70,8 @@ func updateSlow(members []*Member) {
 		switch {
 		case r.health == Healthy && r.slowTicks >= slowAfterTicks:
 			r.health = Slow
-			// The latency is that of one request at a time, so that one quick answer changes it.
+			// A slow member gets one request at a time. So its load becomes 1, and its rate is
+			// scaled so that the latency stays as it was. One quick answer then lowers the latency.
 			r.load, r.rate = 1, r.rate/r.load
 			r.sentBeforeSlow = uint64(r.last.outstanding)
 		case r.health == Slow && r.latency() < limit/2:

@@ -10,17 +10,17 @@ import (
 // During an election no member answers. So the time without an answer counts only from the last
 // tick at which the peer, too, had answered nothing for quickPeer.
 const (
-	// The time without an answer is at least stuckAfter, and at least stuckFactor times the typical
-	// latency.
+	// A stuck member has answered nothing for at least stuckAfter, and for at least stuckFactor
+	// times the typical latency.
 	stuckAfter  = time.Second
 	stuckFactor = 8
-	// stuckLoad is the smallest number of outstanding requests.
+	// A stuck member has at least stuckLoad outstanding requests.
 	stuckLoad = 4
-	// The member has sent less than stuckBytes in the time without an answer.
+	// A stuck member has sent less than stuckBytes in the time without an answer.
 	stuckBytes = 16 << 10
 	// quickPeer is the largest latency of a peer that the member is compared with.
 	quickPeer = stuckAfter / 5
-	// stuckRead is the shortest time for which the read of one key is unanswered.
+	// A stuck member has left the read of one key unanswered for at least stuckRead.
 	stuckRead = stuckAfter / 2
 )
 
@@ -60,9 +60,9 @@ func startRead(members []*Member, m *Member, now time.Time, typical time.Duratio
 	return true
 }
 
-// seemsStuck reports whether the member has answered nothing for the duration after, while a peer
-// has answered. It is false if only writes are pending: closing the connection would fail these
-// writes, and they could not be sent to another member.
+// seemsStuck reports whether the member has answered nothing for the duration that after gives,
+// while a peer has answered. It is false if only writes are pending: closing the connection would
+// fail these writes, and they could not be sent to another member.
 func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time.Duration) bool {
 	r, least := &m.rec, int64(stuckLoad)
 	if r.stuck {
@@ -85,9 +85,9 @@ func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time
 }
 
 // AnswerRead notes how the read of one key has ended. An answer shows that the member is not stuck.
-// A refusal does not show whether it is stuck; no other read is sent then, because the member would
-// refuse it, too. A read that ended without an answer does not show it either; in that case
-// startRead may send another one.
+// A refusal shows nothing, and no other read is sent after it, because the member would refuse that
+// read, too. If the read ended without an answer, that shows nothing either, but startRead may send
+// another read.
 func (m *Member) AnswerRead(answered, refused bool, now time.Time) {
 	r := &m.rec
 	r.reading = false
