@@ -21,9 +21,9 @@ type Tokens interface {
 	// Fresh reports whether the token of generation seen is the current one, and so new that
 	// members may not know it yet.
 	Fresh(seen uint64) bool
-	// Refresh replaces the token of generation seen, and blocks until the new token is there or ctx
-	// ends. If that token is no longer the current one, Refresh does nothing and returns nil. It
-	// returns an error if it cannot get another token.
+	// Refresh replaces the token of generation seen, and blocks until there is a new token or ctx
+	// ends. If the token of generation seen is not the current token, Refresh does nothing and
+	// returns nil. It returns an error if it cannot get another token.
 	Refresh(ctx context.Context, seen uint64) error
 }
 
