@@ -188,8 +188,8 @@ func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) 
 const minEstimated = 8
 
 // skipField skips one field. It returns false if the field is malformed, or is neither a varint nor
-// length-delimited. It takes the first byte of a tag of several bytes for the whole tag. That does
-// no harm, because the decoders give up later when they come to such a tag.
+// length-delimited. If the tag has several bytes, skipField treats its first byte as the whole tag.
+// That does no harm, because the decoders give up later when they come to such a tag.
 func (c *cursor) skipField() bool {
 	tag := c.tag()
 	v, ok := c.varint()

@@ -21,7 +21,7 @@ type onePair struct {
 
 // pairs is the list of key-value pairs of one answer while it is decoded.
 type pairs struct {
-	header *pb.ResponseHeader // room for the answer's header if there is one pair; else nil
+	header *pb.ResponseHeader // room for the answer's header if there is only one pair; else nil
 	kvs    []*mvccpb.KeyValue
 }
 
@@ -95,7 +95,7 @@ func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 	for i := 0; i < len(data); {
 		tag, v, n := data[i], uint64(0), 1
 		i++
-		if i < len(data) && data[i] < 0x80 { // as the function varint does, but without a call
+		if i < len(data) && data[i] < 0x80 { // like the function varint, but without a call
 			v = uint64(data[i])
 		} else if v, n = protowire.ConsumeVarint(data[i:]); n < 0 {
 			return false
@@ -132,8 +132,8 @@ func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 }
 
 // varint is like protowire.ConsumeVarint, but faster for varints of one byte. It returns the value
-// and the number of bytes that encode it. The number is negative if data begins with no valid
-// varint.
+// and the number of bytes that encode it. The number of bytes is negative if data does not begin
+// with a valid varint.
 func varint(data []byte) (uint64, int) {
 	if len(data) > 0 && data[0] < 0x80 {
 		return uint64(data[0]), 1

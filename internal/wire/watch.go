@@ -45,7 +45,7 @@ type oneEvent struct {
 
 // events is the list of events of one response while it is decoded.
 type events struct {
-	header *pb.ResponseHeader // room for the response's header if there is one event; else nil
+	header *pb.ResponseHeader // room for the response's header if there is only one event; else nil
 	list   []*mvccpb.Event
 	prevs  []mvccpb.KeyValue // unused structs of the current group, for previous pairs
 }
@@ -157,7 +157,8 @@ func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 }
 
 // newPrev returns a struct for the previous pair of an event. left is the number of events of the
-// group, from that event on. The first call for a group allocates a struct for each of them.
+// group that are not decoded yet, with this event. The first call for a group allocates a struct
+// for each of them.
 func (l *events) newPrev(left int) *mvccpb.KeyValue {
 	if len(l.prevs) == 0 {
 		l.prevs = make([]mvccpb.KeyValue, left)
