@@ -130,8 +130,8 @@ func (c *conn) shutdownLocked() {
 	c.sub.Shutdown()
 }
 
-// rpc returns an interface that sends requests on this connection only, for requests that must
-// reach this member. The caller calls release when these requests have ended.
+// rpc returns an interface that sends requests on this connection only. It is for requests that
+// must reach this member. The caller calls release when these requests have ended.
 func (c *conn) rpc() (rpc grpc.ClientConnInterface, release func()) {
 	producer, release := c.sub.GetOrBuildProducer(rpcs{})
 	return producer.(grpc.ClientConnInterface), release

@@ -19,7 +19,7 @@ type Member struct {
 	address     string
 	removed     context.Context // ends when the member is removed from the endpoints
 	remove      context.CancelFunc
-	done        func(balancer.DoneInfo) // called when a request ends that must not be repeated
+	done        func(balancer.DoneInfo) // called when a request that is not idempotent ends
 	doneMovable func(balancer.DoneInfo) // called when an idempotent request ends
 
 	// own synchronisation

@@ -95,8 +95,8 @@ func (p *picker) choose() *conn {
 }
 
 // leastOutstanding returns the smallest number of outstanding requests among the members that have
-// no limit. choose passes over members that have many more. Members that refuse their requests are
-// ignored, unless all members do, because they have few outstanding requests.
+// no limit. choose passes over members that have many more. A member that refuses all requests has
+// few outstanding ones. So it is ignored, unless every member refuses all requests.
 func (p *picker) leastOutstanding() int64 {
 	least, leastOfAll := int64(memberhealth.Unlimited), int64(memberhealth.Unlimited)
 	for _, c := range p.candidates {

@@ -89,11 +89,11 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 	}}, nil
 }
 
-// chooseStream returns a connection for a stream, or for a request that avoids a member. It prefers
-// other members to avoid. It returns a member that refuses requests only if every usable member
-// refuses them, because a member without a leader may accept a stream and never send anything.
-// Round-robin alone could return avoid again and again, because other requests advance the
-// round-robin position, too.
+// chooseStream returns a connection for a stream, or for a request that avoids a member. The member
+// named by avoid is chosen only if no other member suits. A member that refuses requests is chosen
+// only if every usable member refuses them, because a member without a leader may accept a stream
+// and never send anything. Round-robin alone could return the avoided member again and again,
+// because other requests advance the round-robin position, too.
 func (p *picker) chooseStream(avoid *Member) *conn {
 	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {

@@ -51,7 +51,7 @@ type Tracker struct {
 	// own synchronisation
 	next    atomic.Uint32 // the round-robin position
 	ticking atomic.Bool
-	probes  sync.WaitGroup // counts probes and reads; added to with mu held and closed false
+	probes  sync.WaitGroup // of probes and reads; added to only with mu held and closed unset
 	running sync.Mutex     // held by tick from start to end; taken before mu
 
 	// guarded by mu
@@ -95,8 +95,8 @@ func (t *Tracker) Member(address string) *Member {
 type memberKey struct{}
 
 // With returns a copy of the address a that has the address's Member among its attributes. The
-// Member then counts the requests sent to the address and the bytes received from it. A nil Tracker
-// returns a itself.
+// Member then counts the requests sent to the address and the bytes received from it. If t is nil,
+// With returns a unchanged.
 func (t *Tracker) With(a resolver.Address) resolver.Address {
 	if t != nil {
 		a.Attributes = a.Attributes.WithValue(memberKey{}, t.Member(a.Addr))

@@ -28,7 +28,7 @@ type Member struct {
 	refused             atomic.Uint64 // answers that were refusals
 	movableAnswered     atomic.Uint64 // answers to movable requests, without refusals
 	consecutiveRefusals atomic.Int64
-	received            atomic.Uint64 // received bytes plus answers; grows while it is alive
+	received            atomic.Uint64 // received bytes plus answers; grows when the member sends
 	limit               atomic.Int64  // how many requests may be outstanding
 	spacing             atomic.Int64  // between two requests while the limit is 1, in nanoseconds
 	nextSlow            atomic.Int64  // when the next request is due while the limit is 1, by clock

@@ -20,7 +20,7 @@ func (h Health) String() string {
 const (
 	minStallTimeout    = 200 * time.Millisecond // shortest silence that makes a member suspect
 	maxStallTimeout    = 2 * time.Second
-	stallTimeoutFactor = 4   // stall timeout in typical latencies
+	stallTimeoutFactor = 4   // the stall timeout is this many typical latencies
 	smoothing          = 0.3 // weight of the newest sample
 	minLoad            = 0.01
 )

@@ -14,7 +14,8 @@ const (
 	// times the typical latency.
 	stuckAfter  = time.Second
 	stuckFactor = 8
-	// A stuck member has at least stuckLoad outstanding requests.
+	// A stuck member has at least stuckLoad outstanding requests. One is enough if the member was
+	// ejected as stuck before.
 	stuckLoad = 4
 	// A stuck member has sent less than stuckBytes in the time without an answer.
 	stuckBytes = 16 << 10
