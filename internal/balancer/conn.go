@@ -150,7 +150,7 @@ var handshakeBackoff = backoff.Policy{Base: 2500 * time.Millisecond, Max: 10 * t
 
 // isHandshakeRefusal reports whether a TLS handshake failed because the client or the server
 // refused the certificate of the other side, or refused TLS. It is false if the member could not be
-// reached, or if it closed the connection without a TLS alert.
+// reached, or if the member closed the connection without a TLS alert.
 func isHandshakeRefusal(err error) bool {
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError

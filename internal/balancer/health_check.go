@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// healthBackoff is the wait before the next health check of a member, after the stream of the last
-// one has ended.
+// healthBackoff is the wait before a member's health is checked again, after the stream of the last
+// health check has ended.
 var healthBackoff = backoff.Policy{Base: 200 * time.Millisecond, Max: time.Minute, Jitter: 0.3}
 
 // healthStallTimeout is how long a health check waits for its first answer. After that the server

@@ -94,7 +94,7 @@ func (p *policy) change(f func()) {
 	p.mu.Lock()
 	f()
 	warn := false
-	if len(p.conns) > 0 { // no connections: the policy is closed
+	if len(p.conns) > 0 { // there are none after Close
 		p.updateLocked()
 		warn = p.tracker.noteFailures(p.conns)
 	}

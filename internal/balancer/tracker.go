@@ -26,13 +26,13 @@ type Options struct {
 	// HealthCheck makes the policy ask each server's health service. While other members serve, a
 	// member that does not serve, or that refuses the health check, gets no requests.
 	HealthCheck bool
-	// NoProbes disables probes. Without them, a silent member gets no more requests while others
+	// NoProbes disables probes. Without probes, a silent member gets no more requests while others
 	// answer, but its connection is not closed.
 	NoProbes bool
 	// Report, if set, is called with each change of a member's health. It must not block.
 	Report func(address, health string)
-	// Unreachable, if set, is called when no member is connected and the last attempt to connect
-	// has failed for each of them. It is called at most once a minute. It must not block.
+	// Unreachable, if set, is called when the last attempt to connect has failed for every member,
+	// so that no member is connected. It is called at most once a minute. It must not block.
 	Unreachable func()
 }
 
