@@ -37,8 +37,8 @@ type Handler[Req, Resp any] interface {
 	Broken(err error) (redial bool, wait time.Duration)
 }
 
-// Options change how a link behaves. With the zero value, a link redials without a wait and does
-// not linger.
+// Options change how a link behaves. With the zero value, the link adds no wait of its own before a
+// redial, and does not linger.
 type Options struct {
 	// Backoff is the wait before a redial. After a stream on which a message was received, the wait
 	// starts again at Delay(0).
@@ -46,11 +46,12 @@ type Options struct {
 	// Linger is how long the peer may take to end a stream that Stop has half-closed. With 0, Stop
 	// cancels the stream at once.
 	Linger time.Duration
-	// Idle, if set, reports whether no stream is needed. The link then waits for Wake before it
-	// dials. Idle is called on the receive goroutine, without the link's mutex.
+	// Idle, if set, is called before each dial. It reports whether no stream is needed now. If so,
+	// the link waits for Wake before it calls Idle again. Idle is called on the receive goroutine,
+	// without the link's mutex.
 	Idle func() bool
-	// Done, if set, is called once when the link has ended and both its goroutines are about to
-	// exit.
+	// Done, if set, is called once when the link has ended, on the receive goroutine. The send
+	// goroutine has ended then. Wait and Close return only after Done, so Done must not call them.
 	Done func()
 }
 
@@ -65,7 +66,7 @@ type Link[Req, Resp any] struct {
 	handler Handler[Req, Resp]
 
 	// Own synchronisation.
-	wake       chan struct{} // capacity 1; wakes the send goroutine to look at queue and current
+	wake       chan struct{} // capacity 1; tells the send goroutine to look at the fields below
 	work       chan struct{} // capacity 1; tells the receive goroutine that Wake was called
 	senderDone chan struct{} // closed by the send goroutine when it ends
 	done       chan struct{} // closed by the receive goroutine, which ends last
@@ -78,7 +79,7 @@ type Link[Req, Resp any] struct {
 	linger   *time.Timer // cancels the context when Options.Linger is over; set by Stop
 }
 
-// attached is a stream of a link.
+// attached is a stream of a link, with the function that cancels the stream.
 type attached[Req, Resp any] struct {
 	Stream[Req, Resp]
 	cancel context.CancelCauseFunc
@@ -99,20 +100,22 @@ func New[Req, Resp any](ctx context.Context, dial Dial[Req, Resp], opts Options)
 	return l
 }
 
-// Start starts the link with its handler. It must be called exactly once. It must be called even on
-// a link that has been stopped already, because Wait and Close wait for its goroutines.
+// Start starts the link with its handler. It must be called exactly once, even on a link that has
+// been stopped already, because Wait and Close wait for the link's goroutines.
 func (l *Link[Req, Resp]) Start(h Handler[Req, Resp]) {
 	l.handler = h
-	// Stopped through l.ctx, which ends at Stop, at Close and with the parent context. It also
-	// stops if Broken returns false. Close and Wait wait for it, and it waits for the send
-	// goroutine.
+	// This goroutine stops when l.ctx ends or Broken returns false, and after Stop also when the
+	// stream ends. Stop, Close and the parent context end l.ctx. The goroutine waits for the send
+	// goroutine. Close and Wait wait for both.
 	go l.receiveLoop()
-	// Stopped through l.ctx. The receive goroutine ends l.ctx at the latest, and waits for it.
+	// This goroutine stops when l.ctx ends. The receive goroutine ends l.ctx before it exits, and
+	// then waits for this goroutine.
 	go l.sendLoop()
 }
 
-// Send queues requests for the current stream and returns at once. If there is no stream, it drops
-// them, because the handler derives the first requests for the next stream from its state.
+// Send queues requests for the current stream and returns at once. If there is no stream, Send
+// drops them, because the handler derives the first requests for the next stream from its state.
+// Send also drops them if no more requests are sent on the stream, or the link is stopping.
 func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	l.mu.Lock()
 	if l.current != nil && !l.current.mute && !l.stopping {
@@ -145,7 +148,9 @@ func (l *Link[Req, Resp]) Reconnect(reason error) {
 }
 
 // Stop ends the link and returns at once. The link first sends the queued requests, half-closes the
-// stream, and gives the peer Options.Linger to end it. Stop may be called from the handler.
+// stream, and gives the peer Options.Linger to end the stream. If there is no stream, or
+// Options.Linger is 0, Stop cancels the link's context at once. Stop may be called from the
+// handler.
 func (l *Link[Req, Resp]) Stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,19 +1,27 @@
 // Package bidi keeps a bidirectional RPC going across reconnects. A [Link] opens a new stream each
-// time one breaks. It does not look into the messages.
+// time one breaks. A link does not look into the messages.
 //
-// [New] makes a link, and [Link.Start] gives it the [Handler], which has the protocol's state.
+// [New] makes a link. [Link.Start] gives the link its [Handler], which implements the protocol and
+// has its state. A link starts as idle. An Options.Idle that is nil counts as false.
 //
-//	state      event                            next       action
-//	idle       Wake, and Options.Idle is false  dialling   open a stream
-//	dialling   the stream is open               open       Opened: the handler fills the queue
-//	dialling   the dial fails                   waiting    Broken
-//	open       a message arrives                open       Received
-//	open       stream ends, or Reconnect        waiting    Broken
-//	waiting    the wait is over                 dialling   (idle if Options.Idle is true)
-//	open       Stop, with a linger              lingering  send what is queued, half-close
-//	lingering  stream ends, or linger is over   ended
-//	any        Broken asks for no redial,       ended      cancel the stream; Done
-//	           the context ends, Close
+//	state      event                               next       action
+//	idle       Start or Wake; Options.Idle is      dialling   call Dial
+//	           false
+//	dialling   the stream is open                  open       call Opened: the handler queues the
+//	                                                          first requests
+//	dialling   the dial fails                      waiting    call Broken
+//	open       a message arrives                   open       call Received
+//	open       the stream ends, or Reconnect       waiting    call Broken
+//	waiting    the wait is over                    dialling   call Dial
+//	waiting    the wait is over; Options.Idle is   idle
+//	           true
+//	open       Stop, and Options.Linger is set     lingering  send the queued requests, half-close
+//	lingering  the stream ends, or Options.Linger  ended      cancel the stream, call Options.Done
+//	           is over
+//	open       Stop, and Options.Linger is 0       ended      cancel the stream, call Options.Done
+//	any        Stop while there is no stream       ended      call Options.Done
+//	any        Broken asks for no redial, the      ended      cancel the stream, call Options.Done
+//	           context ends, or Close
 //
 // # Invariants
 //
@@ -27,13 +35,13 @@
 //   - [Link.Send] only appends to a queue. It may be called from the handler and with the handler's
 //     mutex held: the link's mutex is taken last, and no handler method is called under it.
 //   - The wait before a redial follows the policy in [Options]. It grows with each stream that
-//     breaks before a message was received on it, and starts anew after a message.
+//     breaks before a message was received on it. It starts anew after a stream with a message.
 //   - When the context ends, Broken is called with an error that says so, also while the link waits
 //     before a redial. Otherwise the handler would not learn that the link has ended.
 //
 // # Stop and join
 //
-// After Stop, a call of the handler that is under way or about to be made still runs, and no other
-// follows. After Close has returned, the handler is not called at all. Close relies on streams that
-// end with their context, as gRPC's do. It does not rely on the peer.
+// When Stop is called, a handler method may be running or about to be called. This call still runs,
+// and no other call follows. After Close has returned, the handler is not called at all. Close
+// needs streams that end with their context, as gRPC's streams do. It does not depend on the peer.
 package bidi

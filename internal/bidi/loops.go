@@ -8,7 +8,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// receiveLoop dials, receives and redials until the link ends.
+// receiveLoop opens one stream after another and receives from it, until the link ends.
 func (l *Link[Req, Resp]) receiveLoop() {
 	defer l.end()
 	for attempt := 0; ; attempt++ {
@@ -48,8 +48,8 @@ func (l *Link[Req, Resp]) end() {
 	close(l.done)
 }
 
-// serve dials one stream and receives from it until it ends. It reports whether a message was
-// received, and returns why the stream ended.
+// serve waits until a stream is needed, dials it, and receives from it until it ends. It reports
+// whether a message was received, and returns why the stream ended.
 func (l *Link[Req, Resp]) serve() (received bool, err error) {
 	ctx, cancel := context.WithCancelCause(l.ctx)
 	defer cancel(nil)
@@ -127,7 +127,7 @@ func (l *Link[Req, Resp]) sendLoop() {
 				return
 			}
 		case req == nil:
-			_ = st.CloseSend() // the stream is about to end in any case
+			_ = st.CloseSend() // an error does not matter: the stream is about to end
 		default:
 			if err := st.Send(req); err != nil {
 				l.sendFailed(st, err)
@@ -136,9 +136,9 @@ func (l *Link[Req, Resp]) sendLoop() {
 	}
 }
 
-// next returns the current stream and the next request to send on it. If there is nothing to do, it
-// returns no stream. If it returns a stream without a request, the caller must half-close the
-// stream. It does so once for a stream, when the link is stopping and the queue is empty.
+// next returns the current stream and the next request to send on it. If there is nothing to do,
+// next returns no stream. If the link is stopping and the queue is empty, next returns the stream
+// without a request, once for each stream: the caller must then half-close the stream.
 func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

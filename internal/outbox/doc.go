@@ -7,13 +7,15 @@
 //	direct   Post, the channel is full    pumping  queue the value; start a goroutine, the pump
 //	pumping  Post                         pumping  queue the value
 //	pumping  the consumer takes a value   pumping  the pump sends the next value
-//	pumping  all values are sent          direct   the pump exits; Drained
-//	direct   Close, Abort                 closed   close the channel
+//	pumping  all values are sent          direct   call Hooks.Drained; the pump exits
+//	direct   Close or Abort               closed   close the channel
 //	pumping  Close                        closing  the pump sends the queued values
 //	closing  all values are sent          closed   the pump closes the channel and exits
-//	pumping, closing: Abort               closed   the pump drops the queue, closes the channel
+//	pumping  Abort or Pumps.Close         closed   drop the queue; the pump closes the channel
+//	closing  Abort or Pumps.Close         closed   drop the queue; the pump closes the channel
 //
-// An outbox whose consumer is idle, or keeps up, has no goroutine.
+// An outbox has a goroutine only while values are queued. As long as the channel has room for each
+// posted value, there is none.
 //
 // # Invariants
 //

@@ -21,7 +21,7 @@ type Hooks[T any] interface {
 type Pumps struct {
 	stop    chan struct{} // closed by Close
 	running sync.WaitGroup
-	chunks  sync.Pool // unused chunks of the queues; all outboxes of a group have the same type
+	chunks  sync.Pool // unused chunks of queues; all outboxes of a group have one type of values
 }
 
 // NewPumps returns a group without outboxes.
@@ -84,8 +84,8 @@ func (o *Outbox[T]) Post(v T) (values, bytes int) {
 }
 
 // Close posts the values in last, and closes the channel once all queued values were sent. If the
-// consumer does not read, the pump runs until Abort. Calls after the first Close or Abort do
-// nothing.
+// consumer does not read, the pump runs until Abort or [Pumps.Close]. If Close or Abort was called
+// before, Close does nothing.
 func (o *Outbox[T]) Close(last ...T) {
 	o.mu.Lock()
 	if !o.closed {
@@ -97,8 +97,10 @@ func (o *Outbox[T]) Close(last ...T) {
 	o.unlockClosing(o.backlog == nil)
 }
 
-// Abort drops the queued values and closes the channel at once, even if Close was called and the
-// pump still sends queued values. Values in the channel can still be received.
+// Abort drops the queued values and closes the channel without waiting for the consumer, even if
+// Close was called and the pump still sends queued values. If there is a pump, the pump closes the
+// channel soon after Abort has returned, and may still send one value before that. Values in the
+// channel can still be received.
 func (o *Outbox[T]) Abort() {
 	o.mu.Lock()
 	o.closed = true
@@ -146,8 +148,8 @@ func (o *Outbox[T]) putLocked(v T) {
 	o.backlog.bytes += size
 	if start {
 		o.pumps.running.Add(1)
-		// Stopped by the consumer when it has taken all queued values, by Abort, or by Pumps.Close,
-		// which waits for it.
+		// The pump stops when all queued values were sent, at Abort, or at Pumps.Close, which waits
+		// for the pump.
 		go o.pump(o.backlog.stop)
 	}
 }
@@ -175,8 +177,8 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 }
 
 // next removes the first value from the queue if sent is set, and returns the value that is first
-// then. If the queue is empty, next notes that the pump no longer uses the channel, closes the
-// channel if Close was called, and returns false.
+// then. If the queue is empty, next returns false, and the pump no longer uses the channel. Then
+// next closes the channel if Close was called, and otherwise calls Drained.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	b := o.backlog
@@ -198,8 +200,8 @@ func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	return v, false
 }
 
-// quit is called by a pump that is stopped. It drops the queued values and closes the channel. It
-// returns false, because the pump has no further value to send.
+// quit is called by a pump that was stopped by Abort or Pumps.Close. It drops the queued values and
+// closes the channel. It returns false, because the pump has no further value to send.
 func (o *Outbox[T]) quit() (ok bool) {
 	o.mu.Lock()
 	o.closed, o.backlog = true, nil

@@ -47,7 +47,8 @@ func (q *queue[T]) push(v T, size int, pool *sync.Pool) {
 // front returns the first value. The queue must not be empty.
 func (q *queue[T]) front() *sized[T] { return &q.first.slots[q.head] }
 
-// drop removes the first value, and clears its slot so that the value can be freed.
+// drop removes the first value, and clears its slot so that the value can be freed. A chunk that is
+// no longer used returns to pool.
 func (q *queue[T]) drop(pool *sync.Pool) {
 	*q.front() = sized[T]{}
 	q.head++

@@ -1,24 +1,31 @@
 // Package watch keeps the Watch streams of a client's Watcher: one stream for each set of outgoing
 // metadata that has watches. internal/watchmux implements the protocol on a stream, and
 // internal/bidi opens a new stream when one breaks. This package chooses the token and the member
-// of each stream, and checks that the stream is alive. The client passes in the functions that the
-// package needs, so it knows neither connections nor loggers.
+// of each stream, and checks that the stream is alive. The client passes in the functions that this
+// package needs. So this package does not depend on connections and loggers.
 //
 // # States of a stream
 //
-//	state   event                                   next    action
-//	none    first watch with its metadata           open    start the link, which dials
-//	open    a watch with the same metadata          open    the watch joins the mux
-//	open    the stream breaks                       open    avoid the member, dial again; resume
-//	open    it is silent, or its endpoint is gone   open    as if it had broken
-//	open    the last watch leaves                   ending  half-close, cancel 50 ms later
-//	open    Close, or the client ends               ending  watches end with the client's error
-//	ending  a watch with the same metadata          ending  the watch opens a stream of its own
-//	ending  the link has ended                      none    forget the stream
+// The table shows the stream for one set of metadata. Its watches are those with this metadata. The
+// link (of internal/bidi) opens the gRPC streams, and the mux (of internal/watchmux) has the state
+// of the watches.
+//
+//	state   event                               next    action
+//	none    the first watch is added            open    start the link, which dials
+//	open    another watch is added              open    add the watch to the mux
+//	open    the gRPC stream breaks              open    avoid its member, dial again; the mux
+//	                                                    resumes the watches
+//	open    the server is silent, or its        open    the same as when the gRPC stream breaks
+//	        endpoint is removed
+//	open    the last watch leaves               ending  half-close; cancel after 50 ms
+//	open    Streams.Close, or the client ends   ending  end the watches with the client's error
+//	ending  a watch is added                    ending  make a new stream for the watch
+//	ending  the link has ended                  none    forget the stream
 //
 // # The token of a stream
 //
-// A stream keeps the token that it was opened with, so a new token needs a new stream.
+// A gRPC stream keeps the token that it was opened with. So a new token needs a new gRPC stream. A
+// create is the request that starts a watch on the server.
 //
 //	token    event                                       next     action
 //	valid    a create is refused, the reason names the   refused  reconnect
@@ -31,18 +38,22 @@
 //	refused  dial, and a new token is denied             valid    open a stream; the server says
 //	                                                              what is wrong
 //
-// The limit of once a second protects the other watches of a stream from a consumer who asks again
-// and again for a watch that is not permitted. Without the limit these watches would do nothing but
-// resume.
+// A reconnect makes all watches of the stream resume. The limit of once a second protects them from
+// a consumer who asks again and again for a watch that is not permitted. If a create is refused for
+// another reason within the second, its watch ends with that reason.
 //
 // # Proof of life
 //
-// A gRPC stream does not fail when its member is stopped or cut off. So an idle stream is checked:
-// its server is asked for progress, or asked to create a shadow for a watch that waits for a future
-// revision (see internal/watchmux). Anything received is a sign of life. Each stream has a timer.
-// Each tick of the timer decides whether to check the stream, or to give the stream up. The first
-// row of the table that fits says what the tick does, and when the next tick comes. The timeout is
-// four times as long as the last answer took, but between 0.6 s and 10 s.
+// A gRPC stream does not fail when the process of its member is suspended, or when the network to
+// the member is cut. So an idle stream is checked: the client sends a request for progress. If a
+// watch waits for a future revision, etcd answers no such request. Then the client creates a shadow
+// (a second watch on the server, whose confirmation is the answer; see internal/watchmux). Every
+// response that arrives shows that the server is alive.
+//
+// Each stream has a timer. Each tick of the timer decides whether to check the stream, and whether
+// to give it up. The first row that fits says what the tick does, and how long after it the next
+// tick comes. A stream is idle while nothing is received. The timeout is four times as long as the
+// last answer took, but at least 0.6 s and at most 10 s.
 //
 //	finds                                                   does                         next
 //	a check is unanswered, and the tick is late             nothing: process was paused  timeout
@@ -50,45 +61,46 @@
 //	something was received less than 10 s ago
 //	a check is unanswered, the server answers progress      probe the members,           1 s
 //	                                                        reconnect
-//	a check is unanswered, the server may not answer        probe the members            1 s
-//	progress
+//	a check is unanswered, the server is not known to       probe the members            1 s
+//	answer progress
 //	no watch is confirmed, creates are unanswered, nothing  probe the members,           1 s
 //	was received for 1 s                                    once in 3 s
 //	no watch is confirmed                                   nothing                      1 s
-//	the server may not be asked, and no watch waits for a   nothing                      3 s
-//	future revision
-//	idle for less than the period                           nothing                      its end
-//	idle for the period                                     check the stream             timeout
-//	not idle, a watch would resume from long ago, and the   check the stream             timeout
-//	last check was 10 s ago
+//	the server must not be asked for progress (see below),  nothing                      3 s
+//	and no watch waits for a future revision
+//	idle for the period or longer                           check the stream             timeout
+//	a watch would resume from before the latest revision,   check the stream             timeout
+//	and the last check was 10 s ago or longer
+//	idle for less than the period                           nothing                      at its end
 //
-// The period is 1 s until the stream has been checked once, and until it is known whether the
-// server's progress notices come in order with its events. After that it is 3 s. With the shortest
-// timeout, the stream leaves a silent member within 3.6 s. While a watch catches up, etcd answers
-// no request for progress, so the stream waits longer.
+// The period is 1 s before the first check of the stream, and while it is being tested whether the
+// server's progress notices come in order with its events. Otherwise it is 3 s. With the shortest
+// timeout, a stream leaves a silent member after 3.6 s. A watch that starts in the past catches up:
+// it first receives the past events. During that time, etcd answers no request for progress on its
+// stream. So the stream is given up only after 10 s without a response.
 //
 // [ProgressServers] remembers, for each address, whether the server there answers requests for
 // progress. All streams of a client share one ProgressServers:
 //
-//	server           event                                        next             may be asked
-//	unknown          asked for progress                           pending          once
-//	pending          a notice came                                answers          yes
-//	pending          no notice                                    pending          no
-//	pending          the stream ends within 3 s of the question   unknown          yes
-//	answers                                                       answers          yes
+//	server   event                                         next     may be asked then
+//	unknown  a request for progress is sent                pending  no
+//	pending  a progress notice arrives                     answers  yes
+//	pending  a stream ends within 3 s of that request      unknown  yes
+//
+// A server that is unknown may be asked. A server stays in the state "answers" for good.
 //
 // etcd's gRPC proxy logs an error for each request for progress, and its releases before 3.4.19 and
-// 3.5.0 panic. So a server that has not answered its first request is not asked again. A server
-// that is known to have no health service is a proxy, because etcd's members have one. It is not
-// asked at all.
+// 3.5.0 panic. So a server that has not answered its first request is not asked again. If a server
+// is known to have no health service, it is a proxy, because etcd's members have a health service.
+// Such a server is asked only if it is in the state "answers".
 //
 // # Invariants
 //
 //   - For each set of metadata, at most one stream takes new watches. A watch stays on one stream.
-//   - This package gives a stream up only if its server is known to answer requests for progress
-//     and is silent, or if the server has refused a create. If the server has never answered a
-//     request for progress, the stream ends only when gRPC says so.
-//   - A tick that is more than 0.3 s late gives no stream up: the process was paused, and the
+//   - This package gives a stream up for two reasons only. Either the server is silent and is known
+//     to answer requests for progress, or the server has refused a create. If the server has never
+//     answered a request for progress, its silence does not end the stream.
+//   - A tick that is more than 0.3 s late gives no stream up: this process was paused, and the
 //     answer may have arrived without being read yet.
 //   - Ticks of a stream run one at a time. Close waits for all ticks and links.
 //   - If this package gives a stream up, its watches lose and repeat no event, because the mux

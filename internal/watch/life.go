@@ -8,12 +8,13 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// errSilent is the error of a stream that was given up because its server, which answers requests
-// for progress, has left one unanswered.
+// errSilent is the reason to give up a stream whose server is known to answer requests for
+// progress, and has left a check unanswered.
 var errSilent = errors.New("etcdclient: the watch stream is silent")
 
-// life has what the ticks of a link need to know about its current stream. The ticks run one at a
-// time, on the timer's goroutine. Times are counted from origin.
+// life has what the ticks of a stream need to know. A tick is a call of stream.tick by the timer.
+// It checks that the server of the current gRPC stream is alive. The ticks run one at a time, on
+// the goroutine of the timer. Times are nanoseconds since origin.
 type life struct {
 	// read-only after startTicks
 	timer  *time.Timer // nil: the stream is not checked
@@ -21,17 +22,17 @@ type life struct {
 
 	// own synchronisation
 	renewed      atomic.Bool            // a stream was opened since the last tick
-	current      atomic.Pointer[Stream] // the latest stream
+	current      atomic.Pointer[Stream] // the gRPC stream that was opened last
 	lastReceived atomic.Int64           // when a response was received last, or a stream was opened
 	checked      atomic.Int64           // when the unanswered check was sent; 0: there is none
 	took         atomic.Int64           // how long the answer to the last answered check took
 
-	// proof is used by ticks only.
+	// proof decides what a tick does. Only ticks use it, so it needs no lock.
 	proof proof
 }
 
-// startTicks starts the timer of the ticks. If [Config.Progress] is nil, it does nothing, and the
-// streams are not checked.
+// startTicks starts the timer of the ticks. If [Config.Progress] is nil, startTicks does nothing,
+// and the stream is never checked.
 func (st *stream) startTicks() {
 	if st.owner.cfg.Progress == nil {
 		return
@@ -46,7 +47,8 @@ func (st *stream) startTicks() {
 // since returns the time since origin.
 func (l *life) since() time.Duration { return time.Since(l.origin) }
 
-// opened notes that a stream was opened.
+// opened is called when a gRPC stream was opened. If a check of the stream before it is unanswered,
+// opened forgets the check.
 func (l *life) opened() {
 	l.lastReceived.Store(int64(l.since()))
 	l.checked.Store(0)
@@ -65,7 +67,8 @@ func (l *life) received() {
 	}
 }
 
-// address returns the address of the server of the latest stream, or "" if it is unknown.
+// address returns the address of the server of the latest gRPC stream, or "" if the address is
+// unknown.
 func (st *stream) address() string {
 	if a := st.target.Address(); a != "" {
 		return a
@@ -78,8 +81,8 @@ func (st *stream) address() string {
 	return ""
 }
 
-// tick is called when the timer fires. It sets the timer again unless the stream's context has
-// ended.
+// tick is called when the timer fires. It sets the timer again, except if the Streams are closed or
+// the context of st has ended.
 func (st *stream) tick() {
 	if !st.owner.enterTick() {
 		return
@@ -120,7 +123,7 @@ func (st *stream) look() sight {
 }
 
 // act does what a tick has decided. It stores the time of a check before it sends the requests of
-// the check, because the answers may come at once.
+// the check, because an answer may arrive at once.
 func (st *stream) act(a action) {
 	l := &st.life
 	if a.check {

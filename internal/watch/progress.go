@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// neverAnswers is how long a server may take to answer its first request for progress. A server
-// that takes longer is taken for one that never answers such requests.
+// neverAnswers is how long a server may take to answer its first request for progress. If a stream
+// ends sooner, the server may be asked again. Otherwise a server that has not answered is taken for
+// one that never answers such requests.
 const neverAnswers = 3 * time.Second
 
 // ProgressServers remembers which servers answer requests for progress; see the package comment. It
@@ -15,7 +16,7 @@ type ProgressServers struct{ byAddress sync.Map } // a progressServer for each a
 
 type progressServer struct {
 	answers   bool
-	requested time.Time // when the server was asked first
+	requested time.Time // when the first request for progress was sent
 }
 
 // NewProgressServers returns a ProgressServers that knows no server.
@@ -29,19 +30,19 @@ func (s *ProgressServers) look(address string) (answers, mayAsk bool) {
 	return p.answers, p.answers || !known
 }
 
-// requested notes that a server is asked for progress.
+// requested notes that a request for progress is sent to the server at address.
 func (s *ProgressServers) requested(address string, now time.Time) {
 	s.byAddress.LoadOrStore(address, progressServer{requested: now})
 }
 
-// answered notes that a server has answered a request for progress.
+// answered notes that the server at address has answered a request for progress.
 func (s *ProgressServers) answered(address string) {
 	s.byAddress.Store(address, progressServer{answers: true})
 }
 
-// broken notes that a stream of the server has ended. If the server was first asked less than
-// neverAnswers ago and has not answered, broken forgets the request, so that the server may be
-// asked again.
+// broken notes that a stream to the server at address has ended. If the first request for progress
+// was sent less than neverAnswers ago, and the server has not answered, broken forgets the request.
+// So the server may be asked again.
 func (s *ProgressServers) broken(address string, now time.Time) {
 	v, _ := s.byAddress.Load(address)
 	p, known := v.(progressServer)

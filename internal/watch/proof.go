@@ -7,25 +7,29 @@ import (
 )
 
 const (
-	// checkPeriod is how long a stream must be idle before it is checked. A silent member is left
-	// after checkPeriod plus minAnswerTimeout, which is well below four seconds. So watches stall
-	// for four seconds at most, including the time to open a new stream.
+	// checkPeriod is how long a stream must be idle before it is checked. If the server has
+	// answered its checks fast, a stream leaves the server minAnswerTimeout after a check, 3.6 s
+	// after the last response. So its watches stall for four seconds at most, including the time to
+	// open a new stream.
 	checkPeriod = 3 * time.Second
-	// firstPeriod is used in place of checkPeriod until the first check, and until it is known
-	// whether the server's progress notices come in order with its events. It is also the time to
-	// the next tick while no watch is confirmed, and after a tick that has probed the members.
+	// firstPeriod is used in place of checkPeriod before the first check of a stream, and while it
+	// is being tested whether the server sends progress notices in order with its events. It is
+	// also the time to the next tick while no watch is confirmed, and after a tick that has probed
+	// the members.
 	firstPeriod = time.Second
-	// An answer to a check may take between minAnswerTimeout and maxAnswerTimeout, depending on how
-	// long the last answer took.
+	// minAnswerTimeout and maxAnswerTimeout limit how long the client waits for the answer to a
+	// check. Within these limits, the wait is four times as long as the last answer took.
 	minAnswerTimeout = 600 * time.Millisecond
 	maxAnswerTimeout = 10 * time.Second
-	// busyPeriod is the time between checks of a stream on which only some watches receive events.
-	// The checks move the revisions from which the other watches would resume.
+	// busyPeriod is the time between checks of a stream that is never idle. Some of its watches may
+	// receive no events. The answer to a check moves forward the revisions from which these watches
+	// would resume on a new stream.
 	busyPeriod = 10 * time.Second
-	// probePeriod is the time between probes of the members while creates are unanswered.
+	// probePeriod is the time between probes of the members while creates (the requests that start
+	// watches) are unanswered and nothing is received.
 	probePeriod = 3 * time.Second
-	// lateTick is how late a tick may be. A later tick shows that the process was paused: an answer
-	// may have arrived without being read yet.
+	// lateTick is how late a tick may be. A later tick shows that this process was paused: an
+	// answer may have arrived without being read yet. So such a tick gives no stream up.
 	lateTick = 300 * time.Millisecond
 )
 
@@ -36,18 +40,18 @@ type sight struct {
 	now      time.Duration
 	received time.Duration // when a response was received last, or the stream was opened
 	pending  bool          // the last check is unanswered
-	took     time.Duration // how long the answer to the last check took
+	took     time.Duration // how long the answer to the last answered check took
 	answers  bool          // the server is known to answer requests for progress
-	mayAsk   bool          // the stream may send the server a request for progress
+	mayAsk   bool          // a request for progress may be sent to the server
 }
 
 // action says what a tick must do.
 type action struct {
 	check        bool          // check the stream: send requests that a healthy server answers
 	ask          bool          // send a request for progress as part of the check
-	quiet        bool          // nothing was received for a second
+	quiet        bool          // if check is set: nothing was received for a second
 	probeMembers bool          // probe the members, because the stream is silent
-	waitOn       bool          // go on waiting for the answer to the last check
+	waitOn       bool          // the last check stays unanswered; the next tick looks again
 	reconnect    bool          // give the stream up
 	next         time.Duration // the time until the next tick
 }
@@ -61,10 +65,10 @@ type proof struct {
 	isFirst bool          // the stream was not checked yet
 }
 
-// newProof returns the proof of a stream that is opened at now.
+// newProof returns the proof for a stream whose first tick runs at now.
 func newProof(now time.Duration) proof { return proof{due: now, isFirst: true} }
 
-// decide returns what a tick must do. s has the facts that it has found.
+// decide returns what a tick must do. s has the facts that the tick has found.
 func (p *proof) decide(s sight) (a action) {
 	late := s.now-p.due > lateTick
 	switch {
@@ -83,12 +87,13 @@ func (p *proof) decide(s sight) (a action) {
 	return a
 }
 
-// answerTimeout returns how long to wait for the answer to a check.
+// answerTimeout returns how long to wait for the answer to a check. A server whose last answer took
+// long gets more time.
 func answerTimeout(s sight) time.Duration {
 	return min(max(minAnswerTimeout, 4*s.took), maxAnswerTimeout)
 }
 
-// opening returns what a tick must do on a stream without a confirmed watch.
+// opening returns what a tick must do on a stream on which the server has confirmed no watch yet.
 func (p *proof) opening(s sight) (a action) {
 	a.next = firstPeriod
 	if s.CreateStalled && s.now-s.received >= firstPeriod &&

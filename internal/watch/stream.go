@@ -16,35 +16,40 @@ import (
 )
 
 const (
-	// window is how many creates may be in flight if the server accepts watch ids that the client
-	// chooses. minBatch is how many watches must be queued before the client tries whether the
-	// server accepts such ids. Fewer watches are created just as fast one by one.
+	// window is how many creates (the requests that start watches) may be in flight if the server
+	// accepts watch ids that the client chooses. minBatch is how many watches must be queued before
+	// the client finds out whether the server accepts such ids. Fewer watches are created just as
+	// fast one by one.
 	window   = 128
 	minBatch = 16
 	// createOverdue is how long a server may take to answer the first create with an id that the
 	// client chose. If it takes longer, a second create is sent for the watch, without an id.
 	createOverdue = 250 * time.Millisecond
-	// holdPeriod is how long watches are held back after the client has received a message over its
-	// limit.
+	// holdPeriod is the time from each call of watchmux.Config.Holding to the call of Mux.Release.
+	// After a message over the client's limit, the mux holds watches back, and Release lets them
+	// resume after some calls.
 	holdPeriod = time.Second
 	// minFragment is the size of the fragments that a server with default settings sends: its limit
 	// for requests, 1.5 MiB, plus 512 KiB. If the client cannot receive messages of that size,
 	// fragments do not help it.
 	minFragment = 2 << 20
-	// linger is how long a server may take to end a stream that has no watches left.
+	// linger is how long a server may take to end a stream that has no watches left. Then the
+	// client cancels the stream.
 	linger = 50 * time.Millisecond
-	// refusalPeriod is the shortest time between two reconnects because of creates that were
-	// refused for a reason other than the token.
+	// refusalPeriod is the shortest time from a reconnect because of a refused create to a
+	// reconnect because of a create that was refused for a reason other than the token.
 	refusalPeriod = time.Second
 )
 
 // StreamBackoff is the wait before a stream is opened again. It limits one link to less than 20 new
-// streams a second, even if each stream works for a moment.
+// streams a second, even if each stream receives a message before it breaks, so that the wait does
+// not grow.
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: 1500 * time.Millisecond,
 	Jitter: 0.3}
 
-// stream is a mux and its link, which opens one gRPC stream after another. It implements
-// bidi.Handler. The package comment has its states.
+// stream serves the watches with one set of metadata. It is a mux, which has the state of the
+// watches, and a link, which opens one gRPC stream after another. It implements bidi.Handler. The
+// package comment has its states.
 type stream struct {
 	// read-only after newStream
 	owner  *Streams
@@ -55,14 +60,14 @@ type stream struct {
 	mux    *watchmux.Mux
 
 	// own synchronisation
-	hold *time.Timer // calls mux.Release
+	hold *time.Timer // calls mux.Release; see holdPeriod
 	life life
 
 	// used by the link's receive goroutine only
 	generation uint64    // Tokens.Generation when the current stream was opened
 	refused    bool      // the stream's token was refused: the next stream needs a new one
 	refusedAt  time.Time // when createRefused last set refused
-	deepest    backlog   // the largest backlog since the last call of Config.Backlog
+	deepest    backlog   // the largest noted backlog since the last call of Config.Backlog
 }
 
 // backlog is how much a consumer has not taken from its channel yet.
@@ -91,19 +96,19 @@ func newStream(ctx context.Context, s *Streams, key string) *stream {
 		Fragments: s.cfg.MaxReceived >= minFragment, Limited: s.cfg.Limited,
 		Servers: &s.servers,
 		TryingOptions: func(id int64) {
-			// Overdue does nothing if the stream has ended by then.
+			// If the stream has ended by then, Overdue does nothing.
 			time.AfterFunc(createOverdue, func() { st.mux.Overdue(id) })
 		},
 		Holding: func() { st.hold.Reset(holdPeriod) },
 	})
 	st.hold = time.AfterFunc(math.MaxInt64, st.mux.Release)
-	st.hold.Stop() // Holding starts it
+	st.hold.Stop() // the timer must not run before Holding starts it
 	return st
 }
 
-// dial opens a stream. If the last token was refused, it first gets a new one. It returns an error
-// if a new token is not available yet. If a new token is denied for good, dial opens the stream
-// with the old token, and the server says what is wrong.
+// dial opens a gRPC stream. If the token of the last stream was refused, dial first gets a new
+// token. If a new token is not available yet, dial returns an error. If a new token is denied for
+// good, dial opens the stream with the old token, and the server says what is wrong.
 func (st *stream) dial(
 	ctx context.Context,
 ) (bidi.Stream[pb.WatchRequest, pb.WatchResponse], error) {

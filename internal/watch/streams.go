@@ -17,8 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
-// ErrNoStream is the error of [Streams.RequestProgress] if there are watches, but none with the
-// metadata of its context.
+// ErrNoStream is the error of [Streams.RequestProgress] if there are watches, but none that was
+// added with the outgoing metadata of the context passed to RequestProgress.
 var ErrNoStream = errors.New("etcdclient: no watch stream with this context's metadata")
 
 // Stream is one Watch stream. Context is called only after Recv has returned.
@@ -31,7 +31,8 @@ type Stream interface {
 type Tokens interface {
 	// Generation identifies the current token.
 	Generation() uint64
-	// Renew replaces the token of generation seen, unless that was replaced already.
+	// Renew replaces the token whose generation is seen. If that token was replaced already, Renew
+	// does nothing.
 	Renew(ctx context.Context, seen uint64) error
 }
 
@@ -56,20 +57,24 @@ type Config struct {
 	// NewTarget returns a target, which chooses the members on which the streams of one link are
 	// opened.
 	NewTarget func() Target
-	// Tokens is nil if the client has no token that it can replace.
+	// Tokens keeps the client's authentication token. It is nil if the client has no token that it
+	// can replace.
 	Tokens Tokens
 	// MaxReceived is the size in bytes of the largest message that can be received. Limited says
-	// that the user has set MaxReceived, so the server may send larger messages.
+	// that the user has set MaxReceived below the default, so the server may send larger messages.
 	MaxReceived int
 	Limited     bool
-	// Progress is shared by all streams of a client. If it is nil, the streams are not checked.
+	// Progress remembers which servers answer requests for progress. All streams of a client share
+	// it. If it is nil, no stream is checked for being alive.
 	Progress *ProgressServers
 	// ProbeMembers starts a health check of each member. It does not block. It may be nil only if
 	// Progress is nil.
 	ProbeMembers func()
-	// Broken is called with the error of each stream that has ended and is opened again.
+	// Broken is called each time that a stream has ended, or could not be opened, and is to be
+	// opened again. err says why.
 	Broken func(err error)
-	// Backlog is called with the size of a consumer's backlog; see [Watch.NoteBacklog].
+	// Backlog is called with the backlog of one consumer: how many responses the consumer has not
+	// taken yet, and their size in bytes. [Watch.NoteBacklog] notes backlogs.
 	Backlog func(responses, bytes int)
 }
 
@@ -82,8 +87,8 @@ type Streams struct {
 	cancel context.CancelFunc
 
 	// own synchronisation
-	links   sync.WaitGroup // links and ticks are added to only with mu held and closed false
-	ticks   sync.WaitGroup
+	links   sync.WaitGroup // links that have not ended; added to only with mu held and closed false
+	ticks   sync.WaitGroup // ticks that are running; added to only with mu held and closed false
 	servers watchmux.Servers
 
 	// guarded by mu
@@ -92,7 +97,7 @@ type Streams struct {
 	closed bool
 }
 
-// New returns Streams that end with parent. It opens none.
+// New returns Streams that end when parent ends. It opens no stream.
 func New(parent context.Context, cfg Config) *Streams {
 	s := &Streams{cfg: cfg, parent: parent, byKey: make(map[string]*stream)}
 	s.ctx, s.cancel = context.WithCancel(parent)
@@ -100,14 +105,14 @@ func New(parent context.Context, cfg Config) *Streams {
 }
 
 // Watch is one watch on one of the streams. The zero value is ready for [Streams.Add]. A Watch can
-// be a field of its sink.
+// be a field of the sink that is passed to Add.
 type Watch struct {
 	watchmux.Watcher
 	stream *stream // read-only after Add
 }
 
-// Add adds w to the stream for the metadata of ctx. If there is no such stream, Add opens one. Once
-// the Streams have ended, Add does nothing and returns false. It does not keep req.
+// Add adds w to the stream for the outgoing metadata of ctx. If there is no such stream, Add makes
+// one. Once the Streams have ended, Add does nothing and returns false. Add does not keep req.
 func (s *Streams) Add(
 	ctx context.Context, w *Watch, req *pb.WatchCreateRequest, sink watchmux.Sink,
 ) bool {
@@ -136,20 +141,24 @@ func (s *Streams) Add(
 // Cancel ends the watch because its consumer wants no more events.
 func (w *Watch) Cancel() { w.stream.mux.Cancel(&w.Watcher) }
 
-// Drained is called when the consumer has caught up. If the watch is paused, it resumes.
+// Drained must be called when the consumer has taken all queued responses. If the watch was paused
+// because of its backlog, it resumes.
 func (w *Watch) Drained() { w.stream.mux.Drained(&w.Watcher) }
 
-// NoteBacklog notes the size of the consumer's backlog. [Config.Backlog] is called with the largest
-// backlog, once the mux has released its lock. Only the sink's Deliver may call NoteBacklog.
+// NoteBacklog notes how many responses the consumer has not taken yet, and their size in bytes.
+// After each response of the server, [Config.Backlog] is called with the largest backlog noted,
+// without the lock of the mux. Only the method Deliver of the sink may call NoteBacklog, because no
+// lock guards what it notes.
 func (w *Watch) NoteBacklog(responses, bytes int) {
 	if responses > w.stream.deepest.responses {
 		w.stream.deepest = backlog{responses, bytes}
 	}
 }
 
-// RequestProgress asks for a progress notice to all watches on the stream for the metadata of ctx.
-// It does not wait for the answer. It returns [ErrNoStream] if only other streams have watches, nil
-// if no stream has any, and the context's error once the Streams have ended.
+// RequestProgress asks the server to send a progress notice to all watches on the stream for the
+// outgoing metadata of ctx. It does not wait for the notice. It returns [ErrNoStream] if only other
+// streams have watches, and nil if no stream has watches. Once the Streams have ended, it returns
+// the error of the context that ended with them.
 func (s *Streams) RequestProgress(ctx context.Context) error {
 	key := streamKey(ctx)
 	s.mu.Lock()
@@ -168,7 +177,7 @@ func (s *Streams) RequestProgress(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all streams and waits for their goroutines and ticks.
+// Close ends all streams, and waits for the goroutines of their links and for the ticks that run.
 func (s *Streams) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -179,7 +188,8 @@ func (s *Streams) Close() {
 }
 
 // err returns the error with which the Streams have ended, or nil. It also checks the parent
-// context. When the parent context ends, the connection may be closed before s.ctx has ended.
+// context: when that ends, the connection may be closed, and a stream may break, before s.ctx has
+// ended.
 func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
 
 // forget removes a stream whose link has ended.
@@ -192,8 +202,8 @@ func (s *Streams) forget(st *stream) {
 	s.links.Done()
 }
 
-// enterTick counts a tick that begins, so that Close waits for it. It returns false if the Streams
-// are closed; the tick must then do nothing.
+// enterTick counts a tick that begins, so that Close waits for it. If the Streams are closed,
+// enterTick returns false, and the tick must do nothing.
 func (s *Streams) enterTick() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,9 +213,9 @@ func (s *Streams) enterTick() bool {
 	return !s.closed
 }
 
-// streamKey returns the outgoing metadata of ctx as one text. Names are sorted, so that the text
-// does not depend on the order in which they were set. Each part is preceded by its length, so that
-// different metadata have different texts.
+// streamKey returns the outgoing metadata of ctx as one string. Names are sorted, so that the
+// string does not depend on the order in which the names were set. Each part is preceded by its
+// length, so that different metadata have different strings.
 func streamKey(ctx context.Context) string {
 	md, _ := metadata.FromOutgoingContext(ctx)
 	if len(md) == 0 {
