@@ -96,7 +96,7 @@ type memberKey struct{}
 
 // With returns a copy of the address a that has the address's Member among its attributes. The
 // Member then counts the requests sent to the address and the bytes received from it. If t is nil,
-// With returns a unchanged.
+// With returns the address unchanged.
 func (t *Tracker) With(a resolver.Address) resolver.Address {
 	if t != nil {
 		a.Attributes = a.Attributes.WithValue(memberKey{}, t.Member(a.Addr))
