@@ -66,7 +66,7 @@ type Link[Req, Resp any] struct {
 	handler Handler[Req, Resp]
 
 	// Own synchronisation.
-	wake       chan struct{} // capacity 1; tells the send goroutine to look at the fields below
+	wake       chan struct{} // capacity 1; tells the send goroutine to look at the fields under mu
 	work       chan struct{} // capacity 1; tells the receive goroutine that Wake was called
 	senderDone chan struct{} // closed by the send goroutine when it ends
 	done       chan struct{} // closed by the receive goroutine, which ends last
@@ -86,7 +86,7 @@ type attached[Req, Resp any] struct {
 	mute   bool // no further request is sent on this stream; guarded by Link.mu
 }
 
-// New returns a link that lives until ctx ends. It does nothing before Start.
+// New returns a link that lives until ctx ends. The link does nothing before Start.
 func New[Req, Resp any](ctx context.Context, dial Dial[Req, Resp], opts Options) *Link[Req, Resp] {
 	l := &Link[Req, Resp]{
 		dial:       dial,
@@ -115,7 +115,8 @@ func (l *Link[Req, Resp]) Start(h Handler[Req, Resp]) {
 
 // Send queues requests for the current stream and returns at once. If there is no stream, Send
 // drops them, because the handler derives the first requests for the next stream from its state.
-// Send also drops them if no more requests are sent on the stream, or the link is stopping.
+// Send also drops them after Reconnect, after an error of the stream's Send, and while the link is
+// stopping.
 func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	l.mu.Lock()
 	if l.current != nil && !l.current.mute && !l.stopping {

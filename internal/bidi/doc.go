@@ -26,11 +26,11 @@
 // # Invariants
 //
 //   - A new stream starts from the handler's state: in Opened the handler derives the first
-//     requests from its state. These replace the requests that were queued, so no request meant for
-//     one stream is sent on a later one.
-//   - Receiving and sending have a goroutine each. A Send may block until the peer receives,
-//     because of flow control or because an in-process transport has no buffer. The link goes on
-//     receiving meanwhile.
+//     requests from its state. The first requests replace the requests that were queued. So no
+//     request that was meant for one stream is sent on a later stream.
+//   - Receiving and sending have a goroutine each. Send of a stream may block until the peer
+//     receives, because of flow control or because an in-process transport has no buffer. While
+//     Send blocks, the link goes on receiving.
 //   - Handler methods run on the receive goroutine, one at a time.
 //   - [Link.Send] only appends to a queue. It may be called from the handler and with the handler's
 //     mutex held: the link's mutex is taken last, and no handler method is called under it.
@@ -43,5 +43,5 @@
 //
 // When Stop is called, a handler method may be running or about to be called. This call still runs,
 // and no other call follows. After Close has returned, the handler is not called at all. Close
-// needs streams that end with their context, as gRPC's streams do. It does not depend on the peer.
+// needs streams that end with their context, as gRPC's streams do. Close does not need the peer.
 package bidi

@@ -21,7 +21,7 @@ type Hooks[T any] interface {
 type Pumps struct {
 	stop    chan struct{} // closed by Close
 	running sync.WaitGroup
-	chunks  sync.Pool // unused chunks of queues; all outboxes of a group have one type of values
+	chunks  sync.Pool // unused chunks of queues; the values of all outboxes have one type
 }
 
 // NewPumps returns a group without outboxes.
@@ -46,7 +46,7 @@ type Outbox[T any] struct {
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	backlog *backlog[T] // nil: there is no pump; while there is one, only it uses the channel
+	backlog *backlog[T] // nil: no pump runs; while a pump runs, only the pump uses ch
 	closed  bool        // Close or Abort was called: Post drops values
 	aborted bool        // Abort was called while a pump ran
 	gone    bool        // the channel is closed

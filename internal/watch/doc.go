@@ -39,8 +39,9 @@
 //	                                                              what is wrong
 //
 // A reconnect makes all watches of the stream resume. The limit of once a second protects them from
-// a consumer who asks again and again for a watch that is not permitted. If a create is refused for
-// another reason within the second, its watch ends with that reason.
+// a consumer who asks again and again for a watch that is not permitted. Within the second, a
+// create that is refused for another reason is sent again on the same stream. If a create is
+// refused twice, its watch ends.
 //
 // # Proof of life
 //
@@ -77,7 +78,7 @@
 // server's progress notices come in order with its events. Otherwise it is 3 s. With the shortest
 // timeout, a stream leaves a silent member after 3.6 s. A watch that starts in the past catches up:
 // it first receives the past events. During that time, etcd answers no request for progress on its
-// stream. So the stream is given up only after 10 s without a response.
+// stream. So a stream with such a watch is given up only after 10 s without a response.
 //
 // [ProgressServers] remembers, for each address, whether the server there answers requests for
 // progress. All streams of a client share one ProgressServers:
@@ -102,7 +103,7 @@
 //     answered a request for progress, its silence does not end the stream.
 //   - A tick that is more than 0.3 s late gives no stream up: this process was paused, and the
 //     answer may have arrived without being read yet.
-//   - Ticks of a stream run one at a time. Close waits for all ticks and links.
+//   - Ticks of a stream run one at a time. Streams.Close waits for all ticks and links.
 //   - If this package gives a stream up, its watches lose and repeat no event, because the mux
 //     resumes them on the next stream.
 //

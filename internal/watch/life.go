@@ -47,7 +47,7 @@ func (st *stream) startTicks() {
 // since returns the time since origin.
 func (l *life) since() time.Duration { return time.Since(l.origin) }
 
-// opened is called when a gRPC stream was opened. If a check of the stream before it is unanswered,
+// opened is called when a gRPC stream was opened. If a check of the previous stream is unanswered,
 // opened forgets the check.
 func (l *life) opened() {
 	l.lastReceived.Store(int64(l.since()))

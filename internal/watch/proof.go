@@ -14,8 +14,8 @@ const (
 	checkPeriod = 3 * time.Second
 	// firstPeriod is used in place of checkPeriod before the first check of a stream, and while it
 	// is being tested whether the server sends progress notices in order with its events. It is
-	// also the time to the next tick while no watch is confirmed, and after a tick that has probed
-	// the members.
+	// also the time to the next tick while the server has confirmed no watch, and after a tick that
+	// has probed the members.
 	firstPeriod = time.Second
 	// minAnswerTimeout and maxAnswerTimeout limit how long the client waits for the answer to a
 	// check. Within these limits, the wait is four times as long as the last answer took.
@@ -49,9 +49,9 @@ type sight struct {
 type action struct {
 	check        bool          // check the stream: send requests that a healthy server answers
 	ask          bool          // send a request for progress as part of the check
-	quiet        bool          // if check is set: nothing was received for a second
+	quiet        bool          // tell the mux that nothing was received for a second
 	probeMembers bool          // probe the members, because the stream is silent
-	waitOn       bool          // the last check stays unanswered; the next tick looks again
+	waitOn       bool          // keep the unanswered check, so that the next tick looks at it
 	reconnect    bool          // give the stream up
 	next         time.Duration // the time until the next tick
 }
@@ -93,7 +93,7 @@ func answerTimeout(s sight) time.Duration {
 	return min(max(minAnswerTimeout, 4*s.took), maxAnswerTimeout)
 }
 
-// opening returns what a tick must do on a stream on which the server has confirmed no watch yet.
+// opening returns what a tick must do on a stream that has no watch confirmed by the server.
 func (p *proof) opening(s sight) (a action) {
 	a.next = firstPeriod
 	if s.CreateStalled && s.now-s.received >= firstPeriod &&

@@ -26,18 +26,18 @@ const (
 	// client chose. If it takes longer, a second create is sent for the watch, without an id.
 	createOverdue = 250 * time.Millisecond
 	// holdPeriod is the time from each call of watchmux.Config.Holding to the call of Mux.Release.
-	// After a message over the client's limit, the mux holds watches back, and Release lets them
-	// resume after some calls.
+	// After a message over the client's limit, the mux holds watches back: it pauses them. They
+	// resume after some calls of Release between which the stream has not broken.
 	holdPeriod = time.Second
 	// minFragment is the size of the fragments that a server with default settings sends: its limit
-	// for requests, 1.5 MiB, plus 512 KiB. If the client cannot receive messages of that size,
-	// fragments do not help it.
+	// for requests, 1.5 MiB, plus 512 KiB. If the client cannot receive messages of that size, the
+	// mux does not ask for fragments, because fragments would be too large as well.
 	minFragment = 2 << 20
 	// linger is how long a server may take to end a stream that has no watches left. Then the
 	// client cancels the stream.
 	linger = 50 * time.Millisecond
-	// refusalPeriod is the shortest time from a reconnect because of a refused create to a
-	// reconnect because of a create that was refused for a reason other than the token.
+	// refusalPeriod limits the reconnects because of creates that were refused for a reason other
+	// than the token. The last reconnect because of a refused create must be that long ago.
 	refusalPeriod = time.Second
 )
 
@@ -49,7 +49,7 @@ var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: 1500 * tim
 
 // stream serves the watches with one set of metadata. It is a mux, which has the state of the
 // watches, and a link, which opens one gRPC stream after another. It implements bidi.Handler. The
-// package comment has its states.
+// package comment lists the states of a stream.
 type stream struct {
 	// read-only after newStream
 	owner  *Streams
@@ -60,14 +60,14 @@ type stream struct {
 	mux    *watchmux.Mux
 
 	// own synchronisation
-	hold *time.Timer // calls mux.Release; see holdPeriod
+	hold *time.Timer // calls mux.Release, holdPeriod after each call of Holding
 	life life
 
 	// used by the link's receive goroutine only
 	generation uint64    // Tokens.Generation when the current stream was opened
-	refused    bool      // the stream's token was refused: the next stream needs a new one
+	refused    bool      // the stream's token was refused: the next stream needs a new token
 	refusedAt  time.Time // when createRefused last set refused
-	deepest    backlog   // the largest noted backlog since the last call of Config.Backlog
+	deepest    backlog   // the largest backlog noted since Config.Backlog was called last
 }
 
 // backlog is how much a consumer has not taken from its channel yet.
@@ -167,7 +167,8 @@ func (st *stream) Broken(err error) (redial bool, wait time.Duration) {
 }
 
 // createRefused is called when the server has refused a create for reason. It reports whether to
-// send the create again on a new stream with a new token. The mux calls it once for each watch.
+// send the create again on a new stream with a new token. Otherwise the mux sends the create again
+// on the current stream. If that second create is refused, the mux does not call createRefused.
 func (st *stream) createRefused(reason string) (reconnect bool) {
 	tokens := st.owner.cfg.Tokens
 	if tokens == nil || st.refused {

@@ -38,10 +38,10 @@ type Tokens interface {
 
 // Target chooses the members on which the streams of one link are opened.
 type Target interface {
-	// With returns a context with which the next stream is opened on the chosen member.
+	// With returns a context derived from ctx. A stream that is opened with this context goes to a
+	// member that the target chooses.
 	With(ctx context.Context) context.Context
-	// AvoidLast makes the target choose other members than the one that the latest stream was
-	// opened on.
+	// AvoidLast makes the target avoid the member that the latest stream was opened on.
 	AvoidLast()
 	// Address returns the address of the latest stream's member, or "" if it is unknown.
 	Address() string
