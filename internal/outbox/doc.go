@@ -20,8 +20,8 @@
 // # Invariants
 //
 //   - While there is no pump, only the holder of the mutex sends on the channel and closes it.
-//     While there is a pump, only the pump does. So the channel is closed exactly once and no value
-//     is sent after that, in whatever order Post, Close and Abort are called.
+//     While there is a pump, only the pump sends and closes. So the channel is closed exactly once,
+//     and no value is sent after that, in whatever order Post, Close and Abort are called.
 //   - Values are delivered in the order of the calls of Post.
 //   - Hooks other than Size are called without the mutex.
 //

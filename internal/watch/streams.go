@@ -21,7 +21,7 @@ import (
 // added with the outgoing metadata of the context passed to RequestProgress.
 var ErrNoStream = errors.New("etcdclient: no watch stream with this context's metadata")
 
-// Stream is one Watch stream. Context is called only after Recv has returned.
+// Stream is one Watch stream. Context is called only after Recv has returned, as gRPC demands.
 type Stream interface {
 	bidi.Stream[pb.WatchRequest, pb.WatchResponse]
 	Context() context.Context
@@ -39,13 +39,15 @@ type Tokens interface {
 // Target chooses the members on which the streams of one link are opened.
 type Target interface {
 	// With returns a context derived from ctx. A stream that is opened with this context goes to a
-	// member that the target chooses.
+	// member that the target chooses. The context ends when the member is removed from the
+	// endpoints.
 	With(ctx context.Context) context.Context
 	// AvoidLast makes the target avoid the member that the latest stream was opened on.
 	AvoidLast()
 	// Address returns the address of the latest stream's member, or "" if it is unknown.
 	Address() string
 	// WithoutHealth reports whether the latest stream's member is known to have no health service.
+	// Such a member is a gRPC proxy.
 	WithoutHealth() bool
 }
 
