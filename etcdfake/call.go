@@ -41,8 +41,8 @@ type Action struct {
 	edit   editFunc
 }
 
-// editFunc changes an answer. It returns false, and changes nothing, if the answer does not have
-// the type that the function given to Edit takes.
+// editFunc changes an answer by the function that the test has given to Edit. If that function
+// takes another type than the answer has, editFunc changes nothing and returns false.
 type editFunc func(proto.Message) bool
 
 type actionKind int

@@ -69,9 +69,10 @@ func IsOverLimit(err error) bool {
 }
 
 // IsServersEnd reports whether a server ended a stream with err, perhaps because of a request on
-// the stream. That is so if err is io.EOF, because the server ended the stream without a status, or
-// if err is a status that does not say that the server is unavailable, that a message was over a
-// limit, or that the client has ended the stream.
+// the stream. It returns true for io.EOF, with which a server ends a stream without an error. It
+// returns false for a status that does not come from such a decision of the server: the server is
+// unavailable, a message was over a limit, or the client has ended the stream. It returns true for
+// all other statuses.
 func IsServersEnd(err error) bool {
 	if errors.Is(err, io.EOF) {
 		return true

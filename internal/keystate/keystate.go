@@ -271,8 +271,8 @@ func (k *State) ToDelete() *Incarnation {
 // unknown outcome may create.
 func (k *State) Dirty() bool { return k.ToDelete() != nil || len(k.uncertain) > 0 }
 
-// Urgent reports whether clean-up has to delete the key, or has not read the key since a put had an
-// unknown outcome.
+// Urgent reports whether clean-up has to delete the key, or has to read it because the outcome of a
+// put is unknown and clean-up has not read the key since that put.
 func (k *State) Urgent() bool { return k.ToDelete() != nil || k.unlooked }
 
 // Users returns the number of users of the newest incarnation of the key.

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// The bounds of a stuck member; see the package's documentation. A member that works on large
-// answers or long requests may answer none of them for a time, but it answers the read of one key.
-// During an election no member answers. So the time without an answer counts only from the last
-// tick at which the peer, too, had answered nothing for quickPeer.
+// The bounds of a stuck member: a member that takes requests, but answers none of them. A healthy
+// member may take long for large answers, but it answers the read of one key quickly. During an
+// election no member answers. A member is therefore compared with another one, its peer: the time
+// without an answer does not count while the peer has answered nothing for quickPeer either.
 const (
 	// A stuck member has answered nothing for at least stuckAfter, and for at least stuckFactor
 	// times the typical latency.
