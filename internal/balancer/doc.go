@@ -2,8 +2,8 @@
 //
 // Requests go round-robin over the healthy members. Package memberhealth decides which members are
 // healthy. This package counts requests and received bytes for it, sends the probes, and closes the
-// connections of ejected members, so that gRPC connects again and the requests that wait there can
-// be sent to other members.
+// connection of each member that memberhealth ejects. gRPC then connects again, and the requests
+// that wait on the closed connection can be sent to other members.
 //
 // gRPC dials, and sends each request over the connection that a picker names. The policy makes one
 // connection for each address, and makes it again when it is lost. If health checks are enabled,
@@ -33,6 +33,6 @@
 //
 // The policy's mutex is taken first. It is held while the policy passes a picker to gRPC, which
 // takes locks of its own. gRPC holds none of its locks when it calls this package. The tracker's
-// mutex is taken last. A tick releases the tracker's mutex before it closes connections and reports
-// changes.
+// mutex is taken last. The tracker compares the members at regular ticks. Each tick releases the
+// tracker's mutex before it closes connections and reports changes.
 package balancer

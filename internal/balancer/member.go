@@ -23,7 +23,7 @@ type Member struct {
 	doneMovable func(balancer.DoneInfo) // called when an idempotent request ends
 
 	// own synchronisation
-	health        *memberhealth.Member        // its record is guarded by the tracker's mu
+	health        *memberhealth.Member        // some of its methods need the tracker's mu
 	conn          atomic.Pointer[conn]        // the ready connection; nil if there is none
 	withoutHealth atomic.Bool                 // it has no health service, so it is a proxy
 	socket        atomic.Pointer[trackedConn] // the TCP or unix socket of the current connection

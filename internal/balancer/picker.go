@@ -75,8 +75,8 @@ func isStream(method string) bool {
 }
 
 // choose returns the next connection in round-robin order. It passes over members that take no more
-// requests, and over members that are much busier than the least busy one. If it has passed over
-// all members, it returns the next one that may get requests.
+// requests, and over members that are much busier than the least busy one. If that leaves no
+// member, choose passes over only the members that may get no requests at all.
 func (p *picker) choose() *conn {
 	n := uint32(len(p.candidates))
 	next := p.tracker.next.Add(1)

@@ -53,8 +53,8 @@ type policy struct {
 	// set by the first UpdateClientConnState, before any connection exists
 	tracker *Tracker
 
-	// guarded by mu, which is held while a picker is passed to gRPC: an older picker must not
-	// replace a newer one
+	// guarded by mu. mu is also held while a picker is passed to gRPC, so that an older picker
+	// cannot replace a newer one.
 	mu    sync.Mutex
 	conns []*conn
 }
@@ -134,8 +134,8 @@ func (p *policy) connectLocked(addresses []resolver.Address) error {
 // passes a picker that returns an error.
 func (p *policy) updateLocked() {
 	usable, whole, err := p.usableLocked()
-	// pickerOf is called even if usable is empty: then the tracker counts each later connection as
-	// new.
+	// pickerOf is called even if usable is empty. The tracker then notes that no member is
+	// connected, and counts each later connection as new.
 	var picker balancer.Picker = p.tracker.pickerOf(usable)
 	if whole != connectivity.Ready {
 		picker = base.NewErrPicker(err)
@@ -145,10 +145,10 @@ func (p *policy) updateLocked() {
 
 // usableLocked returns the connections that requests may use, and the state to report to gRPC.
 // Requests may use the connections to healthy servers. If there are none, and no connection is
-// still connecting or unchecked, requests may use the connections to unhealthy servers. Otherwise
-// gRPC would let the requests wait for ever. An unhealthy server is one that reports that it does
-// not serve, or that refuses the health check. A learner refuses it, because learners refuse all
-// streams. If there is no connection to use, err is the error for requests.
+// still connecting or unchecked, requests may use the connections to unhealthy servers. Without
+// this rule, gRPC would let the requests wait for ever. A server is unhealthy if it reports that it
+// does not serve, or if it refuses the health check. Learners refuse the health check, because they
+// refuse all streams. If there is no connection to use, err is the error for requests.
 func (p *policy) usableLocked() (usable []*conn, whole connectivity.State, err error) {
 	var fallback []*conn
 	pending := false

@@ -90,10 +90,11 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 }
 
 // chooseStream returns a connection for a stream, or for a request that avoids a member. The member
-// named by avoid is chosen only if no other member suits. A member that refuses requests is chosen
-// only if every usable member refuses them, because a member without a leader may accept a stream
-// and never send anything. Round-robin alone could return the avoided member again and again,
-// because other requests advance the round-robin position, too.
+// avoid is chosen only if each other usable member refuses requests, or if there is no other. A
+// member that refuses requests is chosen only if every usable member refuses them. The reason is
+// that such a member may have no leader, and may then accept a stream and never send anything.
+// Round-robin alone does not suffice: other requests advance the round-robin position, too, so it
+// could return the avoided member again and again.
 func (p *picker) chooseStream(avoid *Member) *conn {
 	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {

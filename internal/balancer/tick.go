@@ -15,8 +15,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/origin"
 )
 
-// probeTimeout bounds a probe (a health check) and a read of one key. A member that answers
-// neither, while its peers answer, is ejected long before that.
+// probeTimeout bounds a probe (a health check) and a read of one key. If a member answers neither,
+// and its peers answer, the member is ejected (its connection is closed) long before that.
 const probeTimeout = 5 * time.Second
 
 // wake starts the ticks if they do not run. Ticks go on as long as there are requests.

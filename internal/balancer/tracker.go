@@ -51,7 +51,7 @@ type Tracker struct {
 	// own synchronisation
 	next    atomic.Uint32 // the round-robin position
 	ticking atomic.Bool
-	probes  sync.WaitGroup // of probes and reads; added to only with mu held and closed unset
+	probes  sync.WaitGroup // probes and reads in flight; Add only with mu held and closed false
 	running sync.Mutex     // held by tick from start to end; taken before mu
 
 	// guarded by mu
@@ -105,8 +105,9 @@ func (t *Tracker) With(a resolver.Address) resolver.Address {
 }
 
 // Track is called with each new connection to an address. a holds the address's attributes, to
-// which [Tracker.With] has added the address's Member. Track returns the connection to use in place
-// of conn, which counts received bytes for the Member. Without a Member, Track returns conn itself.
+// which [Tracker.With] has added the address's Member. Track returns a connection that counts
+// received bytes for the Member. The caller uses it in place of conn. If the attributes have no
+// Member, Track returns conn itself.
 func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 	m, ok := a.Value(memberKey{}).(*Member)
 	if !ok {
@@ -118,8 +119,8 @@ func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 	return tracked
 }
 
-// of returns the member that With has put into the attributes of an address. If they contain no
-// member, of returns the result of Member for the address.
+// of returns the member that With has put into the attributes of an address. If the attributes
+// contain no member, of returns the tracker's member at the address.
 func (t *Tracker) of(a resolver.Address) *Member {
 	if m, ok := a.Attributes.Value(memberKey{}).(*Member); ok {
 		return m

@@ -42,9 +42,10 @@ type question struct {
 	id  int64
 }
 
-// NewConfirmer returns a Confirmer that calls answer, which is [Keeper.Confirmed], for each lease
-// that it has asked about. The Confirmer sends no request after ctx has ended. target is the target
-// of the keeper's streams.
+// NewConfirmer returns a Confirmer that passes each result to answer, which is [Keeper.Confirmed].
+// The Confirmer sends no request after ctx has ended. target is the Target that chooses the members
+// for the keeper's streams. Through it, the Confirmer finds another member than that of the latest
+// stream.
 func NewConfirmer(
 	ctx context.Context, r *Remote, target Target, answer func(int64, bool, time.Duration),
 ) *Confirmer {

@@ -28,9 +28,10 @@ type Remote struct {
 	// NoAnswer is the error of a renewal if the server has ended the stream without an error and
 	// without an answer. It must be an error after which RenewOnce tries again.
 	NoAnswer error
-	// MaxAttempts is how many streams RenewOnce may open before it returns the error of the last
-	// one. It does not limit how often RenewOnce tries again after an answer that says that the
-	// lease is gone: see maxOnceDoubts.
+	// MaxAttempts limits the streams of one RenewOnce. If a stream fails, and RenewOnce has opened
+	// MaxAttempts streams or more, RenewOnce returns the error of the failed stream. MaxAttempts
+	// does not limit the tries after an answer that says that the lease is gone. maxOnceDoubts
+	// limits those.
 	MaxAttempts uint
 }
 
@@ -67,9 +68,10 @@ const (
 	// maxRefusedTokens is how many tokens may be refused in one RenewOnce. At the next refusal
 	// RenewOnce gives up.
 	maxRefusedTokens = 3
-	// maxOnceDoubts is how often one RenewOnce tries again after an answer that says that the lease
-	// is gone, if another member does not confirm that. RenewOnce returns the next such answer
-	// without asking another member.
+	// maxOnceDoubts limits how often one RenewOnce ignores an answer that says that the lease is
+	// gone. RenewOnce ignores such an answer, and tries again, if another member does not confirm
+	// that the lease is gone. After maxOnceDoubts ignored answers, RenewOnce returns the next such
+	// answer without asking another member.
 	maxOnceDoubts = 5
 )
 

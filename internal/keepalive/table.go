@@ -184,9 +184,10 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	t.settle(e)
 }
 
-// isLate reports whether an answer for the lease id belongs to the request of an entry that was
-// dropped before the answer came. Servers answer the requests of a stream in order, so these
-// requests are answered first. Each call counts one of them as answered.
+// isLate reports whether an answer for the lease id belongs to a request of an entry that was
+// dropped before the answer came. t.late counts these requests. Servers answer the requests of a
+// stream in order, so the requests of dropped entries are answered before the request of the
+// lease's current entry. If isLate returns true, it has lowered the count by one.
 func (t *table) isLate(id int64) bool {
 	n := t.late[id]
 	if n > 1 {

@@ -10,9 +10,10 @@ const (
 	jitter = 0.05
 	// minStallTimeout is the shortest stall timeout of a lease.
 	minStallTimeout = 500 * time.Millisecond
-	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer, if
-	// FirstTimeout is not shorter. The stall timeout follows from the TTL. FirstTimeout would be no
-	// good measure for the stall timeout, because it says how long the user is willing to wait.
+	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer. If
+	// FirstTimeout is shorter, the keeper assumes FirstTimeout. The stall timeout is computed from
+	// the assumed TTL. A long FirstTimeout must not make the stall timeout long, because
+	// FirstTimeout only says how long the user is willing to wait.
 	assumedTTL = 5 * time.Second
 )
 
@@ -31,9 +32,10 @@ func (t *table) replan() {
 	}
 }
 
-// attention returns the instant at which run has to look at e next. That is the expiry of e or,
-// while a stream is open, an earlier instant at which the lease is due or the stream counts as
-// stalled.
+// attention returns the instant at which run has to look at e next. That is the expiry of e, or an
+// earlier instant. While a stream is open, run looks at e when the lease is due, or when the stream
+// counts as stalled. An orphan, which has a request in flight but no subscriber, needs attention at
+// its expiry only.
 func (t *table) attention(e *entry) instant {
 	switch {
 	case !t.open || e.waiting() && len(e.subs) == 0:
@@ -50,8 +52,8 @@ func (t *table) attention(e *entry) instant {
 // a step.
 //
 // If too many leases are due at that instant already, renewAt returns the latest earlier end of a
-// step that has room. It looks back no further than 1/18 of the TTL after the last request. If no
-// instant has room, renewAt ignores the limit.
+// step that has room. This instant must be in the future, and more than 1/18 of the TTL after the
+// last request was sent. If no such instant has room, renewAt ignores the limit.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))

@@ -11,9 +11,10 @@ const TickPeriod = 100 * time.Millisecond
 const (
 	minProbeTimeout = 700 * time.Millisecond
 
-	// A connection that is silent for longSilence is probed even if the member has no peer. After
-	// deadSilence it is closed, whatever the other members do. HTTP/2 pings would show whether it
-	// is alive, but servers close connections that send many.
+	// A connection that is silent for longSilence is probed even if the member has no peer. A
+	// connection that is silent for deadSilence is closed, whatever the other members do. HTTP/2
+	// pings would show whether a connection is alive, but servers close connections on which many
+	// pings arrive.
 	longSilence = 10 * time.Second
 	deadSilence = 15 * time.Second
 )
@@ -98,9 +99,9 @@ func (m *Member) startProbe(now time.Time) *Member {
 	return m
 }
 
-// ExpectStream notes that a stream went silent, which may be a stream of this member. It reports
-// whether the owner must probe the member. It returns false if the member is being probed already,
-// or if it has no peer to be compared with.
+// ExpectStream notes that a stream of some member went silent. It may be a stream of this member.
+// ExpectStream reports whether the owner must probe the member. It returns false if the member is
+// being probed already, or if it has no peer to be compared with.
 func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	r := &m.rec
 	r.streamWaiting = true
@@ -108,7 +109,7 @@ func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 		return false
 	}
 	// There are no ticks without requests, so the bytes received since the last tick are counted
-	// here. These bytes came before the probe, and must not count as its answer.
+	// here. These bytes came before the probe, and must not count as the answer to the probe.
 	if received := m.received.Load(); received != r.last.received {
 		r.last.received, r.lastReceived, r.silentSince = received, now, time.Time{}
 	}

@@ -9,8 +9,9 @@ import (
 // processStart is where the package's clock begins.
 var processStart = time.Now()
 
-// clock converts a time of this process to a number that an atomic can hold. It is monotonic:
-// setting the wall clock back must not keep a member from requests.
+// clock converts a time of this process to a number that an atomic can hold. The number is
+// monotonic. So if the wall clock is set back, a slow member does not wait longer for its next
+// request.
 func clock(t time.Time) int64 { return int64(t.Sub(processStart)) }
 
 // Unlimited is the limit of a member that takes any number of requests.

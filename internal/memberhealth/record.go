@@ -50,7 +50,7 @@ type record struct {
 
 	unansweredSince time.Time // since when it has had outstanding requests and answered none
 	receivedBefore  uint64    // the count of received bytes at unansweredSince
-	lastUnanswered  time.Time // the last tick at which it had answered nothing for quickPeer
+	lastUnanswered  time.Time // the last tick at which it had answered nothing for 200 ms
 	movableRate     float64   // smoothed answers a second to movable requests
 	reading         bool      // it was sent a read of one key, which has not ended
 	readAt          time.Time // when that read was sent; zero if it has ended without a refusal

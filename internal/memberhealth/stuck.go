@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// The bounds of a stuck member: a member that takes requests, but answers none of them. A healthy
-// member may take long for large answers, but it answers the read of one key quickly. During an
-// election no member answers. A member is therefore compared with another one, its peer: the time
-// without an answer does not count while the peer has answered nothing for quickPeer either.
+// These are the bounds of a stuck member. A stuck member takes requests, but answers none of them.
+// A healthy member may take long for large answers, but it answers the read of one key quickly.
+// During an election no member answers. A member is therefore compared with a peer, which is
+// another member. If the peer, too, has answered nothing for quickPeer, the time up to then does
+// not count.
 const (
 	// A stuck member has answered nothing for at least stuckAfter, and for at least stuckFactor
 	// times the typical latency.
@@ -25,9 +26,10 @@ const (
 	stuckRead = stuckAfter / 2
 )
 
-// observeUnanswered updates unansweredSince, the start of the time in which the member has had
-// requests and has answered none, and lastUnanswered. When the member answers or has no requests,
-// observeUnanswered also forgets a read of one key, if that has ended.
+// observeUnanswered updates two fields. unansweredSince is the start of the time in which the
+// member has had requests and has answered none. lastUnanswered is the last tick at which that time
+// was quickPeer or longer. When the member answers or has no requests, observeUnanswered resets
+// unansweredSince. If no read of one key is in flight, it then also resets readAt.
 func (r *record) observeUnanswered(s sample, now time.Time) {
 	switch {
 	case s.outstanding == 0 || s.answered != r.last.answered:
@@ -61,9 +63,9 @@ func startRead(members []*Member, m *Member, now time.Time, typical time.Duratio
 	return true
 }
 
-// seemsStuck reports whether the member has answered nothing for the duration that after gives,
-// while a peer has answered. It is false if only writes are pending: closing the connection would
-// fail these writes, and they could not be sent to another member.
+// seemsStuck reports whether the member has answered nothing for some time, while a peer has
+// answered. after is the shortest such time. seemsStuck returns false if only writes are pending:
+// closing the connection would fail these writes, and they could not be sent to another member.
 func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time.Duration) bool {
 	r, least := &m.rec, int64(stuckLoad)
 	if r.stuck {

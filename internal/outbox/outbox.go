@@ -176,9 +176,10 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	}
 }
 
-// next removes the first value from the queue if sent is set, and returns the value that is first
-// then. If the queue is empty, next returns false, and the pump no longer uses the channel. Then
-// next closes the channel if Close was called, and otherwise calls Drained.
+// next returns the first value of the queue. sent says that the pump has sent the value that next
+// returned last. In that case next first removes this value. If the queue is empty, next returns
+// false, and the pump no longer uses the channel. next then closes the channel if Close or Abort
+// was called, and otherwise calls Drained.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	b := o.backlog

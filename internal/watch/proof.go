@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// checkPeriod is how long a stream must be idle before it is checked. If the server has
-	// answered its checks fast, a stream leaves the server minAnswerTimeout after a check, 3.6 s
-	// after the last response. So its watches stall for four seconds at most, including the time to
-	// open a new stream.
+	// checkPeriod is how long a stream must be idle before it is checked. If the last answer to a
+	// check came fast, the stream waits only minAnswerTimeout for the next answer. So the stream
+	// leaves a silent server 3.6 s after the last response. The watches then stall for four seconds
+	// at most, including the time to open a new stream.
 	checkPeriod = 3 * time.Second
 	// firstPeriod is used in place of checkPeriod before the first check of a stream, and while it
 	// is being tested whether the server sends progress notices in order with its events. It is

@@ -26,8 +26,9 @@ const (
 	// client chose. If it takes longer, a second create is sent for the watch, without an id.
 	createOverdue = 250 * time.Millisecond
 	// holdPeriod is the time from each call of watchmux.Config.Holding to the call of Mux.Release.
-	// After a message over the client's limit, the mux holds watches back: it pauses them. They
-	// resume after some calls of Release between which the stream has not broken.
+	// The mux calls Holding when it holds watches back (it pauses them) after a message over the
+	// client's limit. These watches resume once Release was called a few times and the stream has
+	// not broken in between.
 	holdPeriod = time.Second
 	// minFragment is the size of the fragments that a server with default settings sends: its limit
 	// for requests, 1.5 MiB, plus 512 KiB. If the client cannot receive messages of that size, the
@@ -41,9 +42,9 @@ const (
 	refusalPeriod = time.Second
 )
 
-// StreamBackoff is the wait before a stream is opened again. It limits one link to less than 20 new
-// streams a second, even if each stream receives a message before it breaks, so that the wait does
-// not grow.
+// StreamBackoff is the wait before a stream is opened again. After a stream that has received a
+// message, the wait is short again. Even if every stream receives a message, one link opens less
+// than 20 new streams a second.
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: 1500 * time.Millisecond,
 	Jitter: 0.3}
 

@@ -17,8 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
-// ErrNoStream is the error of [Streams.RequestProgress] if there are watches, but none that was
-// added with the outgoing metadata of the context passed to RequestProgress.
+// ErrNoStream is the error of [Streams.RequestProgress] if there are watches, but all of them were
+// added with other outgoing metadata than that of the context passed to RequestProgress.
 var ErrNoStream = errors.New("etcdclient: no watch stream with this context's metadata")
 
 // Stream is one Watch stream. Context is called only after Recv has returned, as gRPC demands.
@@ -157,10 +157,10 @@ func (w *Watch) NoteBacklog(responses, bytes int) {
 	}
 }
 
-// RequestProgress asks the server to send a progress notice to all watches on the stream for the
-// outgoing metadata of ctx. It does not wait for the notice. It returns [ErrNoStream] if only other
-// streams have watches, and nil if no stream has watches. Once the Streams have ended, it returns
-// the error of the context that ended with them.
+// RequestProgress asks the server to send a progress notice to all watches that were added with the
+// outgoing metadata of ctx. It does not wait for the notice. If all watches have other metadata,
+// RequestProgress returns [ErrNoStream]. If there is no watch at all, it returns nil. Once the
+// Streams have ended, it returns the error of their context.
 func (s *Streams) RequestProgress(ctx context.Context) error {
 	key := streamKey(ctx)
 	s.mu.Lock()

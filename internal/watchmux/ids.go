@@ -97,8 +97,8 @@ func (m *Mux) answeredLocked(id int64) *Watcher {
 }
 
 // refusedLocked handles the refusal of a create. Most refusals do not name the create. If several
-// creates are in flight, such a refusal is kept until as many refusals have come as creates are
-// unanswered.
+// creates are in flight, the mux keeps such a refusal. Once it has kept as many refusals as creates
+// are in flight, it knows that all of these creates were refused.
 func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 	if i := slices.IndexFunc(m.inflight, func(w *Watcher) bool {
 		return w.id == resp.WatchId && w.id != 0

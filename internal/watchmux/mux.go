@@ -28,9 +28,9 @@ var ErrProtocol = errors.New("watchmux: the server's answers do not match the re
 // for a new stream.
 var ErrRefused = errors.New("watchmux: a watch was refused, trying again with a new stream")
 
-// ErrOverdue is the reason of a reconnect after the mux has sent a create with options and, because
-// no answer came, the same create without options (see [Mux.Overdue]). The server has answered one
-// of the two, and the mux cannot tell which.
+// ErrOverdue is the reason of a reconnect after the mux has sent one create twice: first with
+// options, and then without options, because no answer came (see [Mux.Overdue]). The server has
+// answered one of these two creates, and the mux cannot tell which.
 var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
 
 // Config is read-only after New. The functions are called with the mux's mutex held: they must not
@@ -44,8 +44,8 @@ type Config struct {
 	// the mux asks for fragments gets such a create in any case.
 	MinBatch int
 	// Fragments allows the mux to ask the server to send large responses in fragments. The mux asks
-	// for fragments for watches that begin in the past. After a message over the client's limit, it
-	// asks for them for all watches.
+	// for fragments for watches that begin in the past. After a message over the client's limit,
+	// the mux asks for fragments for all watches.
 	Fragments bool
 	// Limited says that the server may send messages that are too large for the client to receive.
 	// If it is set, the mux asks for fragments for every watch that begins in the past. Otherwise

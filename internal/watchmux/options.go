@@ -78,11 +78,11 @@ func (m *Mux) plainAnsweredLocked() {
 // watch id of this create. If the create is still unanswered, and the server has confirmed no other
 // create under an id that the client has chosen, Overdue sends the create again, without options.
 //
-// The first response to the two creates shows what the server does. If it has the client's id, the
-// server takes options, and the mux later cancels the watch of the second create. If it has another
-// id, the server ignores options, or does not answer in order. Then the mux gives the stream up and
-// uses no more options. It could not tell a late answer to one of the two creates from the answer
-// to the next create.
+// The first response to the two creates shows what the server does. If the response has the
+// client's id, the server takes options, and the mux later cancels the watch of the second create.
+// If the response has another id, the server ignores options, or does not answer in order. Then the
+// mux uses no more options. It also gives the stream up, because a late answer to one of the two
+// creates would look like the answer to the next create.
 func (m *Mux) Overdue(id int64) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -107,8 +107,8 @@ func (m *Mux) strayLocked(id int64) {
 		m.ids.settled = true
 		m.sendCancelLocked(id)
 	case len(m.inflight) > 0:
-		// Either id is in use already, or no create has asked for it. So it is unknown which create
-		// was answered.
+		// The server has confirmed an id that is in use already, or that no create has asked for.
+		// So it is unknown which create was answered.
 		if !m.ids.echoed {
 			m.cfg.Servers.forget() // this may be another server than the one that took options
 		}

@@ -28,21 +28,21 @@ const (
 	// cause, before the mux ends this watcher. Once is not enough, because etcd may send the first
 	// response of a watch whole: it may not yet have recorded that the create asks for fragments.
 	maxStrikes = 2
-	// minQuiet is the number of calls of Release without a break of the stream after which the
-	// stream's watchers are no longer possible causes. One call is not enough, because it may come
-	// just after the stream was opened. Between two calls the server has a whole period to send a
-	// message over the limit.
+	// minQuiet is how often Release must be called without a break of the stream in between. After
+	// that, the stream's watchers are no longer possible causes. One call is not enough, because it
+	// may come just after the stream was opened. Between two calls the server has a whole period to
+	// send a message over the limit.
 	minQuiet = 2
 )
 
-// possibleCausesLocked looks at the error err that has ended the stream. If err says that a message
-// was over the client's limit, it returns the watchers that this message may have been for: those
-// of the stream's watchers that are known to be possible causes, or, if there are none, all of the
-// stream's watchers.
+// possibleCausesLocked returns the watchers that may be the cause of err, with which the stream has
+// ended. If err does not say that a message was over the client's limit, there are none. Otherwise
+// possibleCausesLocked returns those watchers of the stream that were possible causes before. If no
+// watcher was a possible cause before, it returns all watchers of the stream.
 //
-// At the first such message, if the mux can still ask for fragments, possibleCausesLocked returns
-// no watcher, and makes all later creates ask for fragments. It must be called before the watchers
-// are queued again.
+// At the first message over the limit, the mux may still be able to ask for fragments. In that case
+// possibleCausesLocked returns no watcher, and makes all later creates ask for fragments. It must
+// be called before the watchers are queued again.
 func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	m.over.quiet = 0
 	if !classify.IsOverLimit(err) {
@@ -61,9 +61,10 @@ func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	return causes
 }
 
-// narrowLocked holds half of the possible causes back. If there is only one, narrowLocked counts a
-// strike against this watcher. It ends the watcher after maxStrikes strikes, or at the first one if
-// creates do not ask for fragments. All causes are in the queue.
+// narrowLocked holds half of the possible causes back. If there is only one possible cause,
+// narrowLocked counts a strike against this watcher. It ends the watcher after maxStrikes strikes.
+// If creates do not ask for fragments, it ends the watcher at the first strike. All causes are in
+// the queue.
 func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	if len(causes) == 1 {
 		w := causes[0]

@@ -69,8 +69,8 @@ type Liveness struct {
 	// WaitsForFuture: a watcher waits for a revision that the store has not reached. etcd answers
 	// no progress request on a stream with such a watcher.
 	WaitsForFuture bool
-	// FallsBehind: a watcher is not known to have received everything up to the latest revision
-	// that the stream has shown.
+	// FallsBehind: a watcher may not have received all events up to the latest revision that the
+	// stream has shown.
 	FallsBehind bool
 	// CatchesUp: a watcher that began in the past may not have all past events yet. etcd answers no
 	// progress request on a stream with such a watcher.

@@ -111,8 +111,8 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 
 // eventsLocked delivers the events of a response for w. If the response is a fragment, only
 // complete revisions are delivered, because a revision is delivered whole or not at all. last says
-// that the watch ends with the response. If it ends in the middle of a fragmented response, the
-// events that are not delivered yet are dropped.
+// that the watch ends with the response. If the watch ends in the middle of a fragmented response,
+// the events that are not delivered yet are dropped.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	w.staleNotices = 0
 	m.progress.mark = 0 // with these events, the stream was not quiet after the last notice

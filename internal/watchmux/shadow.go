@@ -3,9 +3,9 @@ package watchmux
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 // maxOrderTests is how often the mux tests on one stream whether progress notices come in order
-// with events. A server that keeps this order fails a test only by chance: it must serve its
-// watches that catch up just between two requests of the test. It serves them every 100 ms, and the
-// requests are microseconds apart.
+// with events. Even a server that keeps this order may fail a test: it fails if it serves the
+// watches that catch up just between two requests of the test. That is rare, because the server
+// serves these watches every 100 ms, and the requests are microseconds apart.
 const maxOrderTests = 3
 
 // orderTest is a test of whether the server sends a progress notice only after all events up to the
