@@ -154,7 +154,8 @@ func (o *Outbox[T]) putLocked(v T) {
 	}
 }
 
-// pump sends the queued values until the queue is empty, or stop or the group's stop is closed.
+// pump sends the queued values until the queue is empty, Abort closes stop, or Pumps.Close closes
+// the stop channel of the group.
 func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	defer o.pumps.running.Done()
 	v, ok := o.next(false)

@@ -18,8 +18,8 @@ import (
 const (
 	// window is how many creates (the requests that start watches) may be in flight if the server
 	// accepts watch ids that the client chooses. minBatch is how many watches must be queued before
-	// the client finds out whether the server accepts such ids. Fewer watches are created just as
-	// fast one by one.
+	// the client sends a create with such an id, to find out whether the server accepts it. Fewer
+	// watches are created just as fast one by one.
 	window   = 128
 	minBatch = 16
 	// createOverdue is how long a server may take to answer the first create with an id that the
@@ -30,9 +30,9 @@ const (
 	// client's limit. These watches resume once Release was called a few times and the stream has
 	// not broken in between.
 	holdPeriod = time.Second
-	// minFragment is the size of the fragments that a server with default settings sends: its limit
-	// for requests, 1.5 MiB, plus 512 KiB. If the client cannot receive messages of that size, the
-	// mux does not ask for fragments, because fragments would be too large as well.
+	// minFragment is the size of the fragments that a server with default settings sends. It is the
+	// server's limit for requests (1.5 MiB) plus 512 KiB. If the client cannot receive messages of
+	// that size, the mux does not ask for fragments, because fragments would be too large as well.
 	minFragment = 2 << 20
 	// linger is how long a server may take to end a stream that has no watches left. Then the
 	// client cancels the stream.

@@ -190,8 +190,8 @@ func (s *Streams) Close() {
 }
 
 // err returns the error with which the Streams have ended, or nil. It also checks the parent
-// context: when that ends, the connection may be closed, and a stream may break, before s.ctx has
-// ended.
+// context. When the parent context ends, the connection may be closed, and a stream may break,
+// before s.ctx has ended.
 func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
 
 // forget removes a stream whose link has ended.

@@ -63,8 +63,9 @@
 // Each watcher has two revisions, next and floor.
 //
 // next is the revision to resume from. It begins as the revision that the consumer has asked for.
-// For a watch from "now", it begins as the revision after that of the first confirmation. Each
-// event and each progress notice moves next to the revision after its own.
+// For a watch from "now", next is set when the server confirms the watch for the first time, to the
+// revision after the one in the confirmation. Each event and each progress notice moves next to the
+// revision after that of the event or notice.
 //
 // Events of revisions below floor are dropped: they were delivered before, or lie before the start
 // of the watch. On each stream, floor begins as the revision from which the watch is created. Each

@@ -19,9 +19,9 @@ type orderTest struct {
 }
 
 // shadowsLocked queues a shadow (a second create for the same watch) for each watcher that waits
-// for a future revision, up to the number of creates that may be in flight. If no watcher waits for
-// a future revision and needed is set, it queues a shadow for any one watcher. It returns the first
-// shadow, or nil if it has queued none.
+// for a future revision, but at most Config.Window shadows. If no watcher waits for a future
+// revision and needed is set, it queues a shadow for any one watcher. It returns the first shadow,
+// or nil if it has queued none.
 func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	var spare *Watcher
 	n := 0

@@ -228,8 +228,8 @@ func (w *Watcher) seen(events []*mvccpb.Event) {
 // sent all events up to rev.
 func (w *Watcher) progressed(rev int64) { w.next = max(w.next, rev+1) }
 
-// createdInStep reports whether w was created at the server's latest revision or later, so that the
-// server had no past events to send.
+// createdInStep reports whether w was created from "now", or from a revision above the server's
+// latest revision. In both cases the server had no past events to send.
 func (w *Watcher) createdInStep() bool { return w.requested == 0 || w.requested > w.created }
 
 // queue is a list of watchers. Removing any watcher takes constant time.
