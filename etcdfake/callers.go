@@ -114,8 +114,8 @@ func (t *callerTable) noteWatch(w notedWatch) {
 	}
 }
 
-// call returns the stack of the code that sent the request req, which a member has received. It
-// looks for a client's call of the method that has an equal request and has not returned yet. It
+// call returns the stack of the code that sent the request req to a member. It looks among the
+// clients' calls that have not returned yet for a call of the same method with an equal request. It
 // returns nil if there is no such call.
 func (t *callerTable) call(method Method, req proto.Message) stack {
 	t.mu.Lock()

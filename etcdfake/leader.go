@@ -51,8 +51,9 @@ func (c *Cluster) restoreLeader(back chan struct{}) {
 	close(back)
 }
 
-// awaitLeader waits until there is a leader. It returns the error late if there is no leader within
-// requestTimeout. If ctx ends first, it returns the gRPC status of the error of ctx.
+// awaitLeader waits until there is a leader. If there is no leader within requestTimeout, it
+// returns its argument late, an error. If ctx ends first, it returns the gRPC status of the error
+// of ctx.
 func (c *Cluster) awaitLeader(ctx context.Context, late error) error {
 	c.mu.Lock()
 	back := c.leaderBack

@@ -21,8 +21,7 @@ type method struct {
 	request protoreflect.MessageType
 }
 
-// methods holds the RPC methods of etcd, by full name. readMethods always finds the request type
-// of a method, because the generated packages have registered all messages.
+// methods holds the RPC methods of etcd, by full name.
 var methods = readMethods(pb.File_rpc_proto)
 
 // healthMethods holds the RPC methods of the gRPC health service, by full name. The fake does not
@@ -37,6 +36,7 @@ func readMethods(file protoreflect.FileDescriptor) map[Method]*method {
 			desc := service.Methods().Get(j)
 			m := &method{name: Method("/" + string(service.FullName()) + "/" + string(desc.Name())),
 				desc: desc}
+			// The lookup cannot fail, because the generated packages have registered all messages.
 			m.request, _ = protoregistry.GlobalTypes.FindMessageByName(desc.Input().FullName())
 			found[m.name] = m
 		}

@@ -65,8 +65,9 @@ func WithQuota(bytes int64) Option { return func(o *options) { o.quota = bytes }
 // etcd's, 5 minutes.
 func WithTokenTTL(d time.Duration) Option { return func(o *options) { o.tokenTTL = d } }
 
-// WithProgressInterval sets how often a watch that was created with progress notices gets one while
-// it has no events. The default is etcd's, 10 minutes.
+// WithProgressInterval sets the interval of progress notices. A watch that was created with
+// progress notices gets a notice after each interval in which it had no events. The default is
+// etcd's, 10 minutes.
 func WithProgressInterval(d time.Duration) Option { return func(o *options) { o.progress = d } }
 
 // WithElectionTimeout sets etcd's --election-timeout; the default is etcd's, 1 second. The shortest

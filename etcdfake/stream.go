@@ -133,9 +133,9 @@ func (m *Member) forget(s *serverStream) {
 	delete(m.streams, s)
 }
 
-// start runs the handler of a stream on a goroutine. It returns false and does not run the handler
-// if the member is stopped. That happens if an interceptor of the test calls the handler late, when
-// shutDown already waits for all handlers.
+// start runs the handler of a stream on a goroutine. If the member is stopped, start returns false
+// and does not run the handler. The member may be stopped here, because an interceptor of the test
+// can call the handler late, when shutDown already waits for all handlers.
 func (m *Member) start(s *serverStream, done chan<- error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -48,9 +48,8 @@ type method struct {
 	openTotal int
 }
 
-// newMethods returns the methods of etcd and of the health service, which it reads from their
-// protobuf descriptors. The keys of the map are full names, and for etcd's methods also the short
-// names.
+// newMethods reads the methods of etcd and of the health service from protobuf descriptors. It
+// returns them by full name, and etcd's methods also by short name.
 func newMethods() map[string]*method {
 	methods := make(map[string]*method)
 	for _, file := range []protoreflect.FileDescriptor{pb.File_rpc_proto,

@@ -141,7 +141,8 @@ func (s *stream) read(p []byte) (int, error) {
 	}
 }
 
-// take copies bytes that have arrived into p. done is false if read has to wait for more.
+// take is one attempt of the method read. It copies bytes that have arrived into p. done is false
+// if no bytes have arrived and read has to wait for some.
 func (s *stream) take(p []byte) (n int, err error, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

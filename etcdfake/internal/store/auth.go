@@ -34,8 +34,8 @@ type authTable struct {
 
 type user struct {
 	password string
-	// canLogin is false if the user was added without a password, and after a change of the
-	// password to "". A change to another password makes it true.
+	// canLogin is false if the user was added without a password. A later change of the password
+	// sets canLogin: to false if the new password is "", and to true otherwise.
 	canLogin   bool
 	noPassword bool // the user was added without a password
 	roles      []string

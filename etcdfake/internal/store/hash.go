@@ -18,7 +18,8 @@ type keyHash struct {
 	compacted, at int64
 }
 
-// storedHashes is how many hashes of compactions etcd remembers.
+// storedHashes is how many hashes etcd remembers from past compactions. At each compaction etcd
+// computes a hash of the keyspace.
 const storedHashes = 10
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -69,8 +70,9 @@ func (k *keyspace) hashCompaction(rev int64) keyHash {
 	return k.hash(k.compacted, rev, k.kept(rev, true))
 }
 
-// kept returns the entries that a compaction at rev keeps in etcd's hash: for each key at most one,
-// which is the newest entry up to rev. If deletions is false, the result has no deletions.
+// kept returns the entries up to rev that are still part of etcd's hash after a compaction at rev.
+// For each key that is at most one entry, the newest. If deletions is false, the result has no
+// deletions.
 func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	kept := make(map[*entry]bool)
 	for _, h := range k.keys {

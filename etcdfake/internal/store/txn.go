@@ -126,9 +126,10 @@ func (s *Store) checkPlan(plan *txnPlan) error {
 	return nil
 }
 
-// checkRangeIn returns the error of a range in a transaction, or nil. A range outside of a
-// transaction reads the newest revision if its revision is negative. In a transaction, a negative
-// revision is compared with the compacted revision, as any other revision.
+// checkRangeIn returns the error of a range in a transaction, or nil. A negative revision has no
+// special meaning in a transaction. It fails with ErrGRPCCompacted if it is below the compacted
+// revision, as any other revision does. Outside of a transaction, a range with a negative revision
+// reads the newest revision.
 func (s *Store) checkRangeIn(req *pb.RangeRequest) error {
 	switch {
 	case req.Revision == 0:

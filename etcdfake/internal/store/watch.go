@@ -15,8 +15,8 @@ const (
 	// noWatch is the watch id of responses that belong to no watcher: the response to a create
 	// request that was refused, and the response to a progress request.
 	noWatch = -1
-	// maxBatch is the number of revisions whose events etcd puts into one response at most, for a
-	// watcher that starts in the past.
+	// maxBatch limits the responses with past events, which a watcher gets if it starts in the
+	// past. One such response has the events of at most maxBatch revisions.
 	maxBatch = 1000
 )
 
@@ -33,8 +33,8 @@ type WatchStream struct {
 	queue    []queued
 }
 
-// queued is a response in the queue. A member that lags sends the response when its lag has passed
-// since the time at. For events, at is the time of the change.
+// queued is a response in the queue. A member that lags sends the response late: at the time at
+// plus the lag of the member. If the response has events, at is the time of the change.
 type queued struct {
 	resp *pb.WatchResponse
 	at   time.Time
@@ -79,9 +79,9 @@ func (ws *WatchStream) Watchers() []*pb.WatchCreateRequest {
 	return reqs
 }
 
-// Take removes and returns the responses at the front of the queue whose time is not after by. If a
-// response is left in the queue, more is true, and next is the time of the first response that is
-// left.
+// Take removes responses from the front of the queue and returns them. It stops at the first
+// response whose time is after the argument by. If a response is left in the queue, more is true,
+// and next is the time of the first response that is left.
 func (ws *WatchStream) Take(by time.Time) (due []*pb.WatchResponse, next time.Time, more bool) {
 	s := ws.store
 	s.enter()
@@ -108,8 +108,8 @@ func (ws *WatchStream) response(rev, id int64) *pb.WatchResponse {
 	return &pb.WatchResponse{Header: ws.store.headerAt(ws.caller, rev), WatchId: id}
 }
 
-// Request handles a request of the client. lag is how far the member that serves the stream lags
-// behind now.
+// Request handles a request of the client. lag is the current lag of the member that serves the
+// stream.
 func (ws *WatchStream) Request(req *pb.WatchRequest, lag time.Duration) {
 	s := ws.store
 	s.enter()

@@ -65,8 +65,8 @@ func (c *Cluster) ProxyEndpoints() []string {
 
 // Break makes one fault after the other until ctx ends. Each fault lasts up to longest, and the
 // pauses between faults last up to half of longest. Break ends its last fault before it returns. It
-// returns the number of faults. A majority of the members runs all the time, but one fault in ten
-// cuts off all proxies, so that their clients reach no member.
+// returns the number of faults. A majority of the members runs all the time. One fault in ten cuts
+// off all proxies, and clients of the proxies then reach no member.
 func (c *Cluster) Break(ctx context.Context, longest time.Duration) (faults int) {
 	for ctx.Err() == nil {
 		lasting := time.Duration(c.rng.Int64N(int64(longest)))

@@ -54,10 +54,10 @@ func (c *Cluster) newMembers() (members []*Member, err error) {
 	return members, nil
 }
 
-// startAll starts all members and then waits until they serve, for which a majority must run. It
-// starts each member only when the member before it answers its peers. A new member asks the others
-// which members the cluster has, and would wait a second for a member that listens and does not
-// answer yet.
+// startAll starts all members, and then waits until all of them serve. A member serves only while a
+// majority of the members runs. startAll starts a member only when the previous member answers
+// requests of other members. The reason is that a new member asks the other members which members
+// the cluster has. If one of them listens but does not answer yet, the new member waits a second.
 func (c *Cluster) startAll(members []*Member) error {
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()
@@ -110,8 +110,8 @@ func addressTaken(log []byte) bool {
 		bytes.Contains(log, []byte("Only one usage of each socket"))
 }
 
-// configure sets the member's command-line flags. join are the flags that say how it joins the
-// cluster.
+// configure sets the member's command-line flags. join are the flags that say how the member joins
+// the cluster.
 func (m *Member) configure(join ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

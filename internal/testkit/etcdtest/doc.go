@@ -47,9 +47,9 @@
 //
 // # When a member serves
 //
-// A member serves once its HTTP endpoint /health says so and the cluster has decided its version.
-// The member refuses every request before that. This package asks over HTTP because that needs no
-// user while authentication is on.
+// A member serves once its HTTP endpoint /health says so and the cluster has decided the cluster
+// version. The member refuses every request before that. This package asks over HTTP, because an
+// HTTP request needs no user even while authentication is on.
 //
 // # Without the client
 //

@@ -26,9 +26,9 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	if err := c.adopt(m); err != nil {
 		return nil, err
 	}
-	// Once a second voter is added, the first voter has no majority without the second, and does
-	// not send the second anything for seconds. So the new member is added as a learner, which does
-	// not count for the majority, and is promoted later.
+	// A second voter is added as a learner and promoted later. A learner does not count for the
+	// majority. If the new member were a voter at once, the first voter would have no majority
+	// without the new member, and would send nothing to the new member for several seconds.
 	promote := !learner && len(existing) == 1
 	err = c.admin("add member", func(ctx context.Context, conn *grpc.ClientConn) error {
 		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner || promote}

@@ -49,9 +49,9 @@ func (p *Proxy) Resume() { p.change(func(r *rules) { r.paused = false }) }
 // Refuse resets new connections at once. Open connections stay.
 func (p *Proxy) Refuse() { p.change(func(r *rules) { r.refuse = true }) }
 
-// CutAfter closes one connection: the one that carries the n-th byte from now on in a direction. It
-// closes the connection right after that byte. Bytes of all connections count together. Later
-// connections are not closed.
+// CutAfter counts the bytes that go in a direction from now on, over all connections together. It
+// closes the connection that carries the n-th byte, right after this byte. Later connections are
+// not closed. With Both, each direction has its own count and closes one connection.
 func (p *Proxy) CutAfter(dir Direction, n int64) {
 	p.change(func(r *rules) { r.cut, r.left[ToServer], r.left[ToClient] = r.cut|dir, n, n })
 }

@@ -33,7 +33,7 @@ type link struct {
 // chunk is the bytes that one Read returned.
 type chunk struct {
 	data []byte
-	err  error // the error of this Read, which ends the direction after data; nil if none
+	err  error // the error of the Read, or nil; an error ends the direction after data
 	at   time.Time
 }
 
@@ -194,8 +194,8 @@ func (l *link) pass(dir Direction) bool {
 	}
 }
 
-// due waits until the delay of a chunk is over. The delay is set by Proxy.Delay, and begins at the
-// time at, when the chunk was read. due returns false if the link is closed.
+// due waits until the delay that Proxy.Delay has set is over for a chunk. The argument at is the
+// time when the chunk was read; the delay begins then. due returns false if the link is closed.
 func (l *link) due(at time.Time) bool {
 	for {
 		r, changed := l.proxy.current()

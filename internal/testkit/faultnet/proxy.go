@@ -88,7 +88,7 @@ func Listen(target string) (*Proxy, error) {
 	p := &Proxy{lis: lis, target: target, changed: make(chan struct{}),
 		links: make(map[*link]struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	// Ends when Close closes the listener; Close waits for it.
+	// The goroutine ends when Close closes the listener. Close waits for the goroutine.
 	p.running.Go(p.accept)
 	return p, nil
 }
@@ -141,7 +141,8 @@ func (p *Proxy) accept() {
 			continue
 		}
 		if l := p.add(conn); l != nil {
-			// Ends when the link is closed, at the latest by Close, which waits for it.
+			// The goroutine ends when the link is closed. Close closes all links and waits for the
+			// goroutine.
 			p.running.Go(l.run)
 		}
 	}

@@ -52,9 +52,9 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	return m, err
 }
 
-// Without returns m, changed so that it uses a copy of another module, and the copy lacks a file.
-// The copy is needed because the go command cannot leave out a file of a module. Without writes the
-// copy and a changed go.mod to the directory scratch.
+// Without returns m with a changed go.mod, which replaces the required module named module by a
+// copy. The copy lacks the file named file. A copy is needed because the go command cannot leave
+// out a file of a module. Without writes the copy and the changed go.mod to the directory scratch.
 func (m Module) Without(ctx context.Context, scratch, module, file string) (Module, error) {
 	if _, err := m.run(m.Go(ctx, "mod", "download", module)); err != nil {
 		return Module{}, err
@@ -109,7 +109,8 @@ func concat(to string, files ...string) error {
 	return os.WriteFile(to, all, 0o644)
 }
 
-// ClientUsed returns the directory of the client if go.mod replaces it, or else its version.
+// ClientUsed says which client the module uses. If go.mod replaces the client by a directory,
+// ClientUsed returns the directory. Otherwise it returns the client's version.
 func (m Module) ClientUsed(ctx context.Context) (string, error) {
 	out, err := m.run(m.Go(ctx, "list", "-f",
 		"{{with .Module}}{{with .Replace}}{{.Dir}}{{else}}{{.Version}}{{end}}{{end}}", Client))
@@ -141,8 +142,8 @@ func (m Module) Packages(ctx context.Context, pattern string) ([]string, error) 
 	return strings.Fields(out), err
 }
 
-// run runs a command and returns its standard output. If the command fails, the error has all of
-// its output.
+// run runs a command and returns its standard output. If the command fails, the error has the
+// command's standard output and standard error.
 func (m Module) run(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

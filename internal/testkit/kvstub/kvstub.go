@@ -23,7 +23,8 @@ type Stub struct {
 	OnRange func(ctx context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error)
 	// OnStream answers RangeStream. If it is nil, RangeStream returns codes.Unimplemented.
 	OnStream func(ctx context.Context, req *pb.RangeRequest) (pb.KV_RangeStreamClient, error)
-	// Err is the error that all other methods return, and also Range if OnRange is nil.
+	// Err is the error that Put, DeleteRange, Txn and Compact return. Range returns it, too, if
+	// OnRange is nil.
 	Err error
 
 	mu       sync.Mutex

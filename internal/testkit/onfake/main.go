@@ -42,8 +42,8 @@ func main() {
 
 const least = 95 // the percentage of tests that must pass
 
-// test is what one test has printed so far, and what follows from that: usesOne is true if the test
-// uses a server. skipped is true if the test needs a real etcd.
+// test holds what one test has printed so far. The output also shows whether the test uses a server
+// (usesOne), and whether it was skipped because it needs a real etcd (skipped).
 type test struct {
 	output           strings.Builder
 	usesOne, skipped bool

@@ -67,8 +67,8 @@ func (p *Pipes[Req, Resp]) newStream(ctx context.Context) (*pipe[Req, Resp], err
 	p.total++
 	md, _ := metadata.FromOutgoingContext(ctx)
 	hctx := metadata.NewIncomingContext(s.ctx, md)
-	// Ends when the handler returns. The end of ctx and Close make the handler's calls fail; Close
-	// waits for it.
+	// The goroutine ends when the handler returns. The handler's calls fail after the end of ctx
+	// and after Close. Close waits for the goroutine.
 	p.running.Go(func() {
 		s.err = p.handler(hctx, s.serverRecv, s.serverSend)
 		close(s.ended)

@@ -14,7 +14,7 @@ import (
 type Maker struct {
 	Rand      *rand.Rand
 	Prefix    string
-	Revisions []int64 // Next chooses the revisions for WithRev and other options from it
+	Revisions []int64 // Next picks one of them for WithRev, and for other options
 }
 
 // Get is one random read.

@@ -145,9 +145,9 @@ func (p *Pair) Open(ctx context.Context, server, cached clientv3.Watcher) {
 	p.Server, p.Cached = &Log{}, &Log{}
 	fromServer := server.Watch(ctx, p.Key, p.Opts...)
 	fromCache := cached.Watch(ctx, p.Key, p.Opts...)
-	// Ends with ctx. The test waits for the responses that it records.
+	// The goroutine ends when ctx ends. The test waits for the responses that Follow records.
 	go p.Server.Follow(fromServer)
-	// Ends with ctx. The test waits for the responses that it records.
+	// The goroutine ends when ctx ends. The test waits for the responses that Follow records.
 	go p.Cached.Follow(fromCache)
 }
 
@@ -166,9 +166,10 @@ func (p *Pair) Difference() string {
 	return fmt.Sprintf("%s: %s\nserver: %s\ncache: %s", p.Name, c.Torn, server, cached)
 }
 
-// text returns all that was delivered as text, for comparison. The revision at which a watch was
-// created is part of the text only if fromNow is set: then the watch starts at that revision, so it
-// must be equal for both watches.
+// text returns everything that the watch has delivered, as text for a comparison. fromNow is true
+// for a watch without a start revision. Such a watch starts at the revision at which it was
+// created. So this revision must be equal for both watches, and is part of the text. If fromNow is
+// false, the text only says whether the watch was created.
 func (l *Log) text(fromNow bool) string {
 	created := min(l.Created, 1)
 	if fromNow {

@@ -7,8 +7,9 @@ import (
 )
 
 // Stopwatch starts to measure time. The returned function stops the measurement, and returns the
-// time that has passed, minus the time in which this process waited for a processor. So an upper
-// bound on the result holds even on a busy machine, if the test measures timers and not work.
+// time that has passed, minus the time in which this process waited for a processor. So a test can
+// check that the result is below a limit, even on a busy machine. The measured code must spend its
+// time waiting for timers, and not computing.
 //
 // Do not use the result as a lower bound. The time that the process waits for a processor is
 // estimated by how late timers fire. A delay of up to a millisecond is a timer's normal imprecision
@@ -18,7 +19,8 @@ func Stopwatch(tb testing.TB) (elapsed func() time.Duration) {
 	ctx, stop := context.WithCancel(context.Background())
 	tb.Cleanup(stop)
 	start, waited := time.Now(), make(chan time.Duration, 1)
-	// Stopped by elapsed, which waits for it, or by the end of the test.
+	// The goroutine ends when elapsed is called, or at the end of the test. elapsed waits for the
+	// goroutine.
 	go func() {
 		for sum := time.Duration(0); ; {
 			begin := time.Now()

@@ -84,9 +84,9 @@ func Eventually(tb testing.TB, cond func() bool, msg string, args ...any) {
 	require.Eventuallyf(tb, cond, time.Minute, time.Millisecond, msg, args...)
 }
 
-// Throughout calls cond again and again for as long as lasting, and fails the test if cond is false
-// once. It calls cond on the test's goroutine, so that no call of cond still runs when Throughout
-// returns.
+// Throughout calls cond again and again for the duration lasting. It fails the test if cond returns
+// false once. It calls cond on the test's goroutine, so that no call of cond still runs when
+// Throughout returns.
 func Throughout(tb testing.TB, lasting time.Duration, cond func() bool, msg string, args ...any) {
 	tb.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
