@@ -137,9 +137,9 @@ func NewFromURL(url string) (*Client, error) { return NewFromURLs([]string{url})
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
 // NewCtxClient returns a client without a connection. The client lives until ctx ends or Close is
-// called. The program may set embedded interfaces, such as KV, to its own implementations. The
-// methods of the other embedded interfaces return ErrNoAvailableEndpoints. Sync and Dial return it,
-// too. A watch ends with ErrNoAvailableEndpoints. A keepalive channel is closed, and the reason
+// called. The program may set embedded interfaces, such as KV, to its own implementations. Sync,
+// Dial, and the methods of the other embedded interfaces return ErrNoAvailableEndpoints. A watch
+// ends with ErrNoAvailableEndpoints. A keepalive channel is closed, and the reason
 // ([KeepAliveEnd.Err]) wraps ErrNoAvailableEndpoints. SetEndpoints only stores the endpoints.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{clientState: newState(ctx)}

@@ -69,10 +69,10 @@ type Config struct {
 	// proxies with gRPC's default policy close connections that send more than one ping in 5
 	// minutes.
 	//
-	// Without pings, the client notices a silent member by the requests that the member does not
-	// answer, unless SpreadEvenly or DisableProbes is set. In addition, TCP notices within 25
-	// seconds that a host or network is gone, unless a dialer among DialOptions made the
-	// connection.
+	// Without pings, the client notices a silent member because the member leaves requests
+	// unanswered. SpreadEvenly and DisableProbes each turn this detection off. In addition, TCP
+	// notices within 25 seconds that a host or network is gone. The client does not set up this TCP
+	// check on connections that a dialer among DialOptions made.
 	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
 
 	// DialKeepAliveTimeout is how long the answer to an HTTP/2 ping may take before the connection
@@ -225,8 +225,8 @@ func (c Config) validate() error {
 		notNegative("MaxCallSendMsgSize", c.MaxCallSendMsgSize),
 		notNegative("MaxCallRecvMsgSize", c.MaxCallRecvMsgSize),
 	}
-	// A MaxCallRecvMsgSize below the default of MaxCallSendMsgSize is accepted, because the program
-	// has not asked for that default.
+	// A MaxCallSendMsgSize that has its default may be above MaxCallRecvMsgSize, because the
+	// program did not choose the default.
 	if c.MaxCallRecvMsgSize < c.MaxCallSendMsgSize && c.MaxCallSendMsgSize != defaultMaxSendBytes {
 		errs = append(errs, fmt.Errorf(
 			"etcdclient: MaxCallRecvMsgSize %d is below MaxCallSendMsgSize %d",

@@ -84,10 +84,13 @@ func (c *Client) inspectOptions() (u userOptions, err error) {
 	return replacedIn(field(reflect.ValueOf(conn).Elem(), "dopts"), c.dialSocket, creds), nil
 }
 
-// replacedIn compares options, the private struct of gRPC with all dial options applied, with the
-// client's own dialer and credentials, and returns which settings differ. If another release of
-// gRPC renames a private field or changes its type, replacedIn does not panic, and
-// TestEveryDialOptionKeepsItsMeaning fails. In a program that is built with such a release:
+// replacedIn returns which of the client's own settings the program's dial options replace.
+// options is gRPC's private struct with all dial options applied; dial and creds are the client's
+// own dialer and credentials.
+//
+// If another release of gRPC renames a private field or changes its type, replacedIn does not
+// panic, and TestEveryDialOptionKeepsItsMeaning fails. In a program that is built with such a
+// release:
 //
 //   - The credentials always count as the program's own, because replacedIn cannot see whose they
 //     are. The scheme of an endpoint then does not override the credentials, because that could
@@ -200,9 +203,10 @@ func (c *Client) resolve(
 // connection carry the client's token, are not retried, and have gRPC's own message limits. The
 // caller must close the connection; the client's Close does not.
 //
-// If an endpoint given to New or SetEndpoints is encrypted, Dial uses TLS even for an http URL,
-// unless the same address was given to New or SetEndpoints without TLS. Dial returns an error that
-// names ep if ep is malformed, and ErrNoAvailableEndpoints for a client without a connection.
+// If an endpoint given to New or SetEndpoints is encrypted, Dial uses TLS even if ep is an http
+// URL. It does not use TLS if the address of ep was given to New or SetEndpoints without TLS. Dial
+// returns an error that names ep if ep is malformed. For a client without a connection it returns
+// ErrNoAvailableEndpoints.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints

@@ -25,7 +25,8 @@ type RangeStreamResponse struct {
 	err error
 }
 
-// Err returns nil, or the error because of which the answer is incomplete and ends with this piece.
+// Err returns nil, or the error that ended the answer early. If Err is not nil, this piece is the
+// last one and the answer is incomplete.
 func (r *RangeStreamResponse) Err() error { return r.err }
 
 // GetStreamChan delivers the pieces of the answer to [KV.GetStream]. It is closed after the last
@@ -119,9 +120,10 @@ type getStream struct {
 	pieces chan RangeStreamResponse
 }
 
-// open starts the stream. It leaves s.stream nil, so that Range is called instead, if the server
-// cannot stream, if it would send the whole range as one piece, or if a piece could be over the
-// client's limit.
+// open starts the stream. If s.stream is nil afterwards, Range is called instead of RangeStream. If
+// s.paging is set, open leaves s.stream nil in three cases: a piece could be over the client's
+// limit, the server would send the whole range as one piece, or starting the stream fails because
+// RangeStream is not implemented.
 func (s *getStream) open() error {
 	if s.paging && (s.limited || !s.divisible()) {
 		return nil
@@ -150,7 +152,7 @@ func (s *getStream) run() {
 	defer s.stop()
 	if err := s.copyRange(); err != nil {
 		if s.client.Err() != nil {
-			s.stop() // with s.ctx ended, toErr returns its error, not gRPC's
+			s.stop() // ends s.ctx, so that toErr returns the error of s.ctx, not gRPC's
 		}
 		s.fail(toErr(s.ctx, err))
 	}
@@ -238,9 +240,9 @@ func (s *getStream) copyPages() error {
 
 // readPage makes one Range request for a page of at most size keys and at most left keys. If the
 // page is over the client's limit on responses, readPage halves size and asks again. pinned means
-// that op reads at the revision of the first page. If op is serializable, the member that serves it
-// may not have reached that revision yet. In that case readPage makes op linearizable for the rest
-// of the range.
+// that op reads at the revision of the first page. If op is serializable, the member that answers
+// may not have reached the revision of the first page yet. In that case readPage makes op
+// linearizable for the rest of the range.
 func (s *getStream) readPage(
 	op *Op, size *int64, left int64, pinned bool,
 ) (*pb.RangeResponse, error) {
@@ -270,7 +272,7 @@ const (
 )
 
 // nextPageSize returns the number of keys to ask for after a page with the given numbers of keys
-// and bytes. most is the size in bytes that it aims at.
+// and bytes. A page should have about most bytes.
 func nextPageSize(keys int64, bytes, most int) int64 {
 	switch {
 	case bytes < most/4:

@@ -187,9 +187,9 @@ const (
 	byWrites         = byPut | byDelete
 )
 
-// optionRule says which kinds of op refuse an option. The function args returns the arguments with
-// which op got the option, in parentheses, for the text of the panic. args returns "" if the option
-// was not given, or was given with a zero argument.
+// optionRule says which kinds of op refuse an option. args returns the arguments that op's option
+// was given with, in parentheses, for the text of the panic. It returns "" if the option was not
+// given, or was given with a zero argument.
 type optionRule struct {
 	option    string
 	refusedBy kindSet

@@ -21,8 +21,8 @@ import (
 // If, Then and Else may each be left out. They panic if one of them is called twice, or if they are
 // called in another order. All methods are safe for concurrent use.
 type Txn interface {
-	// If sets the conditions. The then-ops run if all conditions hold or there are none, otherwise
-	// the else-ops.
+	// If sets the conditions. If all conditions hold, or there are none, the then-ops run.
+	// Otherwise the else-ops run.
 	If(cs ...Cmp) Txn
 
 	// Then sets the ops that run, in this order, if the conditions hold: gets, puts, deletes and

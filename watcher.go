@@ -124,9 +124,10 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 	return w.streams.RequestProgress(ctx)
 }
 
-// Close first ends the streams, so that no more responses come, and then the pumps, the goroutines
-// that deliver queued responses. Close waits for the callbacks last, because the end of a watch's
-// pump cancels the callback of the watch (the callback that ends the watch with its context).
+// Close first ends the streams, so that no more responses come. Then Close ends the pumps, the
+// goroutines that deliver queued responses. Each watch has a callback that ends the watch when the
+// context of the watch ends. The end of the pump of a watch cancels this callback. So Close waits
+// for the callbacks last.
 func (w *watcher) Close() error {
 	w.mu.Lock()
 	w.closed = true

@@ -24,9 +24,9 @@ type Syncer interface {
 	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
 
 	// SyncUpdates watches the keys with the prefix. It begins at the revision after the one that
-	// SyncBase reads at. It returns a channel of [clientv3.Watcher], with its errors. The changes
-	// of one revision come in one response. SyncUpdates panics if no revision is known: NewSyncer
-	// was called with 0, and no SyncBase has read its first page yet.
+	// SyncBase reads at. The channel and its errors are those of Watch of [clientv3.Watcher]. The
+	// changes of one revision come in one response. SyncUpdates panics if no revision is known:
+	// NewSyncer was called with 0, and no SyncBase has read its first page yet.
 	SyncUpdates(ctx context.Context) clientv3.WatchChan
 }
 

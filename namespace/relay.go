@@ -8,9 +8,9 @@ import (
 )
 
 // relays holds goroutines that copy watch responses from an inner Watcher's channels to the
-// namespace's channels, with the keys of the namespace. They are needed only if the inner Watcher
-// cannot rewrite events itself, as a client's Watcher can. They end when the namespace's Watcher is
-// closed.
+// namespace's channels, and change the events to the keys of the namespace. A client's Watcher can
+// change events itself. The goroutines are needed only for an inner Watcher that cannot. They end
+// when the namespace's Watcher is closed.
 type relays struct {
 	// safe for use without mu, except where noted
 	stop    chan struct{}  // closed by close to end the goroutines

@@ -12,9 +12,9 @@ package ordering
 
 // For those who change the package:
 //
-// The revision of a response must not be lower than the greatest revision that was returned before
-// its request was sent. Responses that are returned while the request is under way do not matter.
-// So overlapping requests do not wait for each other.
+// When a request is sent, the KV notes the greatest revision that it has returned so far. The
+// revision of the response must not be lower. Responses that are returned while the request is
+// under way do not matter. So overlapping requests do not wait for each other.
 //
 // Violations are counted separately for each request, so that one request does not add to the count
 // of another. OrderViolationFunc has no parameter for this count. The count is passed in the value

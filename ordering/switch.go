@@ -13,7 +13,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// ErrNoGreaterRev is returned for a request if no response to it was as new as an earlier response.
+// ErrNoGreaterRev is the error of a request if every response to the request was older than the
+// response to an earlier request.
 var ErrNoGreaterRev = errors.New(
 	"etcdclient: no cluster members have a revision higher than the previously received revision")
 
@@ -24,8 +25,9 @@ const (
 )
 
 // NewOrderViolationSwitchEndpointClosure returns a function that asks all endpoints of c for their
-// revisions. For ten seconds the function then limits c to the endpoints that have reached prevRev.
-// If the program calls SetEndpoints in that time, the program's endpoints stay.
+// revisions. For ten seconds the function then limits c to the endpoints that have reached prevRev,
+// the revision of the earlier response. If no endpoint has reached prevRev, c gets all its
+// endpoints. If the program calls SetEndpoints in the ten seconds, the program's endpoints stay.
 //
 // The function returns [ErrNoGreaterRev] at the sixth violation of one request. Each call waits up
 // to a second for the answers of the endpoints.
@@ -45,7 +47,7 @@ type switcher struct {
 	full      []string    // the client's endpoints before it was limited
 	ahead     []string    // the endpoints that the client is limited to; nil if it is not limited
 	restore   *time.Timer // ends the limit; nil if there was no limit yet
-	uncounted int         // counts calls whose op does not carry its request's number of violations
+	uncounted int         // counts calls of violated whose op holds no number of violations
 }
 
 func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {
@@ -73,9 +75,9 @@ func (s *switcher) number(op clientv3.Op) int {
 	return s.uncounted
 }
 
-// ownLocked returns the endpoints that the program has set. These are the client's endpoints. While
-// the client is limited, they are the endpoints that it had before. If the program has set new
-// endpoints meanwhile, ownLocked ends the limit.
+// ownLocked returns the endpoints that the program has set. While the client is limited, these are
+// the endpoints that the client had before the limit. Otherwise these are the client's current
+// endpoints. If the program has set new endpoints during the limit, ownLocked ends the limit.
 func (s *switcher) ownLocked() []string {
 	now := s.client.Endpoints()
 	if s.ahead != nil && slices.Equal(now, s.ahead) {
