@@ -16,9 +16,9 @@ import (
 const changeOverhead = 160
 
 // apply takes a response of the watch and publishes the view that results from its events. notice
-// says that the response is a notice of progress that proves that all events up to its revision
-// have been delivered. While apply runs, Cache.prove may set the revision of the newest view to a
-// later one. Then apply starts again from that view.
+// says that the response is a notice of progress, and that its server sends a notice only after all
+// events up to the notice's revision. While apply runs, Cache.prove may set the revision of the
+// newest view to a later one. apply then starts again from the newest view.
 func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	if notice {
 		defer f.c.noticed()
@@ -151,8 +151,8 @@ func (n *successor) addLate(key string, ev *mvccpb.Event) {
 	}
 }
 
-// lateChanges are the changes of events that the watch has delivered late: after Cache.prove had
-// set the revision of the view to their revision or a later one.
+// lateChanges are the changes of late events. An event of revision r is late if Cache.prove had set
+// the revision of the view to r or higher before the watch delivered the event.
 type lateChanges struct {
 	*entry
 	// alive has the keys that exist after these changes. Once it is empty, the changes can go to

@@ -56,8 +56,8 @@ type answered struct {
 	// revision is the revision of the answer. A view of this era and at least this revision
 	// contains every write that was acknowledged before the question was sent.
 	revision int64
-	// proves is false if the answer shows that the cluster was replaced or restored, or if that is
-	// already known.
+	// proves says that the answer proves how fresh the cache is. It is false if the answer shows
+	// that the cluster was replaced or restored, or if the cache knew so already.
 	proves bool
 }
 
@@ -169,13 +169,15 @@ func (a *asker) run() {
 	}
 }
 
-// ask sends a question and records, for each cache that takes part in it, what the answer means.
-// The question reads a key of the first cache. If the server denies permission for that key, that
-// cache ends, and ask reads a key of the next cache.
+// ask sends a question (one linearizable read that many readers share), and records in q.Answer
+// what the answer means for each cache of q.Parties. The question reads a key of the first cache.
+// If the server denies permission for that key, that cache ends, and ask reads a key of the next
+// cache.
 //
-// Before ask sends the question, it requests watch progress for each cache whose view was older
-// than the answer to the cache's previous question. Such a view is probably older than the next
-// answer, too.
+// A cache can use an answer once its view has reached the revision of the answer. If the cache's
+// view had a lower revision when the previous question was sent, it probably has a lower revision
+// than the next answer, too. So ask requests watch progress for such a cache before it sends the
+// question.
 func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {

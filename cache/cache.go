@@ -34,8 +34,9 @@ type Cache struct {
 	// history is the log of changes. An entry is appended before the view that refers to it is
 	// published.
 	history *history
-	// eager says that the next linearizable read that proves freshness is to be sent together with
-	// a request for watch progress, because the cache was behind the answer to the previous read.
+	// eager says that the next question (linearizable read that proves freshness) is to be sent
+	// together with a request for watch progress. It is set if the answer to the cache's previous
+	// question had a higher revision than the view that was the newest when that question was sent.
 	eager  atomic.Bool
 	counts counts
 	// missed is when a call of Watch last gave up waiting for a proof that the cache is up to date;
@@ -51,8 +52,8 @@ type Cache struct {
 	// phase says in words what the follower (the goroutine that keeps the copy up to date) waits
 	// for. It is part of errors and of Status, and empty while the follower just follows its watch.
 	phase string
-	// proofs are answers to linearizable reads whose revision no view has reached yet. They prove
-	// how fresh the view is that reaches it.
+	// proofs are answers to linearizable reads whose revision no view has reached yet. When a view
+	// reaches the revision of such an answer, the answer proves how fresh the view is.
 	proofs    proofs
 	list      listing            // whether and why the whole range has to be read from the server
 	interrupt context.CancelFunc // ends the follower's watch; nil before the first watch
@@ -72,8 +73,8 @@ type Cache struct {
 	behindSince time.Time // since when the revision of the newest view has been below known
 }
 
-// counts are totals for Status. Only pages is for Watch instead: it shows whether a list (read of
-// the whole range) that is under way makes progress.
+// counts are totals that Status returns, except for pages. cacheWatcher.proveNow reads pages to see
+// whether a list (read of the whole range) that is under way makes progress.
 type counts struct {
 	// questions counts the linearizable reads that were sent to prove freshness. shared counts the
 	// readers that were answered by these reads.
@@ -84,9 +85,9 @@ type counts struct {
 	pages                      atomic.Int64 // pages counts the pages that were read by all lists
 }
 
-// streams is the last number that was given out for a stream of watches. Each cache, and each
-// stream of a Watcher, puts a number of its own into the metadata of its watches on the server. So
-// the watches of each have their own gRPC stream.
+// streams is the last number that was given out for a gRPC stream of watches. Each cache, and each
+// stream of a Watcher, takes a number and puts it into the metadata of its watches on the server.
+// Watches with different numbers do not share a gRPC stream.
 var streams atomic.Int64
 
 // streamKey is the metadata key whose value gives the watch of each cache a gRPC stream of its own.

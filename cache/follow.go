@@ -74,8 +74,9 @@ type follower struct {
 	c *Cache
 
 	listed int64 // the revision of the newest list (read of the whole range)
-	// late has the events that the watch has delivered after Cache.prove had set the revision of
-	// the view to theirs or a later one; nil if there are none.
+	// late has the late events; nil if there are none. An event of revision r is late if
+	// Cache.prove had set the revision of the view to r or higher before the watch delivered the
+	// event.
 	late *lateChanges
 
 	// the watch that is open

@@ -43,8 +43,8 @@ type kv struct {
 
 // floor says which views show the earlier writes through a KV. Only such a view may answer a read
 // with WithSerializable through that KV. The view must be of the floor's era, have at least the
-// floor's revision, and contain every write acknowledged before the moment at. A view of a later
-// era (the copy was replaced since, as after a restore of the cluster) is always new enough.
+// floor's revision, and contain every write acknowledged before the floor's time at. A view of a
+// later era (the copy was replaced since, as after a restore of the cluster) is always new enough.
 type floor struct {
 	era, revision int64
 	at            time.Time
@@ -83,10 +83,11 @@ func (k *kv) least() floor {
 }
 
 // wrote raises the floor after a write that has succeeded. before is the view that was the newest
-// one when the write was sent. header is that of the answer to the write. Normally, later reads
-// need a view that has at least the revision of the answer. But if the copy is replaced because the
-// cluster was replaced or restored, the revision of the write says nothing about the next copy.
-// Then only a linearizable read that is sent from now on shows when the next copy has the write.
+// one when the write was sent. header is the header of the answer to the write. Normally, later
+// reads need a view that has at least the revision of the answer. But if the copy is replaced
+// because the cluster was replaced or restored, the revision of the write says nothing about the
+// next copy. Then only a linearizable read that is sent from now on shows when the next copy has
+// the write.
 func (k *kv) wrote(before *view, header *pb.ResponseHeader) {
 	if header.GetRevision() == 0 {
 		return

@@ -20,10 +20,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// pageTimeout is the timeout of a request for a page. Each time that a request for the same page
-// times out, the next one gets a longer timeout. The first of these timeouts also applies to each
-// piece of a streamed answer, and to the read of a proof that the list is complete (see
-// fill.Prove).
+// pageTimeout is the timeout of a request for a page. Each time that a request for a page times
+// out, the next request for that page gets a longer timeout. The shortest timeout,
+// pageTimeout.Base, also applies to each piece of a streamed answer, and to the read that proves
+// that the list is complete (see fill.Prove).
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
 // proofWait is the wait before a proof of the list: a read that shows whether the list is complete
@@ -52,7 +52,7 @@ var errWentBack = errors.New("the cluster was restored to a revision of the past
 type answer struct {
 	kvs    []*mvccpb.KeyValue
 	header *pb.ResponseHeader
-	// revision is the revision at which the page was read. That of header may be higher.
+	// revision is the revision at which the page was read. The revision in header may be higher.
 	revision int64
 	more     bool
 	err      error
@@ -152,9 +152,9 @@ func (f *follower) page(a answer) error {
 	return f.finish()
 }
 
-// keep prepares the pairs of a page for the tree. A pair that equals the pair of the same key in
-// the view v is replaced by it, so that both trees share it. The other pairs get their own memory
-// for keys and values, so that they do not keep the whole response message in memory.
+// keep prepares the pairs of a page for the tree. If the view v has an equal pair of the same key,
+// keep puts the pair of v into kvs, so that both trees share that pair. The other pairs get their
+// own memory for keys and values, so that they do not keep the whole response message in memory.
 func keep(v *view, kvs []*mvccpb.KeyValue) {
 	var changed []*mvccpb.KeyValue
 	for i, kv := range kvs {
@@ -291,7 +291,8 @@ func (r *reader) read(from string) answer {
 }
 
 // grow sets how many keys the next pages of a large range have. For each page the server counts all
-// keys from there to the end of the range, so many small pages would cost it much.
+// keys from the start of the page to the end of the range, so many small pages would be expensive
+// for the server.
 func (r *reader) grow(page *clientv3.GetResponse) {
 	if r.c.opts.pageSize != 0 || len(page.Kvs) == 0 {
 		return

@@ -24,13 +24,15 @@ type change struct {
 }
 
 // entry is one link of the log of changes, which is a linked list. An entry has the changes of one
-// response of the watch, and never only some of the changes of a revision. But if the watch has
-// missed changes, the next entry is a gap: the difference between the state before and the state
-// that was then read. Everything but next and dropped is immutable. A reader of the log keeps the
-// last entry that it has read, and follows next from there.
+// response of the watch. The changes of one revision are never split over two entries. But if the
+// watch has missed changes, the next entry is a gap: the difference between the state before the
+// missed changes and the state that was read after them. Everything but next and dropped is
+// immutable. A reader of the log keeps the last entry that it has read, and follows next from
+// there.
 type entry struct {
-	// first and last are the lowest and the highest revision of the changes. A gap reaches from the
-	// first revision that may be missing to the revision of the state that was then read.
+	// first and last are the lowest and the highest revision of the changes. In a gap, first is the
+	// first revision that may be missing, and last is the revision of the state that was read after
+	// the missed changes.
 	first, last int64
 	changes     []change // in the order of their revisions
 	// gap says that the changes are the difference between two states of the range. How the one
@@ -72,8 +74,9 @@ func newHistory(limit int64) *history {
 }
 
 // append adds e to the end of the log. Then it drops the oldest entries as long as the log takes
-// more bytes than its limit. The changes of e must be all changes since the previous entry, unless
-// e is a gap: the difference between two states, after changes were missed.
+// more bytes than its limit. If e is not a gap, e must have all changes since the previous entry. A
+// gap is an entry that is made after changes were missed. It has only the difference between two
+// states.
 func (h *history) append(e *entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

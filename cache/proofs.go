@@ -11,8 +11,8 @@ type proof struct {
 }
 
 // proofs has the proofs whose revision no view has reached yet, in ascending order of their
-// revisions and also of their times. A proof is kept only if no other proof gives the same or a
-// later time at the same or a lower revision. The number is limited to maxProofs, so that the list
+// revisions and also of their times. A proof is dropped if another proof of the same or a lower
+// revision was sent at the same time or later. The number is limited to maxProofs, so that the list
 // stays short if the watch is stuck while reads go on being answered.
 type proofs []proof
 

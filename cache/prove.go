@@ -12,10 +12,10 @@ import (
 // prove moves the newest view on to a later revision without a notice of watch progress. It is for
 // servers that send no notices, or that may send them before older events. It takes a base view,
 // and reads, at some revision R, how many keys the range has and which keys have changed since the
-// base view. A view equals the range at R if it is not older than the base view, has as many keys,
-// and has these versions of the changed keys, because no other key has changed. prove waits until
-// there is such a view, and then sets its revision to R. It also returns when the watch itself has
-// brought a view of revision R or higher.
+// base view. All other keys are unchanged since the base view. So a view equals the range at R if
+// it is not older than the base view, has as many keys as the range, and has the changed keys with
+// the mod revisions that were read. prove waits until there is such a view, and then sets its
+// revision to R. It also returns when the watch itself has brought a view of revision R or higher.
 func (c *Cache) prove() error {
 	ctx, cancel := context.WithTimeout(c.ctx, questionTimeout)
 	defer cancel()

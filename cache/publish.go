@@ -92,10 +92,11 @@ func (c *Cache) end(err error) {
 // fail ends the cache with the error err, to which it adds the range of the cache.
 func (c *Cache) fail(err error) { c.end(fmt.Errorf("cache of %s: %w", &c.opts, err)) }
 
-// proven takes the answer to a question: a linearizable read that was sent at sentAt, when before
-// was the newest view. Every write that was acknowledged before sentAt has at most the revision of
-// the answer. So proven records sentAt as the provenAt of the newest view if that has reached this
-// revision, and otherwise for the first view that reaches it.
+// proven takes the answer to a question (a linearizable read) that was sent at sentAt. before is
+// the view that was the newest one then. Every write that was acknowledged before sentAt has at
+// most the revision of the answer. So if the newest view has reached this revision, proven sets the
+// provenAt of the newest view to sentAt, if that is later. Otherwise proven records a proof for the
+// first view that reaches this revision.
 //
 // proven returns false if the answer shows that the cluster was replaced or restored, or if this is
 // already known and the range is being read again. Then the answer proves nothing, and the question

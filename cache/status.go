@@ -9,7 +9,7 @@ type Status struct {
 	Revision int64
 	ProvenAt time.Time
 	// Known is the greatest revision that any answer of the server has shown to exist. Lag is how
-	// long the revision of the newest snapshot has been lower than Known. It is 0 if Revision is
+	// long the revision of the newest snapshot has been lower than Known. Lag is 0 if Revision is
 	// not lower than Known.
 	Known int64
 	Lag   time.Duration

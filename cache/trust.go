@@ -24,8 +24,8 @@ const askVersions = 10 * time.Second
 // unknown is not trusted.
 type versions struct {
 	mu sync.Mutex
-	// orders says, by member id, whether the member sends notices only after the events up to their
-	// revision. A member whose version is unknown has no entry.
+	// orders says, by member id, whether the member sends a notice at revision r only after all
+	// events up to r. A member whose version is unknown has no entry.
 	orders map[uint64]bool
 	asked  time.Time // when the endpoints were last asked for their versions
 	asking bool      // the endpoints are being asked now

@@ -43,13 +43,13 @@ type watchGroup struct {
 	// source is the watch on the server that brings the next changes; nil if there is no such
 	// watch.
 	source *serverSource
-	// noticed says that the source has sent a notice of progress since the table began to await
-	// notices.
+	// noticed says that the source has sent a notice of progress since watchTable.awaitNotices was
+	// last called.
 	noticed bool
 }
 
-// add adds a watch that is in no group. The watch must have been given all changes up to the
-// group's revision, apart from those before its own start.
+// add adds a watch that is in no group. The watch must have been given all changes from its own
+// start up to the group's revision.
 func (g *watchGroup) add(it *watchItem) {
 	it.Value.group = g
 	g.index.Add(it)

@@ -7,7 +7,7 @@ import "time"
 // request, and waits until the newest view has reached the revision of the read's answer.
 type progressProof struct {
 	since time.Time // when the request that is to be answered was made; zero if there is none
-	later time.Time // when the newest request after that one was made; zero if there is none
+	later time.Time // when the newest request after since was made; zero if there is none
 	reply *reply    // the linearizable read that has to be answered first; nil if none was sent
 	// seen says that the linearizable read has been answered, so that a view now has to reach the
 	// revision of its answer.

@@ -9,17 +9,16 @@ import (
 )
 
 // sourceAsks is the time between two requests for progress to the server, while some watches get
-// their changes from a watch on the server. The answers show how far that watch on the server is.
-// Once it has passed the start of the log, the other watches go on with the log, even if they had
-// no event.
+// their changes from a source (a watch on the server). The answers show how far the source is. Once
+// the source has passed the start of the log, the watches that it serves go on with the log, even
+// if they had no event.
 const sourceAsks = 500 * time.Millisecond
 
 // asksBeforeWide is how many requests for progress have to remain unanswered before a
-// sourceReceiver that watches the range of a single watch on the server also watches the whole
-// range of the cache. At one request every sourceAsks they take 30 seconds. A server that is merely
-// slow answers within that time, even if the client has to open its stream again. For such a
-// server, a watch of the whole range would be a waste, because it would have to send all events of
-// the range.
+// sourceReceiver opens its wide watch: a watch of the whole range of the cache. With one request
+// every sourceAsks, that takes 30 seconds. A server that is merely slow answers within that time,
+// even if the client has to open its stream again. For such a server the wide watch would be a
+// waste, because the server would have to send all events of the range.
 const asksBeforeWide = 60
 
 // clientClosed is the cancel reason that a watch gets if its watch on the server has ended without
@@ -41,15 +40,17 @@ type sourceReceiver struct {
 	source   *serverSource
 	key, end string
 	prevKV   bool
-	// wide says that the whole range of the cache is watched on the server, by the first watch or
-	// by a second one, or that such a second watch was opened and has failed.
+	// wide says that no second watch is to be opened for the whole range of the cache: the first
+	// watch on the server has this range, or a second watch was opened already. wide stays true if
+	// the second watch has failed.
 	wide bool
-	// notices says that the watches on the server are asked for periodic notices of progress. They
-	// are once the cache has ended, because consumers then get no other notices.
+	// notices says that the watches on the server are asked for periodic notices of progress. It is
+	// true if the cache had ended when the source was opened, because consumers then get no other
+	// notices.
 	notices bool
 	last    int64 // all events up to this revision were received
 	// switched is the value of last when the wide watch replaced the first. The wide watch repeats
-	// the events up to it, which are skipped.
+	// events up to this revision, and deliver skips them.
 	switched int64
 	asks     int // how many requests for progress were sent without a notice that can be trusted
 }

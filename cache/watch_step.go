@@ -85,9 +85,9 @@ func (t *watchTable) orphan(g *watchGroup) {
 }
 
 // answerProgress answers a consumer's request for progress if all watches have been given
-// everything up to the revision t.asked, and no watch starts at a later revision than the next one.
-// If the cluster was restored since, the newest view may never reach t.asked. So it is also enough
-// that all watches have everything up to the revision of the newest view.
+// everything up to the revision t.asked, and no watch starts in the future: after the next revision
+// of the head group. If the cluster was restored since, the newest view may never reach t.asked. So
+// it is also enough that all watches have everything up to the revision of the newest view.
 func (t *watchTable) answerProgress() {
 	switch {
 	case len(t.others) > 0:
@@ -142,8 +142,8 @@ func (t *watchTable) answerByNotices() {
 }
 
 // tick sends a notice of progress to each watch that wants periodic notices, is up to date, and has
-// had no event since the last tick. Once the cache has ended, a watch on the server brings a watch
-// everything up to the revision of its group.
+// had no event since the last tick. Once the cache has ended, watches get their changes from the
+// server. A watch then counts as up to date, and its notice has the revision of its group.
 func (t *watchTable) tick() {
 	for _, it := range t.watches {
 		w := &it.Value

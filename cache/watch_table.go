@@ -21,9 +21,9 @@ const (
 //
 // Watches that have been given everything in the log of the cache are in the head group. Its index
 // finds the watches of a changed key, so that a change costs nothing for watches of other keys. A
-// watch that starts in the past has a group of its own until it has caught up. If the log loses
-// changes that the head group still needs, that group becomes one of these other groups. The
-// following table shows how groups move:
+// watch that starts in the past has a group of its own until it has caught up. Such groups are the
+// other groups. If the log loses changes that the head group still needs, the head group becomes
+// one of the other groups. The following table shows how groups move:
 //
 //	one of the other groups,    when it has read the entry that the head group has read last, its
 //	reading the log             watches join the head group;
@@ -46,7 +46,7 @@ type watchTable struct {
 	// there is no request.
 	asked int64
 	// noticesAwaited says that a consumer's request for progress is to be answered when the server
-	// has sent a notice of progress for each group. That is so once the cache has ended.
+	// has sent a notice of progress for each group. It is set only after the cache has ended.
 	noticesAwaited bool
 	// future says that there may be a watch that starts after the next revision of the head group.
 	// Such a watch delays the answer to a request for progress.
@@ -226,7 +226,7 @@ func (t *watchTable) cancel(id int64) {
 	t.send(&pb.WatchResponse{Header: t.header(t.view.revision), WatchId: id, Canceled: true})
 }
 
-// splitOrphans gives each range that watches of the orphans watch a group of its own.
+// splitOrphans splits each group of t.orphans, so that all watches of a group watch the same range.
 func (t *watchTable) splitOrphans() {
 	for _, g := range t.orphans {
 		groups := map[[2]string]*watchGroup{}

@@ -153,8 +153,8 @@ func (w *cacheWatcher) watchServer(
 	return w.cache.client.Watch(ctx, key, opts...)
 }
 
-// boundContext has the values of the embedded context, which never ends. It ends when the context
-// in the field end has ended.
+// boundContext has the values of the embedded context, which never ends. The boundContext itself
+// ends when the context in the field end has ended.
 type boundContext struct {
 	context.Context
 	end context.Context

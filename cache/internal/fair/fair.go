@@ -49,8 +49,8 @@ func (l *Loop) Did(pairs int) {
 	}
 }
 
-// look calls runtime.Gosched, unless a loop of this process has just done so: less than the
-// constant alone ago, or less than crowded ago if a loop waits for a processor.
+// look calls runtime.Gosched if enough time has passed since a loop of this process last called it.
+// Enough is the constant crowded if a loop waits for a processor, and the constant alone otherwise.
 func (l *Loop) look() {
 	l.left = pairsBetweenLooks
 	between := alone

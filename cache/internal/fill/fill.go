@@ -147,11 +147,12 @@ func (f *Fill) Wants() (revision int64, ok bool) {
 }
 
 // Prove is for servers that do not say how far the watch is. It takes the answer of one read of the
-// whole range at the given revision: count is the number of all keys, and newer has the pairs with
-// a mod revision above one up to which the state has every change. Values are not needed. If the
-// state has all pairs of newer, with the same mod revisions, and has count keys, it equals the
-// range at that revision: all other keys are unchanged, and there is no key too many. Prove then
-// acts as if the watch had delivered all events up to the revision.
+// whole range at the given revision. count is the number of all keys. newer has all pairs with a
+// mod revision above some revision r. The caller chooses r such that the state has every change up
+// to r. Values are not needed. If the state has all pairs of newer, with the same mod revisions,
+// and has count keys, it equals the range at the given revision: all other keys are unchanged, and
+// there is no key too many. Prove then acts as if the watch had delivered all events up to the
+// given revision.
 func (f *Fill) Prove(newer []*mvccpb.KeyValue, count, revision int64) {
 	if f.complete && revision >= f.greatest && Unchanged(f.tree, newer, count) {
 		f.Pass(revision)

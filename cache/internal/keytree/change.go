@@ -136,8 +136,8 @@ func (n *node) set(key string, kv *Pair) []*node {
 	return []*node{bigger}
 }
 
-// replace returns the one or two nodes that replace n when the nodes fresh replace its child i. key
-// is the key that was added, or whose pair was replaced, below child i.
+// replace returns the one or two nodes that replace n when the nodes fresh replace child i of n.
+// fresh results from setting a pair below child i, and key is the key of that pair.
 func (n *node) replace(i int, key string, fresh []*node) []*node {
 	b := n.below
 	if len(fresh) == 1 && key >= b.lows[0] && n.shares(key) {

@@ -17,8 +17,8 @@
 //     greater than any key below that child, and greater than every key below the child before it.
 //   - All keys in the node and below it, and its lows, begin with the node's prefix.
 //   - heads[i] is head(key of entry i, length of the prefix). Of two keys with different heads, the
-//     one with the lower head is lower. Keys with equal heads are equal if the head is whole;
-//     otherwise they have to be compared.
+//     one with the lower head is lower. Keys with equal heads are equal if the head is whole: if it
+//     has all bytes of the key after the prefix. Otherwise the keys have to be compared.
 //   - All leaves are equally far from the root.
 //   - A node is not written to after the function that made it has returned it, and neither is what
 //     it refers to.

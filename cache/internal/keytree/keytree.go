@@ -33,9 +33,10 @@ func (t Tree) Get(key string) *Pair {
 	if n == nil {
 		return nil
 	}
-	// floor demands a key that begins with the node's prefix. A key that is in the tree does so at
-	// each node on its way. For a key that is not in the tree, floor may find another key that
-	// differs from it only in the prefix, so shares compares the prefix, too.
+	// floor must be called with a key that begins with the node's prefix. If the tree has the key,
+	// the key begins with the prefix of each node on the way to it. If the tree does not have the
+	// key, floor may find another key that differs only in the prefix. So shares compares the
+	// prefix at the end.
 	for n.below != nil {
 		i, _ := n.floor(key)
 		if i < 0 {

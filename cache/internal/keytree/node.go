@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// most is the greatest number of entries of a node; with so many, a node takes 1 KiB. A node that a
-// deletion leaves with less than few entries is joined with a neighbour, if both together have at
-// most joined entries.
+// most is the greatest number of entries of a node. With this number, a node takes 1 KiB. If a
+// deletion leaves a node with fewer than few entries, the node is joined with a neighbour, but only
+// if both together have at most joined entries.
 const (
 	most   = 61
 	few    = 16
@@ -36,10 +36,10 @@ type below struct {
 	ends     []int // ends[i] is how many pairs are below the children 0 to i together
 }
 
-// head returns a number that sorts like the keys of a node sort, for keys that begin with the same
-// skip bytes. Its upper 7 bytes are the bytes of the key after the first skip bytes, filled up with
-// zeros. Its lowest byte is the number of these bytes, from 0 to 7, or the constant more if the key
-// has more bytes.
+// head returns a number for a key without its first skip bytes. Of two keys that begin with the
+// same skip bytes, the key with the lower head is the lower key. The upper 7 bytes of the head are
+// the next bytes of the key, filled up with zeros. The lowest byte is how many of these bytes the
+// key has, from 0 to 7, or the constant more if the key has more bytes.
 func head(key string, skip int) uint64 {
 	left := len(key) - skip
 	switch {

@@ -35,9 +35,10 @@ type Line[P comparable, A any] struct {
 
 // Join returns the question (a shared linearizable read) that a reader of the cache party shares.
 // The reader needs a read that is sent after the given moment. So it shares the question under way
-// if this was sent after the moment, and if party was one of its Parties when it was sent: a cache
-// has to record its state before a question is sent. Otherwise the reader shares the next question.
-// If there is no next question yet, Join makes one, whose Answer the function answer returns.
+// if that question was sent after the moment and has party among its Parties. Otherwise the reader
+// shares the next question. A cache cannot join a question that has been sent, because it has to
+// record its state before that. If there is no next question yet, Join makes one. Its Answer is
+// what the function answer returns.
 func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P, A] {
 	q := l.underWay
 	if q == nil || !q.SentAt.After(after) || !slices.Contains(q.Parties, party) {
