@@ -75,9 +75,9 @@ func LoseAnswer(err error) Action { return Action{kind: lose, err: err} }
 func Answer(msg proto.Message) Action { return Action{kind: answer, answer: msg} }
 
 // Edit lets the call take effect, and answers with a copy of the answer that f has changed. M must
-// be the type that the method returns. On a stream f changes each message that the member sends
-// until the client's next message takes effect. On a watch stream that includes the messages with
-// events.
+// be the type that the method returns. On a stream f changes every message that the member sends
+// from then on. On a watch stream these are also the messages with events. f is no longer used when
+// the client's next message takes effect.
 func Edit[M proto.Message](f func(M)) Action {
 	return Action{edit: func(msg proto.Message) bool {
 		m, ok := msg.(M)

@@ -136,8 +136,8 @@ func (s *Store) hashAt(rev int64) (keyHash, error) {
 	return s.kv.hash(s.kv.compacted, rev, s.kv.kept(rev, false)), nil
 }
 
-// callHash answers with a hash of the keys only. etcd hashes its whole database file, so in etcd
-// the hashes of two members differ.
+// callHash answers with a hash of the keys only, which is equal for all members. In etcd the hashes
+// of two members differ, because a member hashes its whole database file.
 func (s *Store) callHash(c Caller, _ *pb.HashRequest) (*pb.HashResponse, error) {
 	if err := s.admin(c); err != nil {
 		return nil, err

@@ -24,9 +24,9 @@ func (m *Member) Conn(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	return m.cluster.testConn(tb, []*Member{m}, opts)
 }
 
-// Pb returns a plain gRPC connection to all members, which get the requests in turn. Otherwise it
-// is like the connection of [Member.Conn]. Pass it to the generated clients of etcdserverpb, for
-// example pb.NewKVClient(c.Pb(t)).
+// Pb returns a plain gRPC connection to all members, which get the requests in turn. In all other
+// respects the connection is like that of [Member.Conn]. Pass the connection to the generated
+// clients of etcdserverpb, for example pb.NewKVClient(c.Pb(t)).
 func (c *Cluster) Pb(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
 	return c.testConn(tb, c.Members(), opts)

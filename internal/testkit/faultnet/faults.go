@@ -9,7 +9,7 @@ type rules struct {
 	delay           time.Duration
 	rate            int         // bytes per second; 0 means no limit
 	cut             Direction   // directions in which CutAfter is in force
-	left            [Both]int64 // by direction: bytes until CutAfter closes a connection
+	left            [Both]int64 // how many bytes still pass before CutAfter cuts, by direction
 }
 
 // change applies f to the rules and wakes all goroutines that wait for a change of the rules.
