@@ -122,8 +122,9 @@ type ListResponse struct {
 
 // PutResponse is the response to an OptimisticPut.
 type PutResponse struct {
-	// KV is the current key-value pair if the put failed because the key had another mod revision,
-	// and PutOptions.GetOnFailure is set. Otherwise, and if the key does not exist, KV is nil.
+	// KV is nil if the put succeeded, if PutOptions.GetOnFailure is not set, or if the key does not
+	// exist. Otherwise KV is the current key-value pair, whose mod revision was not the expected
+	// one.
 	KV *mvccpb.KeyValue
 
 	// Succeeded reports whether the value was written.
@@ -136,9 +137,9 @@ type PutResponse struct {
 
 // DeleteResponse is the response to an OptimisticDelete.
 type DeleteResponse struct {
-	// KV is the current key-value pair if the delete failed because the key had another mod
-	// revision, and DeleteOptions.GetOnFailure is set. Otherwise, and if the key does not exist, KV
-	// is nil.
+	// KV is nil if the delete succeeded, if DeleteOptions.GetOnFailure is not set, or if the key
+	// does not exist. Otherwise KV is the current key-value pair, whose mod revision was not the
+	// expected one.
 	KV *mvccpb.KeyValue
 
 	// Succeeded reports whether the mod revision was the expected one. If Succeeded is true, the
@@ -257,9 +258,9 @@ func (k Client) guarded(
 	return PutResponse{KV: kv, Succeeded: got.Succeeded, Revision: got.Header.Revision}, nil
 }
 
-// onlyAnswer checks that the transaction's response has exactly one part, and that this part is a
-// response to write if the transaction succeeded, or to a get if it did not. onlyAnswer returns the
-// key-value pair that the get found, or nil.
+// onlyAnswer checks that the transaction's response has exactly one part. If the transaction
+// succeeded, this part must be a response to write. If not, it must be a response to a get, and
+// onlyAnswer returns the key-value pair that the get found, or nil.
 func onlyAnswer(resp *clientv3.TxnResponse, write clientv3.Op) (*mvccpb.KeyValue, error) {
 	err := txnanswer.CheckCount(resp.Responses, 1)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 // for concurrent use.
 type Syncer interface {
 	// SyncBase reads all keys with the prefix at one revision, and delivers them in the order of
-	// the keys, page by page. The revision is the one that was passed to NewSyncer. If that is 0,
-	// the first SyncBase reads at the newest revision, and later calls use this revision again.
-	// SyncBase blocks until it has read the first page.
+	// the keys, page by page. The revision is the argument rev of NewSyncer. If rev is 0, the first
+	// SyncBase reads at the newest revision, and later calls read at the revision of the first
+	// call. SyncBase blocks until it has read the first page.
 	//
 	// Both channels are closed after the last page. If there is an error, the error channel
 	// delivers it before it is closed: rpctypes.ErrCompacted if the revision was compacted, ctx's

@@ -1,5 +1,5 @@
-// Package namespace decorates a KV, a Watcher and a Lease. The decorated ones see only the keys
-// that begin with a prefix, and see these keys without the prefix.
+// Package namespace decorates a KV, a Watcher and a Lease. A decorated KV, Watcher or Lease sees
+// only the keys that begin with a prefix, and sees these keys without the prefix.
 //
 // A program uses a decorated client as it would use any other:
 //

@@ -155,8 +155,9 @@ func (s *switcher) switchBack() {
 }
 
 // numbered puts the number of violations that op's request has had into op's value, and returns op.
-// Gets and transactions do not use the value. So an OrderViolationFunc knows the number for each
-// request, even if requests overlap, or if the program wraps the function in another function.
+// Gets and transactions do not use the value. So each op carries its own number to the
+// OrderViolationFunc. The number is right even if requests overlap, or if the program wraps the
+// OrderViolationFunc in another function.
 func numbered(op clientv3.Op, violations int) clientv3.Op {
 	op.WithValueBytes(binary.AppendUvarint(nil, uint64(violations)))
 	return op

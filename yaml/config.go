@@ -55,9 +55,10 @@ import (
 // cause. NewConfig does not check whether the settings go together; clientv3.New does.
 //
 // NewConfig ignores settings that have no effect: unknown keys, ca-file, one of cert-file and
-// key-file without the other, and all but the last occurrence of a key. One warning names them all,
-// except for repeated keys. It goes to a logger made from the file's LogConfig, or to the default
-// logger of clients if the file has none. [NewStrictConfig] refuses such settings.
+// key-file without the other, and all but the last occurrence of a key. It logs one warning, which
+// names all ignored settings except repeated keys. The warning goes to a logger made from the
+// file's LogConfig, or to the default logger of clients if the file has no LogConfig.
+// [NewStrictConfig] refuses such settings.
 //
 // Unless the file has insecure-transport: true, the Config has a TLS config, even if the file has
 // no key about TLS. Connections to endpoints without a scheme are then encrypted, and the system's
