@@ -57,7 +57,8 @@ type answered struct {
 	// contains every write that was acknowledged before the question was sent.
 	revision int64
 	// proves says that the answer proves how fresh the cache is. It is false if the answer shows
-	// that the cluster was replaced or restored, or if the cache knew so already.
+	// that the cluster was replaced or restored. It is also false if the cache has replaced its
+	// copy since the question was sent, or knows already that it must.
 	proves bool
 }
 
@@ -174,10 +175,10 @@ func (a *asker) run() {
 // If the server denies permission for that key, that cache ends, and ask reads a key of the next
 // cache.
 //
-// A cache can use an answer once its view has reached the revision of the answer. If the cache's
-// view had a lower revision when the previous question was sent, it probably has a lower revision
-// than the next answer, too. So ask requests watch progress for such a cache before it sends the
-// question.
+// A reader can use an answer only after the view of its cache has reached the revision of the
+// answer. c.eager says that the previous question of the cache c was sent while the view of c was
+// below the revision of the answer to that question. That is likely to happen again, so ask then
+// requests watch progress for c before it sends the question.
 func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {

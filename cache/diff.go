@@ -39,8 +39,8 @@ func difference(from, to tree, revision int64) []change {
 }
 
 // replay returns the net change of each key in the log entries after older, up to and including
-// newer, in the order of the keys. A key that ends as it began is left out. replay returns false if
-// some of these entries have been dropped from the log.
+// newer, in the order of the keys. A key whose pair after these entries equals the pair before them
+// is left out. replay returns false if some of these entries have been dropped from the log.
 func replay(older, newer *entry) ([]Change, bool) {
 	var net []Change
 	places := map[string]int{} // the index in net of each key

@@ -35,8 +35,8 @@ type entry struct {
 	// the missed changes.
 	first, last int64
 	changes     []change // in the order of their revisions
-	// gap says that the changes are the difference between two states of the range. How the one
-	// state became the other is unknown.
+	// gap says that the changes are the difference between two states of the range. What happened
+	// between these states is unknown.
 	gap  bool
 	size int64 // how many bytes the entry counts against the limit of WithHistory
 	// era is the era of the view that the entry was appended with (see view.era). Cache.append sets
