@@ -70,7 +70,7 @@ type Cache struct {
 	known   int64   // the greatest revision that an answer of the server has shown to exist
 	silence silence // for how long the server has not answered requests for progress
 
-	behindSince time.Time // since when the revision of the newest view has been below known
+	behindSince time.Time // since when the newest view has been older than the revision known
 }
 
 // counts are totals that Status returns, except for pages. cacheWatcher.proveNow reads pages to see

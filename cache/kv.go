@@ -42,9 +42,10 @@ type kv struct {
 }
 
 // floor says which views show the earlier writes through a KV. Only such a view may answer a read
-// with WithSerializable through that KV. The view must be of the floor's era, have at least the
-// floor's revision, and contain every write acknowledged before the floor's time at. A view of a
-// later era (the copy was replaced since, as after a restore of the cluster) is always new enough.
+// with WithSerializable through that KV. The view must be of the floor's era, and must have at
+// least the floor's revision. It must contain every write that was acknowledged before the time in
+// the field at. A view of a later era (the copy was replaced since, as after a restore of the
+// cluster) is always new enough.
 type floor struct {
 	era, revision int64
 	at            time.Time

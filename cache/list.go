@@ -311,8 +311,8 @@ func (r *reader) request(from string, timeout time.Duration) (*clientv3.GetRespo
 	return r.c.get(ctx, from, r.options(clientv3.WithLimit(int64(r.size)))...)
 }
 
-// options returns the options of a request for keys up to the end of the range: the range end, the
-// given limit or revision, and keys only if the cache has keys only.
+// options returns the options of a request for keys up to the end of the range: WithRange, the
+// given limit or revision, and, for a cache without values, WithKeysOnly.
 func (r *reader) options(bound clientv3.OpOption) []clientv3.OpOption {
 	opts := []clientv3.OpOption{clientv3.WithRange(r.c.opts.end), bound}
 	if r.c.opts.keysOnly {

@@ -60,8 +60,9 @@ type session struct {
 	client  *clientv3.Client
 	lease   clientv3.LeaseID
 	ttl     time.Duration
-	granted bool   // NewSession granted the lease; false if WithLease gave it
-	nonce   string // a random text with which the values of its mutexes' keys begin
+	granted bool // NewSession granted the lease; false if WithLease gave it
+	// nonce is a random text. Every value that a mutex of the session puts begins with it.
+	nonce string
 	// base has the same values as ctx, but never ends. Requests after the end of ctx use it.
 	base context.Context
 	ctx  context.Context

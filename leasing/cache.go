@@ -132,11 +132,12 @@ func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	}
 }
 
-// notAcquired ends the state acquiring of an ownership that cannot become owned, for instance
-// because the request that puts the lease key has failed. The next state is releasing. If the
-// response shows that a lease key of this client exists, created is the create revision of the
+// notAcquired moves an ownership from the state "acquiring" to the state "releasing", because it
+// cannot become owned. One reason is that the request that puts the lease key has failed. If the
+// response shows that a lease key of this client exists, created is the create revision of that
 // lease key. Otherwise created is 0. isUncertain says that the lease key may be this client's, or
-// may become so later. read is the key as it was read by the request, or nil.
+// may become so later. read is the program's key (not the lease key) as the request has read it, or
+// nil.
 func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -165,10 +165,10 @@ func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 	return err
 }
 
-// releaseOrphan starts the release of a key whose lease key is orphaned: it is attached to the
-// epoch's lease, but has no ownership. If the key has an ownership after all, releaseOrphan starts
-// nothing. It returns a channel that is closed when the key's ownership changes its state or ends.
-// It returns nil if the epoch has ended.
+// releaseOrphan starts the release of a key whose lease key is orphaned: the lease key is attached
+// to the epoch's lease, but the cache has no ownership of the key. If the cache has an ownership of
+// the key by now, releaseOrphan starts nothing. In both cases it returns a channel that is closed
+// when the ownership changes its state or ends. It returns nil if the epoch has ended.
 func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	added, change := ow.cache.beginRelease(key)
 	if added != nil {

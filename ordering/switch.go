@@ -163,7 +163,7 @@ func numbered(op clientv3.Op, violations int) clientv3.Op {
 	return op
 }
 
-// numberOf returns the number that numbered has put into op, or 0.
+// numberOf returns the number that the function numbered has stored in op, or 0 if op has none.
 func numberOf(op clientv3.Op) int {
 	n, _ := binary.Uvarint(op.ValueBytes())
 	return int(n)

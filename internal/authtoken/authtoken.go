@@ -161,8 +161,8 @@ func (s *Source) storeLocked(token string) {
 }
 
 // GetRequestMetadata implements credentials.PerRPCCredentials: it attaches the current token to
-// each request, or nothing while there is no token. It never blocks. The map is shared by all
-// requests of one generation; gRPC only reads it.
+// each request, or nothing while there is no token. It never blocks. All requests that carry the
+// same token share the returned map, which gRPC only reads.
 func (s *Source) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	if h := s.current.Load(); h != nil {
 		return h.metadata, nil

@@ -22,22 +22,25 @@ func Join(ctx, other context.Context) (joined context.Context, release context.C
 	return ctx, func() { detach(); cancel() }
 }
 
-// Change is a function that blocks until the store may have changed since look (see [Loop]) has
-// read it, and then returns true. It returns false if it can no longer notice a change, for example
-// because its watch or ctx has ended.
+// Change is a function that waits for a change of the store. It returns true when the store may
+// have changed since look (see [Loop]) read it. It returns false if it can no longer notice a
+// change, for example because its watch or ctx has ended.
 type Change func(ctx context.Context) bool
 
-// Loop calls look until look returns neither a Change nor an error, and then returns nil. If look
-// returns a Change, Loop calls that function, which waits for a change, and then calls look again.
-// Only look decides that the state has been reached.
+// Loop calls look again and again until look says that the caller's state has been reached. look
+// says so by returning nil for both the function and the error; Loop then returns nil. Otherwise
+// look returns a function that waits for a change of the store. Loop calls that function, and then
+// calls look again.
 //
-// If look fails or a Change returns false, Loop calls look again after the wait [Retry], which
-// grows until a Change returns true. So Loop goes on after every passing failure, such as a
-// compaction or a member without a leader. If final returns true for an error of look, Loop returns
-// that error instead. If final is nil, no error of look ends the Loop. If ctx ends while Loop
-// waits, Loop returns the error of ctx.
+// If look fails, or if the function returns false, Loop waits before it calls look again. [Retry]
+// is the policy of these waits: they grow from one failure to the next, and start small again after
+// a function has returned true. So Loop goes on after every passing failure, such as a compaction
+// or a member without a leader. If final returns true for an error of look, Loop returns that error
+// instead. If final is nil, no error of look ends the Loop. If ctx ends while Loop waits, Loop
+// returns the error of ctx.
 //
-// If first is not nil, Loop waits for that Change before the first call of look.
+// If first is not nil, Loop calls it, to wait for a change, before it calls look for the first
+// time.
 func Loop(
 	ctx context.Context, first Change, look func(context.Context) (Change, error),
 	final func(error) bool,

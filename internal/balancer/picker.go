@@ -74,9 +74,9 @@ func isStream(method string) bool {
 	return false
 }
 
-// choose returns the next connection in round-robin order. It passes over members that take no more
-// requests, and over members that are much busier than the least busy one. If that leaves no
-// member, choose passes over only the members that may get no requests at all.
+// choose returns the next connection in round-robin order. It first looks for a member that is not
+// ejected, has room for another request, and is not much busier than the least busy one. If there
+// is none, it takes the next member that is not ejected, however busy it is.
 func (p *picker) choose() *conn {
 	n := uint32(len(p.candidates))
 	next := p.tracker.next.Add(1)

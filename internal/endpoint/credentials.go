@@ -76,9 +76,10 @@ func (c *Credentials) ClientHandshake(
 // Clone returns c itself, because nothing changes it.
 func (c *Credentials) Clone() credentials.TransportCredentials { return c }
 
-// bundle secures connections of one kind, encrypted or not. It passes each new connection to opened
-// before the handshake. It implements credentials.TransportCredentials, and credentials.Bundle with
-// itself as the transport credentials. An address carries its bundle among its attributes.
+// bundle secures connections of one kind, encrypted or not. Before the handshake, it passes each
+// new connection to the function opened, and goes on with the connection that opened returns. It
+// implements credentials.TransportCredentials, and credentials.Bundle with itself as the transport
+// credentials. An address carries its bundle among its attributes.
 type bundle struct {
 	transport
 	// serverName is the name that the certificates of all servers are checked for. If it is empty,

@@ -52,9 +52,13 @@ type Subscriber struct {
 	requireLeader bool
 }
 
-// entry is one kept lease. Its state follows from seq, subs and due; the package comment explains
-// the states. If seq is not 0, the entry is waiting, or an orphan if it has no subscribers. If seq
-// is 0, the entry is doubtful if due is never, and resting otherwise.
+// entry is one kept lease. The fields seq, subs and due tell which of the four states of the
+// package comment the entry is in:
+//
+//	waiting   seq is not 0, and the entry has subscribers
+//	orphan    seq is not 0, and the entry has no subscribers
+//	doubtful  seq is 0, and due is the constant never
+//	resting   seq is 0, and due is any other instant
 type entry struct {
 	id     int64
 	ttl    time.Duration // from the latest answer; before the first answer, an assumed TTL

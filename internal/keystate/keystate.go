@@ -194,8 +194,8 @@ func (k *State) Discard(create int64) {
 // Saw records that clean-up has read the key and found version v with the given value.
 func (k *State) Saw(v Version, value string) {
 	if k.unique {
-		// The put of the key is recorded in uncertain under "", because Discard does not know the
-		// value of the put.
+		// The map uncertain has the put of the key under the empty value, because Discard does not
+		// know the value of the put.
 		value = ""
 	}
 	k.seen, k.unlooked = &Incarnation{Version: v, value: value}, false

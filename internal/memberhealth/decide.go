@@ -11,10 +11,10 @@ const TickPeriod = 100 * time.Millisecond
 const (
 	minProbeTimeout = 700 * time.Millisecond
 
-	// A connection that is silent for longSilence is probed even if the member has no peer. A
-	// connection that is silent for deadSilence is closed, whatever the other members do. HTTP/2
-	// pings would show whether a connection is alive, but servers close connections on which many
-	// pings arrive.
+	// A connection that is silent for longSilence is probed even if there is no healthy member to
+	// compare it with. A connection that is silent for deadSilence is closed, whatever the other
+	// members do. HTTP/2 pings would show whether a connection is alive, but servers close
+	// connections on which many pings arrive.
 	longSilence = 10 * time.Second
 	deadSilence = 15 * time.Second
 )

@@ -136,7 +136,7 @@ func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	}
 	waiting := s.outstanding - int64(r.sentBeforeSlow)
 	if refused > 0 {
-		waiting++ // a refused request counts as unanswered, which raises the latency
+		waiting++ // refusals count as one waiting request, so that they raise the load
 	}
 	r.load += smoothing * (float64(waiting) - r.load)
 	r.rate += smoothing * (float64(served)/elapsed.Seconds() - r.rate)

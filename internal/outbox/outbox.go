@@ -45,11 +45,12 @@ type Outbox[T any] struct {
 	pumps *Pumps
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	backlog *backlog[T] // nil: no pump runs; while a pump runs, only the pump uses ch
-	closed  bool        // Close or Abort was called: Post drops values
-	aborted bool        // Abort was called while a pump ran
-	gone    bool        // the channel is closed
+	mu sync.Mutex
+	// backlog is nil while no pump runs. While a pump runs, no other goroutine uses ch.
+	backlog *backlog[T]
+	closed  bool // Close or Abort was called: Post drops values
+	aborted bool // Abort was called while a pump ran
+	gone    bool // the channel is closed
 }
 
 // backlog holds the fields that an outbox needs only while a pump runs. Most outboxes have no pump,

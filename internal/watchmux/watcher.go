@@ -62,7 +62,7 @@ type Watcher struct {
 	id        int64 // creating: the id that the create asks for, or 0; active: the watch's id
 	next      int64 // the revision to resume from; 0: now
 	requested int64 // the start revision of its create on this stream; 0: now
-	floor     int64 // events of lower revisions are dropped: delivered, or not asked for
+	floor     int64 // the lowest revision whose events the watcher still needs
 	created   int64 // the store's revision when the server confirmed the watch on this stream
 	partial   *fragments
 	place     *list.Element // the watcher's element of the mux's queue; nil: it is not queued

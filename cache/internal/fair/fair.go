@@ -36,9 +36,9 @@ var (
 // Loop counts the pairs that one loop handles. It must be used by one goroutine only.
 type Loop struct{ left int }
 
-// Start returns a Loop for a loop that is about to begin. Its first look at the clock comes after a
-// random number of pairs. So many short loops together look at the clock as often as one long loop
-// over as many pairs.
+// Start returns a Loop for a loop that is about to begin. The loop looks at the clock for the first
+// time after a random number of pairs. Therefore a thousand short loops look at the clock as often
+// as one loop over all of their pairs.
 func Start() Loop { return Loop{left: 1 + rand.IntN(pairsBetweenLooks)} }
 
 // Did records that the loop has handled the given number of further pairs. After pairsBetweenLooks
