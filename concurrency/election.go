@@ -101,9 +101,9 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 // key is recorded already, that record stays. before reports whether a candidacy by the key of p or
 // by a newer key was recorded before.
 //
-// A recorded candidacy counts as one user of its key, and the caller counts as one user of the key
-// of p. If the earlier record stays, stand removes the caller from the users. Otherwise the caller
-// stays a user for the new record, and stand removes the user for the earlier record.
+// A recorded candidacy counts as one user of its key. The caller counts as one user of the key of
+// p. If the earlier record stays, stand removes the caller's use. If stand makes a new record, the
+// caller's use counts for that record, and stand removes the use of the earlier record.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -249,8 +249,9 @@ func (m *Mutex) Rev() int64 {
 	return m.held.key.Create
 }
 
-// Header returns the header of the response that let the last successful Lock or TryLock return. It
-// returns nil if the mutex was never locked. The caller must not change the header.
+// Header returns the header of a response: that by which the last successful Lock or TryLock
+// learned that it has the lock. It returns nil if the mutex was never locked. The caller must not
+// change the header.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	if m.mutexState == nil {
 		return nil

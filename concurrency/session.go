@@ -171,8 +171,8 @@ func seconds(ttl int64) time.Duration {
 }
 
 // keepAlive keeps the lease alive until the session's context ends, and ends that context when the
-// lease ends. expiry is the time at which a lease that NewSession has granted expires if it is
-// never renewed. If WithLease gave the lease, expiry is zero.
+// lease ends. If NewSession has granted the lease, expiry is the time at which the lease expires
+// without any renewal. If WithLease gave the lease, expiry is zero.
 func (s *session) keepAlive(expiry time.Time) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.ctx)
 	answers, err := s.client.KeepAlive(ctx, s.lease)

@@ -36,9 +36,9 @@ type transaction struct {
 	// state of the current attempt
 	reads  keyed[*mvccpb.KeyValue] // the keys that were read; nil for a key that does not exist
 	writes keyed[write]
-	// snapshot is the revision of all reads at the levels Serializable and SerializableSnapshot. An
-	// attempt with hints begins with hintsRev as its snapshot. In any other attempt the snapshot is
-	// 0 until the first read sets it. At the other levels it is always 0.
+	// snapshot is the revision of all reads at the levels Serializable and SerializableSnapshot. In
+	// the first attempt it is 0 until the first read sets it. An attempt after a conflict begins
+	// with hintsRev as its snapshot. At the other levels it is always 0.
 	snapshot int64
 	err      error // the error that has ended the attempt
 

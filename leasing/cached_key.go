@@ -52,7 +52,7 @@ func (k *cachedKey) response(
 	if k.kv == nil {
 		return &a.resp
 	}
-	a.resp.Count = 1 // as on a server, also if the key's revisions are out of the get's bounds
+	a.resp.Count = 1 // servers also count a key that is outside of the get's bounds on revisions
 	if op != nil && (op.IsCountOnly() || !k.isWithin(op)) {
 		return &a.resp
 	}

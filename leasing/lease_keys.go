@@ -56,10 +56,10 @@ func (p leasePrefix) ofRange(r keyRange) keyRange {
 	return keyRange{p.of(r.start), p.of(r.end)}
 }
 
-// refusal returns an error for an operation that can put or delete only lease keys: programs must
-// not write lease keys, because a lease key shows which client owns a key. For other operations
-// refusal returns nil, also for the delete of a range that reaches beyond the lease keys. The
-// writer runs such a delete once all keys in the range are released.
+// refusal returns an error for an operation that can put or delete only lease keys. Programs must
+// not write lease keys, because a lease key shows which client owns a key. For all other operations
+// refusal returns nil. One of these is the delete of a range that has lease keys and other keys:
+// the writer runs it once all keys in the range are released.
 func (p leasePrefix) refusal(op clientv3.Op) error {
 	if op.IsTxn() {
 		_, thenOps, elseOps := op.Txn()

@@ -69,7 +69,7 @@ func (ow *owner) request(o *ownership) {
 	switch {
 	case resp.Succeeded && read.isLasting():
 		ow.cache.acquired(o, rev, read)
-	case resp.Succeeded: // malformed response: it has no key, or a key with a lease
+	case resp.Succeeded: // a malformed response, without the key, or with a key that has a lease
 		ow.cache.notAcquired(o, rev, false, read)
 	default:
 		ow.cache.notAcquired(o, o.epoch.createRevisionOf(firstIn(resp, 1)), false, read)

@@ -114,9 +114,9 @@ const (
 	// maxCooldown is the longest cooldown: a time in which a key is not acquired again. The
 	// shortest cooldown is half as long.
 	maxCooldown = time.Second
-	// maxPause is the length of a pause, in which no key with a recent cooldown is acquired. A
-	// pause begins when another client asks for a key with a recent cooldown again. A cooldown
-	// counts as recent until maxPause after its end.
+	// maxPause is the length of a pause. During a pause, no key with a recent cooldown is acquired.
+	// A cooldown counts as recent until maxPause after its end. A pause begins when another client
+	// asks for a key that this client owns and that had a recent cooldown.
 	maxPause = 4 * time.Second
 	// cleanUpEvery is how many cooldowns are started between two clean-ups of the map of cooldowns.
 	// A clean-up removes those that are no longer recent.

@@ -28,12 +28,11 @@ const (
 )
 
 // writer runs operations that write. Before it runs an operation, it waits until no other client
-// owns a key that the operation may write. It embeds the owner, which releases orphaned lease keys
-// for it.
+// owns a key that the operation may write. The embedded owner releases orphaned lease keys.
 type writer struct{ *owner }
 
 // write runs op once no other client owns a key that op may write. w holds these keys and ranges.
-// It returns the response to the transaction whose first operation is op.
+// The result is the response to the transaction whose first operation is op.
 func (wr *writer) write(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {

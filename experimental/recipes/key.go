@@ -98,9 +98,9 @@ func sessionError(s *concurrency.Session, err error) error {
 	return err
 }
 
-// giveUp deletes the key. It returns when the key is deleted or the session s ends. If the delete
-// fails, the session repeats it in the background. A session that had ended before the call may
-// still have a lease, so giveUp then makes one attempt of at most endedTimeout.
+// giveUp deletes the key, and returns the error of that delete. The delete ends with the session s.
+// After an error, the session repeats the delete in the background. If the session has ended before
+// the call, its lease may still live; the delete then takes at most endedTimeout.
 func (kv *EphemeralKV) giveUp(s *concurrency.Session) error {
 	ctx := s.Ctx()
 	if ctx.Err() != nil {

@@ -100,10 +100,10 @@ func (s *Source) Ensure(ctx context.Context) error {
 	return s.Refresh(ctx, 0)
 }
 
-// Refresh replaces the token of generation seen. It returns nil at once if the token has changed
-// since, or if the source has no user to log in, as with certificates: the request can be tried
-// again. Otherwise it blocks until the login under way is answered. If no login is under way, it
-// starts one.
+// Refresh replaces the token of generation seen. If it returns nil, the refused request can be
+// tried again. It returns nil at once in two cases: that token is no longer the current one, or the
+// source has neither a user nor a token, as with certificates. Otherwise Refresh waits for the
+// answer to a login. It starts a login if none is under way.
 //
 // The old token stays in place until the new one is there. If the server says that authentication
 // is not enabled, the token is dropped and Refresh returns nil. If the login fails for another

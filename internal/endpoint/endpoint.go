@@ -18,12 +18,12 @@ import (
 type Security uint8
 
 const (
-	// ByConfig is for endpoints without a scheme and for unix: encrypted if the client has a TLS
-	// configuration.
+	// ByConfig is the Security of endpoints without a scheme, and of unix. They are encrypted if
+	// the client has a TLS configuration.
 	ByConfig Security = iota
-	// Plain is for http: never encrypted.
+	// Plain is the Security of http. It is never encrypted.
 	Plain
-	// Encrypted is for https and unixs: always encrypted.
+	// Encrypted is the Security of https and unixs. It is always encrypted.
 	Encrypted
 )
 

@@ -2,8 +2,8 @@ package keystate
 
 import "cmp"
 
-// Version identifies a key as one of its puts has left it. A key that was deleted and created again
-// has a greater Create. A key that was put again has a greater Mod.
+// Version identifies one version of a key: what one put has written. A key that was deleted and
+// created again has a greater Create. A key that was put again has a greater Mod.
 type Version struct {
 	Create int64 // create revision
 	Mod    int64 // mod revision; 0 if all puts with this create revision count as one version
@@ -20,7 +20,7 @@ func (v Version) compare(w Version) int {
 // the record, except for Create, which does not change.
 type Incarnation struct {
 	Version
-	value  string // the key's value when a put found the key or clean-up first read it
+	value  string // the key's value, as a put of this session or clean-up has read it
 	made   bool   // a put of this session is known to have created the key
 	own    bool   // the value proves that this session has created the key
 	users  int
@@ -166,8 +166,8 @@ func (k *State) Deleted(v Version) {
 }
 
 // newest returns the State's record of the incarnation that in describes. If the State has no
-// record, or has that of an older incarnation, in becomes the State's record. If the State has the
-// record of a newer incarnation or a newer version, newest returns nil.
+// record, or has the record of an older incarnation, in becomes the State's record. If the State
+// has the record of a newer incarnation, or of a newer version, newest returns nil.
 func (k *State) newest(in *Incarnation) *Incarnation {
 	cur := k.current
 	switch {
@@ -235,10 +235,9 @@ func (k *State) Orphan() {
 	}
 	k.forget()
 	if in := k.ToDelete(); in != nil && in.Mod == 0 {
-		// The key must not be deleted any more, because another session may use the key. A delete
-		// whose condition has no mod revision would delete the key in spite of that use. The State
-		// gets a copy of the record, so that the calls of this session that hold the record cannot
-		// change the State.
+		// The key must not be deleted any more. Another session may use it, and a delete whose
+		// condition has no mod revision would not notice that. The State gets a copy of the record,
+		// so that calls of this session that hold the record cannot change the State.
 		kept := *in
 		kept.status = known
 		k.current = &kept

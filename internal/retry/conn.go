@@ -44,7 +44,7 @@ type Config struct {
 	// Metadata is a key and a value that are added to the metadata of every request.
 	Metadata [2]string
 	// Options are added to every call. The caller's options override them. An attempt has room for
-	// three of them and one option of the caller; more options cost another allocation.
+	// three Options and one option of the caller. More options cost another allocation.
 	Options []grpc.CallOption
 	// AttemptKey, if not nil, is a context key. Under it, the balancer finds the attempt in the
 	// context of a call. The balancer asks the attempt which member to avoid, and tells it which
@@ -167,9 +167,9 @@ func (a *attempt) sent() bool {
 // ObserveSends is a unary interceptor for the gRPC connection below a [Conn]. It must be the last
 // interceptor, next to gRPC. It counts calls, and records whether each has the attempt's option
 // grpc.Peer. With these records the Conn can prove that no connection took a write, and send the
-// write again. There is no proof, and so no retry for that reason, if the gRPC connection lacks
-// ObserveSends, or if another interceptor withholds the attempt's context or options, or returns
-// before gRPC does.
+// write again. In three cases there is no such proof, and no such retry: the gRPC connection lacks
+// ObserveSends; another interceptor withholds the attempt's context or options; another interceptor
+// returns before gRPC does.
 func ObserveSends(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
 	opts ...grpc.CallOption,

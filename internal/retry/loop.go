@@ -108,8 +108,8 @@ func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
 	}
 }
 
-// wait returns how long to wait before the next attempt. It returns 0 while fewer attempts have
-// failed than there are endpoints, because another endpoint may serve the request. If the token was
+// wait returns how long to wait before the next attempt. While fewer attempts have failed than there
+// are endpoints, it returns 0, because another endpoint may serve the request. If the token was
 // refused (forToken), it returns 0 only after the first attempt. Later waits grow. After "too many
 // requests" (tooMany) there is always a wait, which grows with the number of such refusals, so that
 // the member has time to catch up.

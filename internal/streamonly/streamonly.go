@@ -1,6 +1,6 @@
-// Package streamonly marks the context of a call of GetStream that must not fall back to reading
-// pages: if the server has no RangeStream, the call returns Unimplemented. It is for callers whose
-// own way of reading pages is better than that. Clients that do not know the mark ignore it.
+// Package streamonly marks the context of a call of GetStream. If the server has no RangeStream, a
+// marked call returns Unimplemented, where another call would read the range in pages. The mark is
+// for callers that would rather read the pages themselves. Clients that do not know it ignore it.
 package streamonly
 
 import "context"

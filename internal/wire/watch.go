@@ -156,9 +156,8 @@ func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	return true
 }
 
-// newPrev returns a struct for the previous pair of an event. left is the number of events of the
-// group that are not decoded yet, with this event. The first call for a group allocates a struct
-// for each of them.
+// newPrev returns a struct for the previous pair of an event. left counts this event and the events
+// of its group that follow. The first call for a group allocates a struct for each of these events.
 func (l *events) newPrev(left int) *mvccpb.KeyValue {
 	if len(l.prevs) == 0 {
 		l.prevs = make([]mvccpb.KeyValue, left)
