@@ -103,7 +103,7 @@ func (s *Source) Ensure(ctx context.Context) error {
 // Refresh replaces the token of generation seen. If it returns nil, the refused request can be
 // tried again. It returns nil at once in two cases: that token is no longer the current one, or the
 // source has neither a user nor a token, as with certificates. Otherwise Refresh waits for the
-// answer to a login. It starts a login if none is under way.
+// answer to a login. If there is no login yet, Refresh starts one.
 //
 // The old token stays in place until the new one is there. If the server says that authentication
 // is not enabled, the token is dropped and Refresh returns nil. If the login fails for another
