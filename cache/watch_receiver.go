@@ -32,9 +32,9 @@ const clientClosed = "cache: the client is closed"
 //
 // If the server sends no notices, or may send them before older events, only an event shows how far
 // the source is. A watch without events would then need the source forever. So the source opens a
-// second watch on the server, the wide one, for the whole range of the cache, where any event is
-// enough. The first watch on the server goes on until the wide one has brought an event, because
-// the history that the wide one needs to start may have been compacted.
+// second watch on the server, the wide watch, for the whole range of the cache, where any event is
+// enough. The server may refuse the wide watch, because it has compacted the history from which the
+// wide watch would start. So the first watch is not ended before the wide one has brought an event.
 type sourceReceiver struct {
 	m        *memoryStream
 	source   *serverSource

@@ -108,11 +108,11 @@ func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
 	}
 }
 
-// wait returns how long to wait before the next attempt. While fewer attempts have failed than there
-// are endpoints, it returns 0, because another endpoint may serve the request. If the token was
-// refused (forToken), it returns 0 only after the first attempt. Later waits grow. After "too many
-// requests" (tooMany) there is always a wait, which grows with the number of such refusals, so that
-// the member has time to catch up.
+// wait returns how long to wait before the next attempt. While fewer attempts have failed than
+// there are endpoints, it returns 0, because another endpoint may serve the request. If the token
+// was refused (forToken), it returns 0 only after the first attempt. Later waits grow. After "too
+// many requests" (tooMany) there is always a wait, which grows with the number of such refusals, so
+// that the member has time to catch up.
 func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	if tooMany {
 		return s.conn.cfg.Backoff.Delay(s.crowded - 1)

@@ -31,8 +31,8 @@ type Stream interface {
 type Tokens interface {
 	// Generation identifies the current token.
 	Generation() uint64
-	// Renew replaces the token whose generation is seen. If that token was replaced already, Renew
-	// does nothing.
+	// Renew replaces the current token, provided that its generation equals the parameter seen. If
+	// another token is current already, Renew does nothing.
 	Renew(ctx context.Context, seen uint64) error
 }
 

@@ -181,10 +181,10 @@ func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) 
 	return data[:size:size], fields, true
 }
 
-// minEstimated decides how the method group finds the size of a group. If at least minEstimated
-// fields as large as the first one fit into a group, the size is estimated; otherwise all fields
-// are measured before they are copied. An estimated copy is copied again if more than one part in
-// minEstimated of it is unused.
+// minEstimated is how many fields as large as the first one must be within the limits of a group.
+// If fewer are, the method group measures all fields before it copies them. Otherwise it copies as
+// many bytes as it expects the group to have. If more than one part in minEstimated of that copy is
+// unused, it copies the used part once more.
 const minEstimated = 8
 
 // skipField skips one field. It returns false if the field is malformed, or is neither a varint nor
