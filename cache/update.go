@@ -40,7 +40,9 @@ var afterConflict = backoff.Policy{
 //
 // If f writes nothing, Update sends no request, and returns the revision of the snapshot that f has
 // read. That snapshot is consistent, but it may be out of date like any Snapshot. If f writes, a
-// successful commit proves that what f has read was the newest state.
+// successful commit proves that what f has read was the newest state. That proof rests on the mod
+// revisions of the keys: if the cluster is replaced by another one between the read and the commit,
+// a key of the new cluster that has the same mod revision counts as unchanged.
 //
 // Update returns these errors:
 //
@@ -48,7 +50,8 @@ var afterConflict = backoff.Policy{
 //   - ErrTooManyReads, if f has read more than 128 keys and ranges, or more than the server allows;
 //     nothing was written
 //   - the error of the server, if it has refused the transaction; nothing was written
-//   - ErrOutcomeUnknown joined with its cause, if the transaction was sent and not answered: it may
+//   - ErrOutcomeUnknown joined with its cause, if the transaction was sent and not answered, or if
+//     gRPC found a message too large, which may have been the request or the answer: it may
 //     have been applied, or may still be applied, and Update does not send it again
 //   - the error that the cache has ended with
 //   - an error that wraps the error of ctx and says what Update was waiting for

@@ -50,6 +50,8 @@ const missedFor = 10 * time.Second
 // the call. If the server does not answer requests for progress (a gRPC proxy does not), or may
 // send an answer before older events (etcd before 3.4.25, and from 3.5.0 to 3.5.7), the cache may
 // have no proof of that until the next change in its range. The answer then comes with that change.
+// With such a server there may be no answer at all while a watch from the past has had no event,
+// and the history from its start on was compacted.
 //
 // Each call of Cache.Watcher returns another Watcher. Close it to end its watches; Close of the
 // cache ends them, too.
