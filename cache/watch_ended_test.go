@@ -134,12 +134,10 @@ func TestWatchFromARevisionDoesNotWaitForTheFirstList(t *testing.T) {
 		require.NoError(e, err)
 		defer unread.Close()
 		e.watcher = unread.Watcher()
-		start := time.Now()
 		watch := e.follow(e.Context(), "a/1", clientv3.WithRev(first))
 		time.Sleep(2 * proofOfNow)
 		synctest.Wait()
 		require.Len(e, watch.Events, 1)
-		require.Less(e, time.Since(start), time.Minute)
 	})
 }
 

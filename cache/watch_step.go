@@ -98,10 +98,8 @@ func (t *watchTable) answerProgress() {
 	case t.head.revision < min(t.asked, t.view.revision):
 		return
 	case t.future:
-		for _, it := range t.watches {
-			if it.Value.next > t.head.revision+1 {
-				return
-			}
+		if t.startsAfter(t.head.revision) {
+			return
 		}
 		t.future = false
 	}
@@ -132,13 +130,22 @@ func (t *watchTable) answerByNotices() {
 		}
 		revision = min(revision, g.revision)
 	}
-	for _, it := range t.watches {
-		if it.Value.group == t.head || it.Value.next > revision+1 {
-			return
-		}
+	if t.head.index.Len() > 0 || t.startsAfter(revision) {
+		return
 	}
 	t.noticesAwaited = false
 	t.send(&pb.WatchResponse{Header: t.header(revision), WatchId: clientv3.InvalidWatchID})
+}
+
+// startsAfter reports whether one of the watches does not need the change that follows the given
+// revision, because the watch starts later.
+func (t *watchTable) startsAfter(revision int64) bool {
+	for _, it := range t.watches {
+		if it.Value.next > revision+1 {
+			return true
+		}
+	}
+	return false
 }
 
 // tick sends a notice of progress to each watch that wants periodic notices, is up to date, and has

@@ -171,7 +171,9 @@ func (m *memoryStream) work(v *view) bool {
 	}
 	t.asked = max(t.asked, m.proof.have(m.cache, v))
 	more := t.step()
-	m.noticesWanted.Store(t.noticesAwaited)
+	if v.err != nil {
+		m.noticesWanted.Store(t.noticesAwaited)
+	}
 	m.openSources()
 	return more || len(requests) > 0 || len(t.out) > 0
 }

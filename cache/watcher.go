@@ -15,7 +15,7 @@ import (
 const proofOfNow = 2 * time.Second
 
 // missedFor is for how long calls of Watch do not wait for a proof that the cache is up to date,
-// after one call has waited for proofOfNow in vain.
+// after one call has waited for proofOfNow and got no proof.
 const missedFor = 10 * time.Second
 
 // Watcher returns a Watcher that answers watches from the cache. Any number of them cost the server
@@ -103,9 +103,8 @@ func (w *cacheWatcher) Watch(
 
 // proveNow waits for a proof that the cache has everything that was acknowledged before the call,
 // but no longer than proofOfNow. As long as pages of a list (read of the whole range) arrive within
-// that time, it waits for another proofOfNow. It does not wait if another call has waited in vain
-// within the last missedFor, and no proof has come since. If there is no proof, it returns an
-// error.
+// that time, it waits for another proofOfNow. It does not wait if, within the last missedFor,
+// another call got no proof and none has come since. If there is no proof, it returns an error.
 func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	c, now := w.cache, time.Now()
 	ctx, cancel := context.WithCancel(ctx)

@@ -107,8 +107,8 @@ func (m *Member) serveOn(l net.Listener) {
 // Listen makes the member serve on a free TCP port of this machine as well, and returns the
 // address, "127.0.0.1:port". The member keeps the address until the end of the test, also after
 // Stop and Start. The member list then shows the TCP address in place of the in-memory one. TCP
-// uses real time, so do not call Listen inside of testing/synctest. Listen fails the test if the
-// member is stopped, or if it cannot listen on a port.
+// uses real time: a test in a bubble of testing/synctest cannot use Listen. Listen fails the test
+// if the member is stopped, or if it cannot listen on a port.
 func (m *Member) Listen() string {
 	m.c.tb.Helper()
 	m.mu.Lock()
