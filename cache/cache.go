@@ -80,7 +80,8 @@ type counts struct {
 	// readers that were answered by these reads.
 	questions, shared atomic.Int64
 	// lists counts the reads of the whole range. audits counts how often the number of keys was
-	// compared with the number on the server, and differences how often the two differed.
+	// compared with the number on the server. differences counts how often an audit or an Update
+	// has found that the copy is wrong.
 	lists, audits, differences atomic.Int64
 	pages                      atomic.Int64 // pages counts the pages that were read by all lists
 }

@@ -55,9 +55,9 @@
 //	           has not been read yet, the newest event is kept aside.
 //	           → following, when all pages are read and the watch has passed the greatest L
 //	following  each response of the watch becomes one entry of the log and one view
-//	           → opening, when the watch is cancelled because its start was compacted, when the
-//	             copy is found to be wrong, as by an audit, or when the cluster was replaced or
-//	             restored
+//	           → opening, when the watch is cancelled because its start was compacted, when an
+//	             audit or an Update finds that the copy is wrong, or when the cluster was replaced
+//	             or restored
 //	ended      by Close, a denied permission, or ErrTooLarge
 //
 // A watch that ends for another reason is opened again after the revision that it has passed, even

@@ -28,8 +28,8 @@ type Status struct {
 	// Lists counts how often the whole range was read.
 	Lists int64
 	// Audits counts how often the number of keys was compared with the number on the server.
-	// Differences counts the comparisons that found different numbers; after each, the whole range
-	// was read again.
+	// Differences counts how often the copy was found to differ from what the server has, by an
+	// audit or by a transaction of Update. After each, the whole range was read again.
 	Audits, Differences int64
 	// Err is why the cache has ended; nil while it lives.
 	Err error

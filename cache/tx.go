@@ -227,22 +227,20 @@ func (tx *Tx) conditions() ([]clientv3.Cmp, error) {
 	return cmps, nil
 }
 
-// broken reports whether a tree shows that something that was read has changed, so that the
-// conditions of the transaction fail.
-func (tx *Tx) broken(t tree) bool {
-	for key, rev := range tx.keys {
-		if t.Get(key).GetModRevision() != rev {
-			return true
-		}
-	}
+// compares returns the conditions of the transaction in the form that package evaluate takes.
+func (tx *Tx) compares() []*pb.Compare {
+	var cmps []*pb.Compare
 	for s := range tx.spans {
-		for kv := range t.Range(s.from, s.end) {
-			if kv.ModRevision > tx.view.revision {
-				return true
-			}
-		}
+		cmps = append(cmps, &pb.Compare{Key: []byte(s.from), RangeEnd: []byte(s.end),
+			Target: pb.Compare_MOD, Result: pb.Compare_LESS,
+			TargetUnion: &pb.Compare_ModRevision{ModRevision: tx.view.revision + 1}})
 	}
-	return false
+	for key, rev := range tx.keys {
+		cmps = append(cmps, &pb.Compare{Key: []byte(key),
+			Target: pb.Compare_MOD, Result: pb.Compare_EQUAL,
+			TargetUnion: &pb.Compare_ModRevision{ModRevision: rev}})
+	}
+	return cmps
 }
 
 // ops returns the writes in the order in which their keys were first written. shows reports whether

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"go.etcd.io/etcd/client/v3/cache/internal/evaluate"
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
@@ -129,12 +130,31 @@ func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) 
 
 // awaitWinner waits until the cache shows the change that made the transaction fail. That is the
 // case when the newest view no longer has what the Tx has read, or has reached rev, the revision of
-// the answer. awaitWinner also returns when the copy was replaced because the cluster was replaced
-// or restored.
+// the answer. awaitWinner also returns when the copy was replaced, because the cluster was replaced
+// or restored, or because the copy was wrong.
+//
+// The change usually comes as an event of the cache's watch. If it has not come after repeatAfter,
+// awaitWinner requests progress, so that the copy reaches rev even if there is no such event. If
+// the conditions then hold for the state of the copy at rev, although the server has found that
+// they do not, the copy is wrong, and awaitWinner has the range read again.
 func (tx *Tx) awaitWinner(ctx context.Context, rev int64) error {
-	_, err := tx.c.await(ctx, func(v *view) bool {
-		return v.era != tx.view.era || v.revision >= rev || tx.broken(v.tree)
+	c, conditions := tx.c, tx.compares()
+	overdue := time.AfterFunc(repeatAfter, func() { c.reach(rev) })
+	defer overdue.Stop()
+	v, err := c.await(ctx, func(v *view) bool {
+		return v.era != tx.view.era || v.revision >= rev ||
+			!evaluate.Holds(evaluate.Keys{Tree: v.tree}, conditions)
 	})
+	if err != nil || v.era != tx.view.era || v.revision < rev {
+		return err
+	}
+	keys, ok := c.keysAt(v, rev)
+	if !ok || !evaluate.Holds(keys, conditions) {
+		return nil
+	}
+	c.counts.differences.Add(1)
+	c.replaced(v, fmt.Sprintf("the copy differs at revision %d from what the server has", rev))
+	_, err = c.await(ctx, func(next *view) bool { return next.era != v.era })
 	return err
 }
 

@@ -270,3 +270,25 @@ func TestWatchReturnsDuringAListThatStandsStill(t *testing.T) {
 		require.Equal(e, rev, l.Events[0].Kv.ModRevision)
 	})
 }
+
+// TestAnUpToDateWatchNeedsNoHistory has a cache that keeps only the newest change serve a watch
+// that reads each change at once.
+func TestAnUpToDateWatchNeedsNoHistory(t *testing.T) {
+	c := costCache(t, 0)
+	table := newWatchTable(c.history, c.now())
+	table.create(&pb.WatchCreateRequest{Key: []byte("a/"), RangeEnd: []byte("a0")})
+	for range 10 {
+		rev := c.change("a/key")
+		table.look(c.now())
+		for table.step() {
+		}
+		require.Empty(t, table.orphans)
+		require.Empty(t, table.others)
+		require.Equal(t, rev, table.head.revision)
+	}
+	events := 0
+	for resp := table.take(); resp != nil; resp = table.take() {
+		events += len(resp.Events)
+	}
+	require.Equal(t, 10, events)
+}

@@ -147,6 +147,8 @@ func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 		}
 		next, behind := g.at.following()
 		switch {
+		case behind && t.relink(g):
+			continue
 		case behind, next != nil && next.gap && next.last > g.revision:
 			return readLost
 		case next == nil:
@@ -163,4 +165,17 @@ func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 		g.at, g.revision = next, next.last
 	}
 	return readSome
+}
+
+// relink lets a group whose entry was dropped from the log go on with a later one, if the log still
+// has all changes that the group needs. It returns false if the log does not have them, or if a gap
+// has begun another era, which read has to find in the log.
+func (t *watchTable) relink(g *watchGroup) bool {
+	at := t.history.before(g.revision + 1)
+	if at == nil || at.era != g.at.era {
+		return false
+	}
+	g.at = at
+	g.skip(g.revision)
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"time"
 	"weak"
 
 	"github.com/stretchr/testify/require"
@@ -27,34 +28,47 @@ func (w endingWatcher) Watch(
 }
 
 // TestAnEndedWatchIsForgotten shows that a Watcher does not keep the context of a watch on the
-// server that has ended.
+// server that has ended, even if the parent of that context lives on.
 func TestAnEndedWatchIsForgotten(t *testing.T) {
 	client := etcdfake.New(t).Client()
 	client.Watcher = endingWatcher{client.Watcher}
 	w := synced(t, client, "a/").Watcher()
 	defer w.Close()
+	living, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	type key struct{}
-	value := new([100]byte)
-	kept := weak.Make(value)
-	for range w.Watch(context.WithValue(context.Background(), key{}, value), "b") {
+	for name, parent := range map[string]context.Context{
+		"a parent that never ends": context.Background(), "a parent that has not ended": living,
+	} {
+		value := new([100]byte)
+		kept := weak.Make(value)
+		for range w.Watch(context.WithValue(parent, key{}, value), "b") {
+		}
+		require.Eventually(t, func() bool {
+			runtime.GC()
+			return kept.Value() == nil
+		}, 10*time.Second, time.Millisecond, name)
 	}
-	runtime.GC()
-	require.True(t, kept.Value() == nil)
 }
 
-// TestABoundContextEndsWithAnother shows that a context has the values of one and the end of
-// another, and that contexts derived from it end, too.
-func TestABoundContextEndsWithAnother(t *testing.T) {
-	type key struct{}
-	end, cancel := context.WithCancel(context.Background())
-	var ctx context.Context = boundContext{end: end,
-		Context: context.WithValue(context.Background(), key{}, "value")}
-	derived, stop := context.WithCancel(ctx)
-	defer stop()
-	require.Equal(t, "value", derived.Value(key{}))
-	require.NoError(t, derived.Err())
-	cancel()
-	<-derived.Done()
-	require.ErrorIs(t, ctx.Err(), context.Canceled)
-	require.ErrorIs(t, derived.Err(), context.Canceled)
+// TestWatchesOnTheServerEndWithTheirWatcher opens watches of a key that the cache does not have,
+// before and after Close of the Watcher.
+func TestWatchesOnTheServerEndWithTheirWatcher(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		w := c.Watcher()
+		unread, ended := w.Watch(t.Context(), "b"), w.Watch(t.Context(), "b")
+		mustPut(t, c.client, "b", "")
+		require.Len(t, (<-ended).Events, 1)
+		require.NoError(t, w.Close())
+		for name, ch := range map[string]clientv3.WatchChan{
+			"not read": unread, "read": ended, "opened after Close": w.Watch(t.Context(), "b"),
+		} {
+			select {
+			case _, open := <-ch:
+				require.False(t, open, name)
+			default:
+				require.Fail(t, "the channel is not closed", name)
+			}
+		}
+	})
 }

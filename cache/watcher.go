@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -39,8 +38,9 @@ const missedFor = 10 * time.Second
 //	                                  the server, which the watches of the Watcher share if their
 //	                                  contexts have the same metadata
 //	keys outside of the cache's       the watch is opened on the server, through the client's
-//	range; a cache with WithKeysOnly  Watcher. This also holds for every watch that is opened after
-//	                                  the cache has ended by a failure
+//	range; a cache with WithKeysOnly  Watcher, and a goroutine passes its responses on. This also
+//	                                  holds for every watch that is opened after the cache has ended
+//	                                  by a failure
 //
 // For a consumer that does not read its channel, memory holds what the client's Watcher would hold
 // for it, and one entry of the history. All watches and snapshots of the cache share the events and
@@ -60,6 +60,7 @@ func (c *Cache) Watcher() clientv3.Watcher {
 	w.ctx, w.cancel = context.WithCancel(c.client.Ctx())
 	client := clientv3.NewCtxClient(w.ctx, clientv3.WithZapLogger(c.log))
 	w.memory = clientv3.NewWatchFromWatchClient(w.server, client)
+	w.direct = &directWatches{server: c.client, end: w.ctx}
 	if !c.watchers.add(w) {
 		_ = w.end()
 	}
@@ -75,8 +76,7 @@ type cacheWatcher struct {
 	server *memoryServer
 	// memory is the Watcher of package clientv3, with server in place of a connection.
 	memory clientv3.Watcher
-
-	direct atomic.Bool // whether any watch was opened on the server
+	direct *directWatches // the watches that memory cannot answer
 }
 
 func (w *cacheWatcher) Watch(
@@ -89,14 +89,14 @@ func (w *cacheWatcher) Watch(
 	}
 	c := w.cache
 	if c.opts.keysOnly || !c.opts.covers(string(op.KeyBytes()), string(op.RangeBytes())) {
-		return w.watchServer(ctx, key, opts)
+		return w.direct.open(ctx, key, opts)
 	}
 	err := c.now().err
 	if op.Rev() == 0 || !c.now().synced() {
 		err = w.proveNow(ctx)
 	}
 	if errors.Is(err, context.DeadlineExceeded) && !c.now().synced() || c.endedByItself(err) {
-		return w.watchServer(ctx, key, opts)
+		return w.direct.open(ctx, key, opts)
 	}
 	return w.memory.Watch(ctx, key, opts...)
 }
@@ -137,47 +137,9 @@ func (c *Cache) endedByItself(err error) bool {
 	return err != nil && c.now().err != nil && !errors.Is(err, ErrClosed)
 }
 
-// watchServer opens a watch on the server. The watch ends with ctx or with the Watcher.
-func (w *cacheWatcher) watchServer(
-	ctx context.Context, key string, opts []clientv3.OpOption,
-) clientv3.WatchChan {
-	w.direct.Store(true)
-	if ctx.Done() == nil {
-		// ctx never ends. A context derived by context.WithCancel would have to be cancelled when
-		// the server ends the watch, but that moment is not known here. A boundContext needs no
-		// cancel.
-		return w.cache.client.Watch(boundContext{Context: ctx, end: w.ctx}, key, opts...)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	release := context.AfterFunc(w.ctx, cancel)
-	context.AfterFunc(ctx, func() { release() })
-	return w.cache.client.Watch(ctx, key, opts...)
-}
-
-// boundContext has the values of the embedded context, which never ends. The boundContext itself
-// ends when the context in the field end has ended.
-type boundContext struct {
-	context.Context
-	end context.Context
-}
-
-// Deadline implements context.Context.
-func (c boundContext) Deadline() (time.Time, bool) { return c.end.Deadline() }
-
-// Done implements context.Context.
-func (c boundContext) Done() <-chan struct{} { return c.end.Done() }
-
-// Err implements context.Context.
-func (c boundContext) Err() error { return c.end.Err() }
-
-// AfterFunc calls f in its own goroutine when the context in the field end has ended. Because of
-// this method, package context needs no goroutine for each context that is derived from a
-// boundContext.
-func (c boundContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.end, f) }
-
 func (w *cacheWatcher) RequestProgress(ctx context.Context) error {
 	err := w.memory.RequestProgress(ctx)
-	if w.direct.Load() {
+	if w.direct.any() {
 		if direct := w.cache.client.RequestProgress(ctx); direct == nil {
 			return nil
 		}
@@ -185,9 +147,8 @@ func (w *cacheWatcher) RequestProgress(ctx context.Context) error {
 	return err
 }
 
-// Close ends all watches of the Watcher, and returns when the channels of those that the cache
-// answers are closed and their goroutines have ended. Watches that were opened on the server are
-// cancelled, and their channels are closed soon afterwards.
+// Close ends all watches of the Watcher, and returns when their channels are closed and their
+// goroutines have ended.
 func (w *cacheWatcher) Close() error {
 	w.cache.watchers.remove(w)
 	return w.end()
@@ -197,6 +158,7 @@ func (w *cacheWatcher) end() error {
 	w.cancel()
 	err := w.memory.Close()
 	w.server.tasks.Wait()
+	w.direct.close()
 	return err
 }
 

@@ -54,6 +54,8 @@ var goroutineFiles = []string{
 	"leasing/owner.go",
 	// watches on the server, for watches that the log of a cache does not reach
 	"cache/watch_source.go",
+	// relays watches that a cache cannot answer; Close waits
+	"cache/watch_direct.go",
 	"cache/follow.go", // what keeps a copy up to date, until Close, which waits
 	"cache/list.go",   // the reader of a list's pages, until the list is over; Close waits
 	"cache/trust.go",  // asks the endpoints for their versions; the last Close of a cache waits

@@ -1,0 +1,80 @@
+package cache
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+// spoil makes the copy of a/n wrong in a way that no audit sees, as if the watch had missed a
+// change of the key.
+func spoil(t *testing.T, c *Cache) {
+	t.Helper()
+	mustPut(t, c.client, "a/n", "1")
+	_, err := c.AtLeast(t.Context(), mustPut(t, c.client, "a/n", "2"))
+	require.NoError(t, err)
+	c.publish(func(next *view) {
+		old := next.tree.Get("a/n")
+		next.tree = next.tree.Set(&pair{Key: old.Key, Value: []byte("1"), Version: 1,
+			CreateRevision: old.CreateRevision, ModRevision: old.CreateRevision})
+	})
+}
+
+// TestAConflictShowsThatTheCopyIsWrong has Update read a copy that has missed a change. The server
+// is at the revision of the copy, or at a later one.
+func TestAConflictShowsThatTheCopyIsWrong(t *testing.T) {
+	for name, others := range map[string]int{"at the same revision": 0, "at a later revision": 5} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+				spoil(t, c)
+				for range others {
+					mustPut(t, c.client, "b", "outside of the range")
+				}
+				start := time.Now()
+				_, err := c.Update(t.Context(), increment)
+				require.NoError(t, err)
+				require.Equal(t, "3", cluster.Dump("a/")["a/n"])
+				require.Less(t, time.Since(start), 5*time.Second)
+				s := c.Status()
+				require.EqualValues(t, 1, s.Differences)
+				require.EqualValues(t, 2, s.Lists)
+				require.Equal(t, 2, cluster.Calls("Txn"))
+			})
+		})
+	}
+}
+
+// TestAConflictThatHasPassedIsNoContradiction has a key that Update has missed exist only while the
+// server decides the transaction. The copy shows the key neither before nor after that.
+func TestAConflictThatHasPassedIsNoContradiction(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		other := cluster.Client()
+		attempts := 0
+		cluster.On("Txn", func(*etcdfake.Call) etcdfake.Action {
+			return etcdfake.Edit(func(resp *pb.TxnResponse) {
+				if resp.Succeeded {
+					return
+				}
+				deleted, err := other.Delete(t.Context(), "a/d")
+				require.NoError(t, err)
+				_, err = c.AtLeast(t.Context(), deleted.Header.Revision)
+				require.NoError(t, err)
+			})
+		})
+		_, err := c.Update(t.Context(), func(tx *Tx) error {
+			tx.Get("a/d")
+			tx.Put("a/n", "1")
+			if attempts++; attempts == 1 {
+				mustPut(t, other, "a/d", "")
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		require.Equal(t, 2, attempts)
+		require.EqualValues(t, 1, c.Status().Lists)
+	})
+}

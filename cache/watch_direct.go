@@ -1,0 +1,84 @@
+package cache
+
+import (
+	"context"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// directWatches are the watches of one Watcher that the cache cannot answer, so that they were
+// opened on the server. For each of them a goroutine passes on the responses.
+type directWatches struct {
+	server  clientv3.Watcher
+	end     context.Context // all watches end with it
+	passing sync.WaitGroup  // the goroutines
+
+	// guarded by mu
+	mu     sync.Mutex
+	opened bool // a watch was opened
+	closed bool // close was called, so no goroutine may be started
+}
+
+// open opens a watch on the server. The watch ends with ctx or with d.end.
+func (d *directWatches) open(
+	ctx context.Context, key string, opts []clientv3.OpOption,
+) clientv3.WatchChan {
+	ctx, cancel := context.WithCancel(ctx)
+	release := context.AfterFunc(d.end, cancel)
+	in := d.server.Watch(ctx, key, opts...)
+	out := make(chan clientv3.WatchResponse) // sent on and closed only by pass
+	// Once the server has ended the watch, nothing may be left of it in ctx's parent and in d.end.
+	pass := func() {
+		defer close(out)
+		defer cancel()
+		defer release()
+		passOn(ctx, out, in)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.opened = true
+	if d.closed {
+		cancel()
+		pass()
+		return out
+	}
+	// The goroutine ends with ctx, or when the server ends the watch. close waits for it.
+	d.passing.Go(pass)
+	return out
+}
+
+// passOn sends the responses of in to out, until in is closed or ctx ends.
+func passOn(ctx context.Context, out chan<- clientv3.WatchResponse, in clientv3.WatchChan) {
+	for {
+		var resp clientv3.WatchResponse
+		var ok bool
+		select {
+		case resp, ok = <-in:
+		case <-ctx.Done():
+		}
+		if !ok {
+			return
+		}
+		select {
+		case out <- resp:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// any reports whether a watch was opened.
+func (d *directWatches) any() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.opened
+}
+
+// close waits until the channels of all watches are closed. The caller must have ended d.end.
+func (d *directWatches) close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.passing.Wait()
+}
