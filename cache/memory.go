@@ -13,9 +13,6 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/evaluate"
 )
 
-// maxTxnOps is how many conditions, or operations, etcd accepts in a transaction by default.
-const maxTxnOps = 128
-
 // memory is a pb.KVClient that answers requests from a cache. It is used below the KV of package
 // clientv3, which then turns options into requests, and statuses into errors, as it does for a
 // server.

@@ -16,6 +16,9 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
 )
 
+// maxTxnOps is how many conditions, or operations, etcd accepts in a transaction by default.
+const maxTxnOps = 128
+
 // Tx is one attempt of an Update. The function of the Update reads from a snapshot through it, and
 // records writes in it. A Tx is valid until that function returns. Its methods must not be called
 // concurrently.
