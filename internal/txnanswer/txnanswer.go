@@ -22,7 +22,7 @@ func Errorf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
 
-// CheckCount returns an error unless the response to a transaction has exactly want parts.
+// CheckCount returns an error if the number of parts of a transaction's response is not want.
 func CheckCount(parts []*pb.ResponseOp, want int) error {
 	if len(parts) != want {
 		return Errorf("a transaction's answer has %d parts instead of %d", len(parts), want)
@@ -89,9 +89,10 @@ func CheckPairs(kvs []*mvccpb.KeyValue) error {
 	return nil
 }
 
-// part returns the response that get reads from part i. It returns an error if there is no part i,
-// or if get returns nil because the part is the response to another kind of operation. request
-// names the expected kind in the error.
+// part returns the response in part i, which it reads with the function get. It returns an error if
+// there is no part i. It also returns an error if get returns nil, because the part is then the
+// response to another kind of operation. The parameter request names the expected kind of operation
+// in the text of the error.
 func part[R any](
 	parts []*pb.ResponseOp, i int, request string, get func(*pb.ResponseOp) *R,
 ) (*R, error) {

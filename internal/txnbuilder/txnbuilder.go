@@ -1,6 +1,6 @@
 // Package txnbuilder provides the transaction builder of packages that wrap a clientv3.KV in a KV
-// of their own, the decorator. Conditions, operations and transactions are type parameters, because
-// internal packages do not import package clientv3.
+// of their own. The outer KV is called the decorator. Conditions, operations and transactions are
+// type parameters, because internal packages do not import package clientv3.
 package txnbuilder
 
 import (
@@ -24,16 +24,16 @@ type Parts[C, O, T any] struct {
 	Err   error // the first error of RewriteCmps or RewriteOps
 }
 
-// Builder collects the conditions and operations of a transaction. It also adds them to a
-// transaction of the wrapped KV, which checks the order of the calls. The decorator's transaction
-// embeds a Builder and adds the method Commit.
+// Builder collects the conditions and operations of a transaction of the decorator (a KV that wraps
+// another KV). It also adds them to a transaction of the wrapped KV, which checks the order of the
+// calls. The decorator's transaction embeds a Builder and adds the method Commit.
 type Builder[C, O any, T Txn[C, O, T]] struct {
 	// RewriteCmps and RewriteOps change conditions and operations before the wrapped KV gets them.
 	// A nil function changes nothing. Both are read-only after Start.
 	RewriteCmps func([]C) ([]C, error)
 	RewriteOps  func([]O) ([]O, error)
 
-	outer T // the decorator's transaction; read-only after Start
+	outer T // the transaction that embeds this Builder; read-only after Start
 
 	// guarded by mu
 	mu    sync.Mutex
@@ -60,9 +60,9 @@ func (b *Builder[C, O, T]) Else(ops ...O) T {
 	return add(b, T.Else, &b.parts.Else, b.RewriteOps, ops)
 }
 
-// add rewrites the conditions or operations in some, appends them to list, and passes them to step,
-// which is the method If, Then or Else of the wrapped KV's transaction. It returns the decorator's
-// transaction.
+// add rewrites the conditions or operations in the parameter some, and appends them to list. It
+// also passes them to the function step, which is the method If, Then or Else of the wrapped KV's
+// transaction. It returns the transaction that embeds b.
 func add[P, C, O any, T Txn[C, O, T]](
 	b *Builder[C, O, T], step func(T, ...P) T, list *[]P, rewrite func([]P) ([]P, error), some []P,
 ) T {

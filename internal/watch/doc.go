@@ -28,8 +28,8 @@
 // create is the request that starts a watch on the server.
 //
 //	token    event                                       next     action
-//	valid    a create is refused, the reason names the   refused  reconnect
-//	         token, or the client has a newer one
+//	valid    a create is refused because of the token,   refused  reconnect
+//	         or while the client has a newer token
 //	valid    a create is refused for another reason      refused  reconnect, at most once a second
 //	valid    the stream ends with an error about its     refused
 //	         token
@@ -65,7 +65,7 @@
 //	a check is unanswered, the server is not known to       probe the members            1 s
 //	answer progress
 //	no watch is confirmed, creates are unanswered, nothing  probe the members,           1 s
-//	was received for 1 s                                    once in 3 s
+//	was received for 1 s                                    at most once in 3 s
 //	no watch is confirmed                                   nothing                      1 s
 //	the server must not be asked for progress (see below),  nothing                      3 s
 //	and no watch waits for a future revision

@@ -37,8 +37,9 @@ const (
 	// linger is how long a server may take to end a stream that has no watches left. Then the
 	// client cancels the stream.
 	linger = 50 * time.Millisecond
-	// refusalPeriod limits the reconnects because of creates that were refused for a reason other
-	// than the token. The last reconnect because of a refused create must be that long ago.
+	// refusalPeriod limits how often a stream reconnects because a create was refused for a reason
+	// other than the token. The stream reconnects only if no refused create has made it reconnect
+	// within this period.
 	refusalPeriod = time.Second
 )
 
@@ -167,9 +168,10 @@ func (st *stream) Broken(err error) (redial bool, wait time.Duration) {
 	return redial, wait
 }
 
-// createRefused is called when the server has refused a create for reason. It reports whether to
-// send the create again on a new stream with a new token. Otherwise the mux sends the create again
-// on the current stream. If that second create is refused, the mux does not call createRefused.
+// createRefused is called when the server has refused a create. The parameter reason is the
+// server's explanation. createRefused reports whether to send the create again on a new stream with
+// a new token. Otherwise the mux sends the create again on the current stream. If that second
+// create is refused, the mux does not call createRefused.
 func (st *stream) createRefused(reason string) (reconnect bool) {
 	tokens := st.owner.cfg.Tokens
 	if tokens == nil || st.refused {

@@ -36,7 +36,8 @@ type Tokens interface {
 	Renew(ctx context.Context, seen uint64) error
 }
 
-// Target chooses the members on which the streams of one link are opened.
+// Target chooses the members for the gRPC streams of one link. A link (bidi.Link) opens one gRPC
+// stream after another.
 type Target interface {
 	// With returns a context derived from ctx. A stream that is opened with this context goes to a
 	// member that the target chooses. The context ends when the member is removed from the
@@ -56,8 +57,7 @@ type Target interface {
 type Config struct {
 	// Open opens a Watch stream that lives until ctx ends.
 	Open func(ctx context.Context) (Stream, error)
-	// NewTarget returns a target, which chooses the members on which the streams of one link are
-	// opened.
+	// NewTarget returns a new Target, which chooses a member for each gRPC stream of one link.
 	NewTarget func() Target
 	// Tokens keeps the client's authentication token. It is nil if the client has no token that it
 	// can replace.

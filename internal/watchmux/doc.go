@@ -44,15 +44,17 @@
 //   - A watcher that is neither abandoned nor done is in one of four places: the queue, the creates
 //     in flight, the map of active ids, or the set of paused watchers. The mux counts these
 //     watchers, and stops its link when the last one has left.
-//   - Only events that were handed to the sink and progress notices move the revision to resume
-//     from. So a watcher that was paused or lost its stream resumes after its consumer's backlog.
+//   - The revision to resume from is moved by two things only: a progress notice, and an event that
+//     was handed to the sink. So a watcher that was paused or lost its stream resumes after its
+//     consumer's backlog.
 //   - When a stream breaks, its ids, half-received fragments and progress requests are forgotten.
 //     If a consumer has asked for progress, the request is sent again on the next stream.
 //   - The client never chooses an id twice in the life of a mux, and a server never chooses one
 //     twice on a stream. So a late response for an old id finds no watcher.
 //   - A watcher ends once: by a Cancel that returned true, or by one call of Done.
 //   - Requests enter the link's queue under the mux's mutex, so they are sent in the order in which
-//     they were decided. This order matters for which progress notices are stale.
+//     they were decided. The mux relies on this order to tell whether a progress notice may be
+//     older than a watcher.
 //   - The link's queue is bounded: it holds no more creates than the window allows, no more cancels
 //     than there were ids in use, and one progress request.
 //   - A response that breaks the protocol is ignored, or ends one watcher, or makes the mux
@@ -126,8 +128,8 @@
 // of server it has, and does not trust the server's version. A stream is in one of these states:
 //
 //	untested   the server has answered a progress request; the order of its notices is not known
-//	testing    the mux has sent a create for a shadow from a past revision, and then a progress
-//	           request; when the shadow is confirmed, the mux cancels a watch
+//	testing    the mux has sent a create for a shadow (see below) from a past revision, and then a
+//	           progress request; when the shadow is confirmed, the mux cancels a watch
 //	ordered    the server has answered the cancel and not the progress request
 //	unordered  the server has answered the progress request first; the test is repeated, up to
 //	           maxOrderTests tests in all
@@ -143,9 +145,9 @@
 // On an ordered stream, a notice moves each watcher that it applies to. On any other stream, a
 // notice moves watchers only when a later notice has come and the stream was quiet for a second
 // between the two, because the server has then sent everything in its queues. A watcher that was
-// created from a past revision is not moved at all on such a stream: it may still catch up, and a
-// server may take longer to read the past than any wait. Consumers who have asked for progress are
-// shown the notices on both kinds of streams.
+// created from a past revision is not moved at all on such a stream: it may still catch up, and
+// nothing limits how long that takes. Consumers who have asked for progress are shown the notices
+// on both kinds of streams.
 //
 // # Shadows
 //

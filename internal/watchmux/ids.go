@@ -19,9 +19,9 @@ type ids struct {
 	mode     idMode
 	last     int64 // the last id that the client chose on any stream; ids are never reused
 	first    int64 // the first id that the client chose on this stream; 0: none yet
-	echoed   bool  // the server has confirmed a create under the id that it carried
+	echoed   bool  // the server has confirmed a create under the id that the create carried
 	repeated bool  // the create with the first id was sent once more, without options; see Overdue
-	settled  bool  // the repeated create was answered
+	settled  bool  // the create that was sent once more, without options, was answered
 }
 
 type idMode uint8
@@ -134,7 +134,7 @@ func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 		m.ids.mode, m.ids.first = untried, 0
 	}
 	reconnect := false
-	for i := len(refused) - 1; i >= 0; i-- { // backwards: each goes to the front of the queue
+	for i := len(refused) - 1; i >= 0; i-- { // backwards: each is pushed to the front
 		reconnect = m.retryLocked(refused[i], resps[i]) || reconnect
 	}
 	refused[0].doubted = tried && !reconnect
@@ -159,7 +159,7 @@ func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
 	return m.cfg.Refused != nil && m.cfg.Refused(resp.CancelReason)
 }
 
-// reconnectLocked gives the stream up for reason. The link then calls Broken.
+// reconnectLocked gives the stream up. The link then calls Broken with the error reason.
 func (m *Mux) reconnectLocked(reason error) {
 	m.open = false
 	m.out = nil

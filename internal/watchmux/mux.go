@@ -185,7 +185,7 @@ func (m *Mux) Halt(err error) {
 	m.haltLocked(err)
 }
 
-// Opened implements bidi.Handler. It passes the first requests for the new stream to fill.
+// Opened implements bidi.Handler. It passes the stream's first requests to the function fill.
 func (m *Mux) Opened(fill func(...*pb.WatchRequest)) {
 	m.mu.Lock()
 	defer m.unlock()

@@ -15,7 +15,7 @@ type Servers struct{ verdict atomic.Uint32 }
 const (
 	noVerdict uint32 = iota
 	optionsTaken
-	optionsRefused // never changes afterwards
+	optionsRefused // the final verdict: it is never replaced
 )
 
 func (s *Servers) take()         { s.verdict.CompareAndSwap(noVerdict, optionsTaken) }
@@ -95,8 +95,8 @@ func (m *Mux) Overdue(id int64) {
 	}
 }
 
-// strayLocked handles a confirmation under id for which answeredLocked has found no create. It may
-// be the answer to the repeated create; see Overdue.
+// strayLocked handles a confirmation under id for which answeredLocked has found no create. The
+// confirmation may be the answer to the create that Overdue has sent again.
 func (m *Mux) strayLocked(id int64) {
 	known := m.active[id] != nil
 	switch {
@@ -116,8 +116,9 @@ func (m *Mux) strayLocked(id int64) {
 	}
 }
 
-// repeatRefusedLocked handles a refusal that names no create, if the repeated create (see Overdue)
-// is unanswered. It reports whether the refusal was for the repeated create, or may have been.
+// repeatRefusedLocked handles a refusal that names no create, if Overdue has sent a create again,
+// and this second create is unanswered. It reports whether the refusal is, or may be, the answer to
+// the second create.
 func (m *Mux) repeatRefusedLocked() bool {
 	switch {
 	case !m.ids.repeated || m.ids.settled:

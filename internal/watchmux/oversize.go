@@ -30,7 +30,7 @@ const (
 	maxStrikes = 2
 	// minQuiet is how often Release must be called without a break of the stream in between. After
 	// that, the stream's watchers are no longer possible causes. One call is not enough, because it
-	// may come just after the stream was opened. Between two calls the server has a whole period to
+	// may come just after the stream was opened. Between two calls, the server has enough time to
 	// send a message over the limit.
 	minQuiet = 2
 )

@@ -32,13 +32,14 @@ type progress struct {
 
 	order   orderTest
 	ordered bool // proven: the server sends a notice only after all events up to its revision
-	// mark is the revision of the last notice on a stream that is not known to be ordered. The
-	// notice moves no watcher until a later notice confirms it. 0: there is no such notice.
+	// mark is the revision of a notice on a stream that is not known to be ordered. If nothing is
+	// received for a second, and then another notice arrives, the server has sent all events up to
+	// mark. Watchers then resume from the revision after mark. 0: there is no such notice.
 	mark  int64
 	quiet bool // nothing was received for a second after the notice that set mark
 }
 
-// RequestProgress asks the server for a progress notice to all watchers. The request is sent once
+// RequestProgress asks the server for a progress notice to all watchers. The request is sent when
 // there is a stream and no watcher is queued. RequestProgress returns false, and does nothing, if
 // the mux is closed because it has no watcher left.
 func (m *Mux) RequestProgress() bool {
@@ -76,7 +77,7 @@ type Liveness struct {
 	// progress request on a stream with such a watcher.
 	CatchesUp bool
 	// Untested: the server answers progress requests, but it is not known whether its notices are
-	// in order with its events, and that may be tested again.
+	// in order with its events. The mux may test the order again.
 	Untested bool
 }
 
@@ -132,8 +133,8 @@ func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 }
 
 // requestProgressLocked sends a progress request. If the last request in the link's queue is a
-// progress request that is not sent yet, that request serves instead. user says that a consumer has
-// asked for progress.
+// progress request that is not sent yet, that request serves instead. The parameter user says that
+// a consumer has asked for progress.
 func (m *Mux) requestProgressLocked(user bool) {
 	p := &m.progress
 	if !p.newest || m.link.Queued() == 0 {

@@ -67,7 +67,7 @@ func (m *Mux) createdLocked(resp *pb.WatchResponse) {
 }
 
 // activateLocked makes w active under the id that the server has confirmed. For a watch from "now",
-// the response says which revision "now" is. w resumes from the revision after it, also if the
+// the response says which revision "now" is. w resumes from the revision after "now", even if the
 // stream breaks before any event.
 func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	w.state, w.id, w.retried = active, resp.WatchId, false
@@ -110,12 +110,12 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 }
 
 // eventsLocked delivers the events of a response for w. If the response is a fragment, only
-// complete revisions are delivered, because a revision is delivered whole or not at all. last says
-// that the watch ends with the response. If the watch ends in the middle of a fragmented response,
-// the events that are not delivered yet are dropped.
+// complete revisions are delivered, because a revision is delivered whole or not at all. The
+// parameter last says that the watch ends with the response. If the watch ends in the middle of a
+// fragmented response, the events that are not delivered yet are dropped.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	w.staleNotices = 0
-	m.progress.mark = 0 // with these events, the stream was not quiet after the last notice
+	m.progress.mark = 0 // the stream was not quiet after the notice that set mark
 	if last && (resp.Fragment || w.partial != nil) {
 		return
 	}

@@ -3,9 +3,9 @@ package watchmux
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 // maxOrderTests is how often the mux tests on one stream whether progress notices come in order
-// with events. Even a server that keeps this order may fail a test: it fails if it serves the
-// watches that catch up just between two requests of the test. That is rare, because the server
-// serves these watches every 100 ms, and the requests are microseconds apart.
+// with events. Even a server that keeps this order may fail a test. Every 100 ms, it serves the
+// watches that catch up. If it does so just between two requests of the test, the test fails. That
+// is rare, because these requests are microseconds apart.
 const maxOrderTests = 3
 
 // orderTest is a test of whether the server sends a progress notice only after all events up to the
@@ -20,8 +20,8 @@ type orderTest struct {
 
 // shadowsLocked queues a shadow (a second create for the same watch) for each watcher that waits
 // for a future revision, but at most Config.Window shadows. If no watcher waits for a future
-// revision and needed is set, it queues a shadow for any one watcher. It returns the first shadow,
-// or nil if it has queued none.
+// revision and the parameter needed is set, it queues a shadow for any one watcher. It returns the
+// first shadow, or nil if it has queued none.
 func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	var spare *Watcher
 	n := 0
@@ -43,8 +43,8 @@ func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	return first
 }
 
-// queueShadowLocked queues a shadow for w, from the latest revision that the stream has shown, and
-// returns it.
+// queueShadowLocked queues a shadow (a second create) for w, and returns the shadow. It starts at
+// the latest revision that the stream has shown.
 func (m *Mux) queueShadowLocked(w *Watcher) *Watcher {
 	s := &Watcher{spec: w.spec, original: w, next: m.progress.latest}
 	m.queue.pushBack(s)
@@ -88,15 +88,15 @@ func (m *Mux) cancelledLocked(id int64) {
 	p.order.waits = false
 	if !p.order.answered {
 		p.ordered = true
-		p.unanswered = max(p.unanswered-1, 0) // the test's request will never be answered
+		p.unanswered = max(p.unanswered-1, 0) // the server has dropped the test's request
 		m.requestProgressLocked(false)
 	}
 }
 
-// compactedEarlyLocked is called when the server has ended w because the revisions below compacted
-// are gone. If w needs none of these revisions, compactedEarlyLocked queues w again and returns
-// true. That happens if w uses the id of its shadow, which was created from an earlier revision
-// than w needs.
+// compactedEarlyLocked is called when the server has ended w because of a compaction. The revisions
+// below the parameter compacted are gone. If w needs none of these revisions, compactedEarlyLocked
+// queues w again and returns true. That happens if w uses the id of its shadow, which was created
+// from an earlier revision than w needs.
 func (m *Mux) compactedEarlyLocked(w *Watcher, compacted int64) bool {
 	if !w.early || compacted <= 0 || compacted > w.next {
 		return false

@@ -113,8 +113,8 @@ type fragments struct {
 	size   int // bytes received since the last delivery; counted only if MergeBytes is set
 }
 
-// request returns the create request that resumes w from next. It notes the id and the revision in
-// w.
+// request returns the create request that resumes w from the revision w.next. It notes the id and
+// the revision in w.
 func (w *Watcher) request(id int64, fragment bool) *pb.WatchRequest {
 	w.id = id
 	w.requested, w.floor, w.early = w.next, w.next, false
@@ -145,10 +145,10 @@ func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 }
 
 // assemble adds the events of a fragment to the events of the fragments before it, and returns the
-// events to deliver now. more says that another fragment follows. The last revision may then
-// continue in that fragment, so assemble keeps the events of the last revision. It keeps all events
-// while they have less than MergeBytes bytes. If no other fragment follows, assemble returns all
-// events.
+// events to deliver now. The parameter more says that another fragment follows. The last revision
+// may then continue in that fragment, so assemble keeps the events of the last revision. It keeps
+// all events while they have less than MergeBytes bytes. If no other fragment follows, assemble
+// returns all events.
 func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 	p := w.partial
 	if p == nil {
@@ -198,9 +198,9 @@ func (w *Watcher) forgetStream() {
 	}
 }
 
-// fresh returns the events of revision floor and later, and does not change the slice. Events of
-// lower revisions were delivered before, or lie before the start of the watch. fresh also leaves
-// out events without a key-value, and keeps events without a revision.
+// fresh returns the events whose revisions are w.floor or higher, and does not change the slice.
+// Events of lower revisions were delivered before, or lie before the start of the watch. fresh also
+// leaves out events without a key-value, and keeps events without a revision.
 func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	stale := func(e *mvccpb.Event) bool {
 		rev := e.GetKv().GetModRevision()
@@ -212,8 +212,8 @@ func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	return slices.DeleteFunc(slices.Clone(events), stale)
 }
 
-// seen moves next and floor after events were delivered. It moves floor only to the revision of the
-// last event, because the next response may have more events of that revision.
+// seen moves the fields next and floor after events were delivered. It moves floor only to the
+// revision of the last event, because the next response may have more events of that revision.
 func (w *Watcher) seen(events []*mvccpb.Event) {
 	var last int64
 	for _, e := range events {

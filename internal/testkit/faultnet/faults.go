@@ -27,8 +27,7 @@ func (p *Proxy) change(f func(*rules)) {
 func (p *Proxy) Blackhole(dir Direction) { p.change(func(r *rules) { r.blackhole |= dir }) }
 
 // Drop discards all bytes in a direction while the connections stay open. Heal resets the
-// connections that have lost bytes, because the receiver cannot make sense of the bytes that
-// follow.
+// connections that have lost bytes, because their receivers cannot make sense of later bytes.
 func (p *Proxy) Drop(dir Direction) { p.change(func(r *rules) { r.drop |= dir }) }
 
 // Delay makes everything arrive d later in both directions, so that a round trip takes 2d longer.

@@ -16,7 +16,7 @@ import (
 // Client is the module path of the etcd client.
 const Client = "go.etcd.io/etcd/client/v3"
 
-// Module is a module that is built with one of the two clients.
+// Module is a module that is built with this repository's client or with the published client.
 type Module struct {
 	dir     string
 	modfile string // the go.mod file to use; "" means the module's own go.mod

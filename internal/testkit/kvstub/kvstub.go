@@ -44,7 +44,7 @@ func (s *Stub) Requests() []proto.Message {
 	return slices.Clone(s.requests)
 }
 
-// Range returns the result of OnRange. If OnRange is nil, it returns Err or an empty response at
+// Range returns the result of OnRange. If OnRange is nil, Range returns Err or an empty response at
 // revision 1.
 func (s *Stub) Range(
 	ctx context.Context, req *pb.RangeRequest, _ ...grpc.CallOption,

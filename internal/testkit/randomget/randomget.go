@@ -26,7 +26,7 @@ type Get struct {
 }
 
 // Fill writes random keys, with many versions, equal values, and leases. It returns a Maker that
-// reads these keys. do carries out a write and returns its revision.
+// reads these keys. The function do must carry out a write and return its revision.
 func Fill(
 	rnd *rand.Rand, prefix string, do func(clientv3.Op) (rev int64),
 	lease clientv3.LeaseID,

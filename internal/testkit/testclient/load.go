@@ -12,8 +12,9 @@ import (
 )
 
 // PutUntil starts many goroutines, each of which puts its own key ("key0", "key1" and so on) again
-// and again. When every goroutine has put once, PutUntil calls during. When during returns,
-// PutUntil stops the goroutines. It returns the number of puts. If a put fails, the test fails.
+// and again. When every goroutine has made its first put, PutUntil calls the function during. When
+// that function returns, PutUntil stops the goroutines. It returns the number of puts. If a put
+// fails, the test fails.
 func PutUntil(t *testing.T, kv clientv3.KV, goroutines int, during func()) int64 {
 	t.Helper()
 	var puts, failed atomic.Int64
@@ -27,7 +28,7 @@ func PutUntil(t *testing.T, kv clientv3.KV, goroutines int, during func()) int64
 	var stop atomic.Bool
 	began.Add(goroutines)
 	for i := range goroutines {
-		// The goroutine ends once stop is set. PutUntil waits for the goroutine.
+		// The goroutine ends after stop is set. PutUntil waits for the goroutine.
 		ended.Go(func() {
 			key := fmt.Sprint("key", i)
 			put(key)
