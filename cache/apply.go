@@ -25,7 +25,7 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	}
 	for {
 		v := f.c.now()
-		n := successor{view: v, listed: f.listed, tree: v.tree, bytes: v.bytes,
+		n := successor{view: v, listed: f.listed, tree: v.tree.Edit(), bytes: v.bytes,
 			revision: v.revision, passed: f.passed(), entry: &entry{}, late: f.late}
 		for _, ev := range resp.Events {
 			n.add(f.c.keepEvent(ev))
@@ -64,7 +64,8 @@ func (f *follower) publish(n *successor, o origin) bool {
 	}
 	c.publishLocked(func(next *view) {
 		next.logged = logged
-		next.tree, next.bytes, next.revision, next.origin = n.tree, n.bytes, n.revision, o
+		next.tree, next.bytes = n.tree.Tree(), n.bytes
+		next.revision, next.origin = n.revision, o
 		if n.complete != nil {
 			c.append(next, n.complete)
 		}
@@ -82,7 +83,7 @@ type successor struct {
 	// listed is the revision of the newest list (read of the whole range), which has all events up
 	// to that revision.
 	listed   int64
-	tree     tree
+	tree     keytree.Editor
 	bytes    int64
 	revision int64
 	passed   int64  // the watch has delivered all events up to this revision
@@ -109,7 +110,11 @@ func (n *successor) add(ev *mvccpb.Event) {
 	switch {
 	case revision > n.view.revision:
 		n.entry.add(key, old, ev)
-		n.tree = with(n.tree, key, ev)
+		if ev.Type == mvccpb.Event_DELETE {
+			n.tree.Delete(key)
+		} else {
+			n.tree.Set(ev.Kv)
+		}
 		n.bytes += grown(old, ev)
 		n.revision = revision
 	case revision <= n.listed || old != nil && old.ModRevision >= revision:

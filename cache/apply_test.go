@@ -26,8 +26,8 @@ func confirmedView() *view {
 }
 
 func successorOf(v *view, listed int64, late *lateChanges, events ...*mvccpb.Event) *successor {
-	n := &successor{view: v, listed: listed, tree: v.tree, revision: v.revision, entry: &entry{},
-		late: late}
+	n := &successor{view: v, listed: listed, tree: v.tree.Edit(), revision: v.revision,
+		entry: &entry{}, late: late}
 	for _, ev := range events {
 		n.add(ev)
 	}
@@ -41,7 +41,7 @@ func TestEventsBehindAProofReachTheLog(t *testing.T) {
 	first := successorOf(v, 2, nil, putEvent("b", 4), putEvent("c", 5), deleteEvent("b", 6))
 	require.False(t, first.wrong)
 	require.Nil(t, first.complete, "c is still there")
-	require.Equal(t, 1, first.tree.Len())
+	require.Equal(t, 1, first.tree.Tree().Len())
 
 	second := successorOf(v, 2, first.late, deleteEvent("c", 8), putEvent("d", 10))
 	require.False(t, second.wrong)
@@ -49,7 +49,7 @@ func TestEventsBehindAProofReachTheLog(t *testing.T) {
 	require.Equal(t, []int64{4, 5, 6, 8}, revisions(second.complete))
 	require.Equal(t, "b", string(second.complete.changes[2].Old.Key))
 	require.Equal(t, []int64{10}, revisions(second.entry))
-	require.Equal(t, 2, second.tree.Len())
+	require.Equal(t, 2, second.tree.Tree().Len())
 }
 
 // TestLateEventsCostTheSameHoweverManyThereAre compares what late events allocate with what half as
@@ -128,6 +128,6 @@ func TestEventsThatWereThere(t *testing.T) {
 		require.Equal(t, tc.wrong, n.wrong, tc.what)
 		require.Nil(t, n.complete, tc.what)
 		require.Empty(t, n.entry.changes, tc.what)
-		require.Equal(t, 1, n.tree.Len(), tc.what)
+		require.Equal(t, 1, n.tree.Tree().Len(), tc.what)
 	}
 }

@@ -8,10 +8,9 @@ import (
 // Set returns the tree with the pair kv added. If the tree has a pair with the same key, kv
 // replaces that pair.
 func (t Tree) Set(kv *Pair) Tree {
-	if t.root == nil {
-		return Tree{leaf([]*Pair{kv})}
-	}
-	return top(t.root.set(Key(kv.Key), kv))
+	e := Editor{tree: t}
+	e.Set(kv)
+	return e.tree
 }
 
 // Append returns the tree with the pairs kvs added. It is much faster than Set if kvs are in the
@@ -108,40 +107,48 @@ func (n *node) append(kvs []*Pair) []*node {
 }
 
 // set returns the one or two nodes that replace n after the pair kv has been added, or has replaced
-// the pair of its key.
-func (n *node) set(key string, kv *Pair) []*node {
+// the pair of its key. If n was made by the given edit, set may change n and return it. The second
+// node is nil if there is only one.
+func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 	i, found := n.find(key)
-	if n.below != nil {
+	switch {
+	case n.below != nil:
 		i = max(i, 0)
-		return n.replace(i, key, n.below.children[i].set(key, kv))
-	}
-	if found {
-		same := *n
+		first, second = n.below.children[i].set(key, kv, edit)
+		return n.replace(i, key, first, second, edit)
+	case found:
+		same := n.own(edit)
 		same.pairs[i] = kv
-		return []*node{&same}
+		return same, nil
+	case n.size < most && n.shares(key):
+		bigger := n.own(edit)
+		copy(bigger.pairs[i+2:], bigger.pairs[i+1:n.size])
+		copy(bigger.heads[i+2:], bigger.heads[i+1:n.size])
+		bigger.pairs[i+1], bigger.heads[i+1] = kv, head(key, len(n.prefix))
+		bigger.size, bigger.entries = bigger.size+1, bigger.entries+1
+		return bigger, nil
 	}
 	pairs := slices.Insert(slices.Clone(n.pairs[:n.size]), i+1, kv)
-	switch {
-	case len(pairs) > most:
-		half := len(pairs) / 2
-		return []*node{leaf(pairs[:half]), leaf(pairs[half:])}
-	case !n.shares(key):
-		return []*node{leaf(pairs)}
+	if len(pairs) <= most {
+		return leaf(pairs), nil
 	}
-	bigger := &node{size: n.size + 1, prefix: n.prefix, entries: n.entries + 1}
-	copy(bigger.pairs[:], pairs)
-	copy(bigger.heads[:], n.heads[:i+1])
-	bigger.heads[i+1] = head(key, len(n.prefix))
-	copy(bigger.heads[i+2:], n.heads[i+1:])
-	return []*node{bigger}
+	half := len(pairs) / 2
+	return leaf(pairs[:half]), leaf(pairs[half:])
 }
 
-// replace returns the one or two nodes that replace n when the nodes fresh replace child i of n.
-// fresh results from setting a pair below child i, and key is the key of that pair.
-func (n *node) replace(i int, key string, fresh []*node) []*node {
+// replace returns the one or two nodes that replace n when one or two nodes replace child i of n.
+// They result from setting a pair below child i, and key is the key of that pair. The second of
+// them, and the second node that replace returns, is nil if there is only one. edit is as for set.
+func (n *node) replace(
+	i int, key string, child, next *node, edit uint64,
+) (first, second *node) {
 	b := n.below
-	if len(fresh) == 1 && key >= b.lows[0] && n.shares(key) {
-		return []*node{n.withChild(i, fresh[0])}
+	if next == nil && key >= b.lows[0] && n.shares(key) {
+		return n.withChild(i, child, edit), nil
+	}
+	fresh := []*node{child}
+	if next != nil {
+		fresh = append(fresh, next)
 	}
 	children := slices.Concat(b.children[:i], fresh, b.children[i+1:])
 	lows := slices.Concat(b.lows[:i+1], lowsOf(fresh[1:]), b.lows[i+1:])
@@ -149,25 +156,43 @@ func (n *node) replace(i int, key string, fresh []*node) []*node {
 		lows[0] = strings.Clone(key)
 	}
 	if len(children) <= most {
-		return []*node{inner(lows, children)}
+		return inner(lows, children), nil
 	}
-	return groups((len(children)+1)/2, lows, children)
+	halves := groups((len(children)+1)/2, lows, children)
+	return halves[0], halves[1]
 }
 
-// withChild returns a copy of n in which child replaces child i, with the same low. It does not
-// read the nodes of the other children, so it does not wait for their memory.
-func (n *node) withChild(i int, child *node) *node {
-	same, b := *n, *n.below
-	grown := child.size - b.children[i].size
-	b.children = slices.Clone(b.children)
+// withChild returns a node like n in which child replaces child i, with the same low. If n was made
+// by the given edit, that is n itself. withChild does not read the nodes of the other children, so
+// it does not wait for their memory.
+func (n *node) withChild(i int, child *node, edit uint64) *node {
+	same := n.own(edit)
+	b := same.below
 	b.children[i] = child
-	if grown != 0 {
+	if grown := child.size - (b.ends[i] - n.before(i)); grown != 0 {
 		b.ends = slices.Clone(b.ends)
 		for j := i; j < len(b.ends); j++ {
 			b.ends[j] += grown
 		}
+		same.size += grown
 	}
-	same.below, same.size = &b, n.size+grown
+	return same
+}
+
+// own returns n if n was made by the given edit, which may therefore change n. Otherwise it returns
+// a copy of n that the edit may change, except for the arrays lows and ends. An edit of 0 has made
+// no node.
+func (n *node) own(edit uint64) *node {
+	if edit != 0 && n.edit == edit {
+		return n
+	}
+	same := *n
+	same.edit = edit
+	if n.below != nil {
+		b := *n.below
+		b.children = slices.Clone(b.children)
+		same.below = &b
+	}
 	return &same
 }
 
@@ -184,7 +209,7 @@ func (n *node) delete(key string) *node {
 		return nil
 	}
 	fewer := *n
-	fewer.size, fewer.entries = n.size-1, n.entries-1
+	fewer.size, fewer.entries, fewer.edit = n.size-1, n.entries-1, 0
 	copy(fewer.pairs[i:], n.pairs[i+1:])
 	copy(fewer.heads[i:], n.heads[i+1:])
 	fewer.pairs[fewer.size] = nil
@@ -214,7 +239,7 @@ func (n *node) deleteBelow(i int, key string) *node {
 			}
 		}
 	}
-	return n.withChild(i, child)
+	return n.withChild(i, child, 0)
 }
 
 // join returns one node with the entries of a, and then those of b, which must be the next node.

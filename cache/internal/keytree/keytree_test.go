@@ -37,8 +37,17 @@ func TestTreeIsAsItsModel(t *testing.T) {
 				tree, m := begun(r, key, r.IntN(3)*900)
 				for phase := range 8 {
 					before, was := tree, maps.Clone(m)
-					for range 500 {
-						tree = step(r, tree, m, key, phase%2 == 1)
+					for edited := 0; edited < 500; {
+						e, between, then := Editor{tree: tree}, tree, maps.Clone(m)
+						if r.IntN(3) > 0 {
+							e = tree.Edit()
+						}
+						for range 1 + r.IntN(100) {
+							step(r, &e, m, key, phase%2 == 1)
+							edited++
+						}
+						tree = e.Tree()
+						same(t, between, then)
 					}
 					same(t, before, was)
 					same(t, tree, m)
@@ -73,18 +82,19 @@ func begun(r *rand.Rand, key func(int) string, n int) (Tree, model) {
 }
 
 // step sets a key, or deletes one.
-func step(r *rand.Rand, tree Tree, m model, key func(int) string, shrinks bool) Tree {
+func step(r *rand.Rand, e *Editor, m model, key func(int) string, shrinks bool) {
 	k := key(r.IntN(3000))
 	if r.IntN(10) < 7 != shrinks {
 		m[k] = &Pair{Key: []byte(k)}
-		return tree.Set(m[k])
+		e.Set(m[k])
+		return
 	}
 	if len(m) > 0 && r.IntN(4) > 0 {
 		i := r.IntN(len(m))
-		k = string(tree.Slice(i, i+1)[0].Key)
+		k = string(e.tree.Slice(i, i+1)[0].Key)
 	}
 	delete(m, k)
-	return tree.Delete(k)
+	e.Delete(k)
 }
 
 // same fails unless a tree has the pairs of its model, and its nodes are as they should be.

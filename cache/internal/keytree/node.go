@@ -25,6 +25,7 @@ type node struct {
 	// prefix is what all keys in and below the node begin with. It is a copy, so that it keeps no
 	// pair in memory.
 	prefix string
+	edit   uint64 // the number of the Editor that has made the node; 0 if there is none
 	heads  [most]uint64
 	pairs  [most]*Pair // the pairs of a leaf; empty in an inner node
 }
