@@ -22,7 +22,8 @@ func Errorf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
 
-// CheckCount returns an error if the number of parts of a transaction's response is not want.
+// CheckCount returns an error if the response to a transaction does not have as many parts as the
+// parameter want says.
 func CheckCount(parts []*pb.ResponseOp, want int) error {
 	if len(parts) != want {
 		return Errorf("a transaction's answer has %d parts instead of %d", len(parts), want)

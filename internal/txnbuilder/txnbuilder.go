@@ -60,7 +60,7 @@ func (b *Builder[C, O, T]) Else(ops ...O) T {
 	return add(b, T.Else, &b.parts.Else, b.RewriteOps, ops)
 }
 
-// add rewrites the conditions or operations in the parameter some, and appends them to list. It
+// add rewrites the conditions or operations in the parameter some, and appends them to *list. It
 // also passes them to the function step, which is the method If, Then or Else of the wrapped KV's
 // transaction. It returns the transaction that embeds b.
 func add[P, C, O any, T Txn[C, O, T]](

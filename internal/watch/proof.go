@@ -65,7 +65,8 @@ type proof struct {
 	isFirst bool          // the stream was not checked yet
 }
 
-// newProof returns the proof for a stream whose first tick runs at the time now.
+// newProof returns the proof of a stream whose first tick runs at the time now. The proof decides
+// what the ticks do.
 func newProof(now time.Duration) proof { return proof{due: now, isFirst: true} }
 
 // decide returns what a tick must do. s has the facts that the tick has found.

@@ -134,7 +134,7 @@ func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 		m.ids.mode, m.ids.first = untried, 0
 	}
 	reconnect := false
-	for i := len(refused) - 1; i >= 0; i-- { // backwards: each is pushed to the front
+	for i := len(refused) - 1; i >= 0; i-- { // backwards, because each goes to the queue's front
 		reconnect = m.retryLocked(refused[i], resps[i]) || reconnect
 	}
 	refused[0].doubted = tried && !reconnect
@@ -159,7 +159,7 @@ func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
 	return m.cfg.Refused != nil && m.cfg.Refused(resp.CancelReason)
 }
 
-// reconnectLocked gives the stream up. The link then calls Broken with the error reason.
+// reconnectLocked gives the stream up. The link then passes the parameter reason to Broken.
 func (m *Mux) reconnectLocked(reason error) {
 	m.open = false
 	m.out = nil

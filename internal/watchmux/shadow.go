@@ -43,8 +43,8 @@ func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	return first
 }
 
-// queueShadowLocked queues a shadow (a second create) for w, and returns the shadow. It starts at
-// the latest revision that the stream has shown.
+// queueShadowLocked queues a shadow (a second create) for w, and returns the shadow. The shadow
+// starts at the latest revision that the stream has shown.
 func (m *Mux) queueShadowLocked(w *Watcher) *Watcher {
 	s := &Watcher{spec: w.spec, original: w, next: m.progress.latest}
 	m.queue.pushBack(s)

@@ -73,9 +73,9 @@ func (m Module) Without(ctx context.Context, scratch, module, file string) (Modu
 	return m.edited(ctx, filepath.Join(scratch, "without.mod"), "-replace="+module+"="+dir)
 }
 
-// edited copies the go.mod of m to modfile, changes the copy by an option of go mod edit, and
-// returns the module with this copy. The go.sum next to modfile has the checksums of m and of the
-// files in sums.
+// edited copies the go.mod of m to modfile, and changes the copy with the command "go mod edit" and
+// the given option. It returns the module with this copy. The go.sum next to modfile has the
+// checksums of m and of the files in sums.
 func (m Module) edited(
 	ctx context.Context, modfile, option string, sums ...string,
 ) (Module, error) {

@@ -39,8 +39,8 @@ type Lease struct {
 	pb.LeaseClient // serves the unary methods
 }
 
-// NewLease returns a client whose keepalive streams are served by h, and whose unary methods are
-// those of unary. Close it at the end of the test. Messages are passed on without a copy.
+// NewLease returns a client whose keepalive streams are served by h. Its unary methods are those of
+// the parameter unary. Close it at the end of the test. Messages are passed on without a copy.
 func NewLease(
 	unary pb.LeaseClient, h Handler[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse],
 ) *Lease {
