@@ -93,8 +93,9 @@ func newEvent(ch *change, prevKV bool) *mvccpb.Event {
 	return ev
 }
 
-// route adds changes to the pending response of each watch of the group that wants them. The caller
-// must then call flush, which sends these responses.
+// route gives changes to the watches of the group that want them: for each change it adds an event
+// to the pending response of the watch. The caller must then call flush, which sends these
+// responses.
 func (t *watchTable) route(g *watchGroup, changes []change) {
 	var m eventMaker
 	give := func(it *watchItem) {
@@ -114,7 +115,7 @@ func (t *watchTable) route(g *watchGroup, changes []change) {
 	}
 }
 
-// flush sends the pending response of each watch that route has given changes.
+// flush sends all pending responses. The function route has put the events into them.
 func (t *watchTable) flush(header *pb.ResponseHeader) {
 	for i, w := range t.touched {
 		w.pending.Header = header
@@ -134,12 +135,12 @@ type reading int
 
 const (
 	readSome reading = iota // the group has more of the log to read
-	readAll                 // the group has read up to the wanted entry, or the newest
+	readAll                 // the group has read up to the entry asked for, or to the newest
 	readLost                // the log no longer has the next changes of the group
 )
 
-// read gives the watches of a group the next entries of the log. It stops after the entry end, or
-// after about the given number of changes.
+// read gives the watches of a group the next entries of the log. It stops after the entry that the
+// parameter end points to, or after about as many changes as the parameter changes says.
 func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 	for looked := 0; looked < changes; {
 		if g.at == end {
@@ -167,9 +168,10 @@ func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 	return readSome
 }
 
-// relink lets a group whose entry was dropped from the log go on with a later one, if the log still
-// has all changes that the group needs. It returns false if the log does not have them, or if a gap
-// has begun another era, which read has to find in the log.
+// relink is called when the log has dropped the entry g.at, which the group has read last. If the
+// log still has all changes that the group needs, relink sets g.at to a later entry and returns
+// true. Otherwise it returns false. It also returns false if the cluster was restored in between,
+// which the log marks with a gap. The function read must then find that gap.
 func (t *watchTable) relink(g *watchGroup) bool {
 	at := t.history.before(g.revision + 1)
 	if at == nil || at.era != g.at.era {

@@ -3,18 +3,19 @@ package cache
 import "time"
 
 // progressProof finds out when a RequestProgress of a consumer may be answered: when the cache has
-// everything that was acknowledged before the request. It sends a linearizable read after the
-// request, and waits until the newest view has reached the revision of the read's answer.
+// everything that was acknowledged before the request. For that it sends a linearizable read after
+// the request. It then waits until the newest view (state of the cache) has reached the revision of
+// the read's answer.
 type progressProof struct {
 	since time.Time // when the request that is to be answered was made; zero if there is none
 	later time.Time // when the newest request after since was made; zero if there is none
 	reply *reply    // the linearizable read that has to be answered first; nil if none was sent
-	// seen says that the linearizable read has been answered, so that a view now has to reach the
-	// revision of its answer.
+	// seen says that the linearizable read has been answered or has failed. There is then nothing
+	// to wait for but a view that has reached the revision of the answer.
 	seen bool
 }
 
-// want records that a consumer has requested progress.
+// want is called when a consumer requests progress. It records now as the time of the request.
 func (p *progressProof) want(now time.Time) {
 	if p.since.IsZero() {
 		p.since = now
@@ -48,9 +49,9 @@ func (p *progressProof) have(c *Cache, v *view) int64 {
 	return 0
 }
 
-// look reports whether the view has reached the revision of the linearizable read. failed reports
-// that the read has failed, or that its answer proves nothing because the copy was replaced since.
-// Then another read is needed.
+// look reports as proven whether the view v has reached the revision of the linearizable read. It
+// reports as failed whether another read is needed: the read has failed, or v is of another era
+// than the read, because the cache has listed its whole range again.
 func (p *progressProof) look(c *Cache, v *view) (proven, failed bool) {
 	if p.reply == nil {
 		return false, false

@@ -7,9 +7,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// step gives the watches some of the changes up to the newest view that they have not been given.
-// It does so in small parts, so that no group of watches delays the others. It returns false if
-// there is nothing left to do until there is a new view, a request, or a response of the server.
+// step gives the watches some of the changes that they still need, up to the newest view (state of
+// the cache). It does so in small parts, so that no group of watches delays the others. If it
+// returns false, nothing is left to do until there is a new view, a request, or a response of the
+// server.
 func (t *watchTable) step() bool {
 	more := t.stepHead()
 	for range len(t.others) {
@@ -54,8 +55,8 @@ func (t *watchTable) stepHead() bool {
 	return true
 }
 
-// stepOther gives one of the other groups (whose watches are catching up) some of what it has
-// missed. It reports whether that has changed anything.
+// stepOther gives one of the other groups (whose watches are catching up) some of the changes that
+// it has missed. It returns false if nothing has changed.
 func (t *watchTable) stepOther(g *watchGroup) bool {
 	if g.at == nil {
 		if t.view.err == nil && g.source != nil {
@@ -84,10 +85,11 @@ func (t *watchTable) orphan(g *watchGroup) {
 	t.orphans = append(t.orphans, g)
 }
 
-// answerProgress answers a consumer's request for progress if all watches have been given
-// everything up to the revision t.asked, and no watch starts in the future: after the next revision
-// of the head group. If the cluster was restored since, the newest view may never reach t.asked. So
-// it is also enough that all watches have everything up to the revision of the newest view.
+// answerProgress answers a consumer's request for progress if two conditions hold. All watches must
+// have been given everything up to the revision t.asked. And no watch may start in the future,
+// which means after the next revision of the head group. If the cluster was restored after the
+// request, the newest view may never reach t.asked. So it is also enough that all watches have
+// everything up to the revision of the newest view.
 func (t *watchTable) answerProgress() {
 	switch {
 	case len(t.others) > 0:
@@ -108,7 +110,8 @@ func (t *watchTable) answerProgress() {
 }
 
 // awaitNotices makes the table answer a request for progress when the server has sent a notice of
-// progress for each group. The cache has ended, so each group has a watch on the server.
+// progress for each group. It is called only after the cache has ended, when each group has a watch
+// on the server.
 func (t *watchTable) awaitNotices() {
 	t.noticesAwaited = true
 	for _, g := range t.others {

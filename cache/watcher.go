@@ -13,8 +13,8 @@ import (
 // everything that was acknowledged before the call.
 const proofOfNow = 2 * time.Second
 
-// missedFor is for how long calls of Watch do not wait for a proof that the cache is up to date,
-// after one call has waited for proofOfNow and got no proof.
+// missedFor limits the effect of a Watch that has waited for proofOfNow and got no proof that the
+// cache is up to date. For this long after it, other calls of Watch do not wait for a proof.
 const missedFor = 10 * time.Second
 
 // Watcher returns a Watcher that answers watches from the cache. Any number of them cost the server
@@ -102,9 +102,11 @@ func (w *cacheWatcher) Watch(
 }
 
 // proveNow waits for a proof that the cache has everything that was acknowledged before the call,
-// but no longer than proofOfNow. As long as pages of a list (read of the whole range) arrive within
-// that time, it waits for another proofOfNow. It does not wait if, within the last missedFor,
-// another call got no proof and none has come since. If there is no proof, it returns an error.
+// but no longer than proofOfNow. If pages of a list (read of the whole range) arrive within that
+// time, it waits for another proofOfNow. If there is no proof, it returns an error.
+//
+// proveNow does not wait if another call has got no proof less than missedFor ago, and no proof has
+// come since.
 func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	c, now := w.cache, time.Now()
 	ctx, cancel := context.WithCancel(ctx)
@@ -131,8 +133,9 @@ func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	}
 }
 
-// endedByItself reports whether err is the error with which the cache has ended by a failure. It
-// returns false if the cache was closed or has not ended.
+// endedByItself reports whether the cache has ended by a failure. err is the result of a wait for
+// the cache; nil means that the wait has succeeded. endedByItself returns false if err is nil or
+// shows that the cache was closed.
 func (c *Cache) endedByItself(err error) bool {
 	return err != nil && c.now().err != nil && !errors.Is(err, ErrClosed)
 }

@@ -46,7 +46,7 @@ func (k Keys) find(key, end string, limit int64) []*mvccpb.KeyValue {
 	return k.Tree.Slice(from, to)
 }
 
-// findPast is find without a limit, for a state whose Past is not empty.
+// findPast does what find does without a limit, for a state whose Past is not empty.
 func (k Keys) findPast(key, end string) []*mvccpb.KeyValue {
 	from, to := k.Tree.Ranks(key, end)
 	found := slices.DeleteFunc(k.Tree.Slice(from, to), func(kv *mvccpb.KeyValue) bool {

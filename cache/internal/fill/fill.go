@@ -12,8 +12,9 @@
 // Invariants:
 //
 //   - Pages arrive in the order of their keys, and cover the range without gaps.
-//   - The watch delivers every event after the revision of its confirmation. A page below that
-//     revision is refused, because events between the page and the confirmation would be missing.
+//   - The server has confirmed the watch at some revision, and the watch delivers every event after
+//     that revision. A page of a lower revision is refused, because events between the page and the
+//     confirmation would be missing.
 //   - A page may have any revision from the confirmation on. So a page that was added stays valid,
 //     even if its revision is compacted afterwards.
 package fill
@@ -66,10 +67,12 @@ func (f *Fill) Least() int64 { return f.least }
 // Size returns how many keys the state has so far, and the total length of their keys and values.
 func (f *Fill) Size() (keys int, bytes int64) { return f.tree.Len(), f.bytes }
 
-// Page adds the next page: the pairs from the key Next on, in order, as they were at the given
-// revision. more says that the range has more keys after the last pair. Page returns false if the
-// page was refused because all pages have been added, or because its revision is too low; then the
-// page must be read again. Page keeps kvs and its pairs without copying them.
+// Page adds the next page: the pairs from the key that Next returns on, in order, as they were at
+// the given revision. more says that the range has more keys after the last pair. Page keeps kvs
+// and its pairs without copying them.
+//
+// Page returns false if it refuses the page. The reason is that all pages have been added, or that
+// the revision is too low. In the second case the page must be read again.
 func (f *Fill) Page(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 	if f.complete || revision < f.least {
 		return false

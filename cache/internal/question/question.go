@@ -33,12 +33,14 @@ type Line[P comparable, A any] struct {
 	underWay, next *Question[P, A]
 }
 
-// Join returns the question (a shared linearizable read) that a reader of the cache party shares.
-// The reader needs a read that is sent after the given moment. So it shares the question under way
-// if that question was sent after the moment and has party among its Parties. Otherwise the reader
-// shares the next question. A cache cannot join a question that has been sent, because it has to
-// record its state before that. If there is no next question yet, Join makes one. Its Answer is
-// what the function answer returns.
+// Join returns the question (a shared linearizable read) that answers one reader. The reader reads
+// from the cache party, and needs a read that is sent after the given moment. So it shares the
+// question under way if that question was sent after the moment and has party among its Parties.
+// Otherwise the reader shares the next question. A cache cannot join a question that has been sent,
+// because it has to record its state before that.
+//
+// If there is no next question yet, Join makes one, and calls the parameter answer to get the value
+// of its field Answer.
 func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P, A] {
 	q := l.underWay
 	if q == nil || !q.SentAt.After(after) || !slices.Contains(q.Parties, party) {

@@ -49,8 +49,8 @@ func (x *Index[T]) Add(it *Item[T]) {
 	x.keys[it.key] = it.before(x.keys[it.key])
 }
 
-// before makes the item the first of a linked list, and returns the item. first is the first item
-// of the list so far, or nil.
+// before puts the item at the front of a linked list, and returns the item. The parameter first is
+// the first item of the list so far, or nil.
 func (it *Item[T]) before(first *Item[T]) *Item[T] {
 	it.prev, it.next = nil, first
 	if first != nil {

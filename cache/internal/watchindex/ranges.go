@@ -152,7 +152,7 @@ func (n *node[T]) each(key string, f func(*Item[T])) {
 	n.right.each(key, f)
 }
 
-// all appends every item below n to the slice to, and returns it.
+// all appends every item below n to the given slice, and returns the result.
 func (n *node[T]) all(to []*Item[T]) []*Item[T] {
 	if n == nil {
 		return to
