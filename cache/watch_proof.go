@@ -10,12 +10,13 @@ type progressProof struct {
 	since time.Time // when the request that is to be answered was made; zero if there is none
 	later time.Time // when the newest request after since was made; zero if there is none
 	reply *reply    // the linearizable read that has to be answered first; nil if none was sent
-	// seen says that the linearizable read has been answered or has failed. There is then nothing
-	// to wait for but a view that has reached the revision of the answer.
+	// seen says that the linearizable read has been answered. What is still missing is a view that
+	// has reached the revision of the answer.
 	seen bool
 }
 
-// want is called when a consumer requests progress. It records now as the time of the request.
+// want is called when a consumer requests progress. It records the time of the request, which is
+// the parameter now.
 func (p *progressProof) want(now time.Time) {
 	if p.since.IsZero() {
 		p.since = now

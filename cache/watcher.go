@@ -13,8 +13,8 @@ import (
 // everything that was acknowledged before the call.
 const proofOfNow = 2 * time.Second
 
-// missedFor limits the effect of a Watch that has waited for proofOfNow and got no proof that the
-// cache is up to date. For this long after it, other calls of Watch do not wait for a proof.
+// missedFor is a time in which calls of Watch do not wait for a proof that the cache is up to date.
+// It begins when a call has waited for proofOfNow and got no proof. It ends early if a proof comes.
 const missedFor = 10 * time.Second
 
 // Watcher returns a Watcher that answers watches from the cache. Any number of them cost the server
@@ -102,8 +102,8 @@ func (w *cacheWatcher) Watch(
 }
 
 // proveNow waits for a proof that the cache has everything that was acknowledged before the call,
-// but no longer than proofOfNow. If pages of a list (read of the whole range) arrive within that
-// time, it waits for another proofOfNow. If there is no proof, it returns an error.
+// but no longer than proofOfNow. Whenever pages of a list (read of the whole range) have arrived
+// within that time, it waits for another proofOfNow. If there is no proof, it returns an error.
 //
 // proveNow does not wait if another call has got no proof less than missedFor ago, and no proof has
 // come since.

@@ -18,10 +18,9 @@ import (
 //
 // An Election is between sessions, not between goroutines: all Elections that one session makes
 // with the same prefix are one candidate, with one key. A leader that is suspended or cut off can
-// lose the leadership without noticing, and another candidate then leads. So a leader's writes
-// belong in a transaction with the condition that the create revision of the key that
-// [Election.Key] returns is [Election.Rev]. Rev is also a fencing token for writes to other
-// systems.
+// lose the leadership without noticing, and another candidate then leads. So a leader should write
+// in transactions with this condition: the create revision of the key [Election.Key] is
+// [Election.Rev]. Rev is also a fencing token for writes to other systems.
 //
 // The methods are safe for concurrent use. A copy of an Election shares the state of the original.
 type Election struct {
@@ -97,9 +96,9 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	return nil
 }
 
-// stand records the candidacy by the key of p, so that Resign can end it. If a candidacy by a newer
-// key is recorded already, that record stays. before reports whether a candidacy by the key of p or
-// by a newer key was recorded before.
+// stand records that the session is a candidate with the key of the position p, so that Resign can
+// end the candidacy. If a candidacy with a newer key is recorded already, that record stays. The
+// result before reports whether a candidacy with this key or a newer key was already recorded.
 //
 // A recorded candidacy counts as one user of its key. The caller counts as one user of the key of
 // p. If the earlier record stays, stand removes the caller's use. If stand makes a new record, the
@@ -182,7 +181,8 @@ func (e *Election) proclaim(ctx context.Context, held candidacy, val string) err
 	return nil
 }
 
-// ended records that the key of a candidacy does not exist any more.
+// ended is called when the key of a candidacy does not exist any more. It updates the state of the
+// key, and removes the record of the candidacy.
 func (e *Election) ended(held candidacy) {
 	if held.key == e.key {
 		e.s.update(e.key, func(k *keystate.State) {

@@ -160,10 +160,10 @@ func (m *Mutex) acquire(
 	return nil
 }
 
-// acquired records that the session has acquired the lock by the key of p. If the lock was already
-// acquired by this key or by a newer key, the earlier record stays. A recorded acquisition counts
-// as one user of its key, however many goroutines of the session have locked the mutex. So if the
-// earlier record stays, acquired removes the caller from the users of the key of p.
+// acquired records that the session holds the lock with the key of the position p. If the lock was
+// already acquired with this key or with a newer key, the earlier record stays. A recorded
+// acquisition counts as one user of its key, however many goroutines of the session have locked the
+// mutex. So if the earlier record stays, acquired ends the caller's use of the key of p.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -249,9 +249,8 @@ func (m *Mutex) Rev() int64 {
 	return m.held.key.Create
 }
 
-// Header returns the header of a response: that by which the last successful Lock or TryLock
-// learned that it has the lock. It returns nil if the mutex was never locked. The caller must not
-// change the header.
+// Header returns the header of the response with which the last successful Lock or TryLock acquired
+// the lock. It returns nil if the mutex was never locked. The caller must not change the header.
 func (m *Mutex) Header() *pb.ResponseHeader {
 	if m.mutexState == nil {
 		return nil
@@ -287,7 +286,7 @@ func (m *Mutex) Ctx() context.Context {
 }
 
 // lost ends the context that Mutex.Ctx has made for the acquisition, with the given cause. It does
-// nothing if Ctx was not called or if a is nil.
+// nothing if Ctx was not called or if the receiver is nil.
 func (a *acquisition) lost(cause error) {
 	if a != nil && a.end != nil {
 		a.end(cause)

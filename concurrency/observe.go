@@ -70,9 +70,10 @@ func (o *observer) run(ctx context.Context) {
 	}, func(err error) bool { return classify.IsHalt(ctx, err) })
 }
 
-// watch reports the values that the leader proclaims at the revision from or later, and returns
-// true when the leader's key is deleted. If leader is nil, watch reports nothing and returns true
-// when a candidate appears. It returns false if the watch of the key or prefix ends first.
+// watch reports the values that the leader proclaims, beginning with the revision in the parameter
+// from. It returns true when the leader's key is deleted. If leader is nil, watch reports nothing,
+// and returns true when a candidate appears. It returns false if the watch of the key or prefix
+// ends first.
 func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()

@@ -272,7 +272,7 @@ func (s *Session) Close() error {
 	return s.close(s.base)
 }
 
-// close is Close, but also returns when ctx ends.
+// close does what Close does, and also returns when ctx ends.
 func (s *session) close(ctx context.Context) error {
 	s.end(errClosed)
 	ctx, cancel := context.WithTimeout(ctx, s.ttl)

@@ -188,8 +188,8 @@ func (m *keyed[V]) set(key string, v V) {
 	m.byKey[key] = v
 }
 
-// read adds to t.reads those of the keys that t.reads does not have yet. It takes each key that
-// t.hints has from t.hints, and reads all other keys in one request. If the request fails, read
+// read adds the given keys to t.reads, except those that t.reads has already. It copies a key from
+// t.hints if t.hints has it. It reads all other keys in one request. If the request fails, read
 // ends the attempt.
 func (t *transaction) read(keys []string) {
 	if t.err != nil { // an earlier read failed, and apply has recovered from its panic

@@ -63,7 +63,8 @@ func top(nodes []*node) Tree {
 	return Tree{nodes[0]}
 }
 
-// chunks returns leaves that have the given pairs in order. All leaves but the last are full.
+// chunks makes leaves of the given pairs, and returns the leaves in order. All leaves but the last
+// are full.
 func chunks(kvs []*Pair) (nodes []*node) {
 	for part := range slices.Chunk(kvs, most) {
 		nodes = append(nodes, leaf(part))
@@ -71,8 +72,8 @@ func chunks(kvs []*Pair) (nodes []*node) {
 	return nodes
 }
 
-// groups returns inner nodes that have the given children in order, n children each. The last node
-// may have fewer.
+// groups makes inner nodes with the given children, and returns these nodes in order. Each node has
+// n children, but the last one may have fewer.
 func groups(n int, lows []string, children []*node) (nodes []*node) {
 	for i := 0; i < len(children); i += n {
 		end := min(i+n, len(children))
@@ -136,9 +137,8 @@ func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 	return leaf(pairs[:half]), leaf(pairs[half:])
 }
 
-// replace returns the one or two nodes that replace n when one or two nodes replace child i of n.
-// They result from setting a pair below child i, and key is the key of that pair. The second of
-// them, and the second node that replace returns, is nil if there is only one. edit is as for set.
+// replace returns the one or two nodes that take the place of n when one child of n has changed.
+// Setting the pair of the given key has turned child i into the nodes of the slice fresh.
 func (n *node) replace(
 	i int, key string, child, next *node, edit uint64,
 ) (first, second *node) {
@@ -216,7 +216,8 @@ func (n *node) delete(key string) *node {
 	return &fewer
 }
 
-// deleteBelow is delete for an inner node. i is the index of the only child that may have the key.
+// deleteBelow does the work of the method delete for an inner node. i is the index of the only
+// child that may have the key.
 func (n *node) deleteBelow(i int, key string) *node {
 	lows, children := n.below.lows, n.below.children
 	child := children[i].delete(key)
@@ -242,7 +243,8 @@ func (n *node) deleteBelow(i int, key string) *node {
 	return n.withChild(i, child, 0)
 }
 
-// join returns one node with the entries of a, and then those of b, which must be the next node.
+// join returns one node that has the entries of the node a, followed by those of the node b. The
+// node b must be the next one after a.
 func join(a, b *node) *node {
 	if a.below == nil {
 		return leaf(slices.Concat(a.pairs[:a.size], b.pairs[:b.size]))

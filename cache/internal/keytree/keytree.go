@@ -33,10 +33,10 @@ func (t Tree) Get(key string) *Pair {
 	if n == nil {
 		return nil
 	}
-	// floor must be called with a key that begins with the node's prefix. If the tree has the key,
+	// The method floor requires a key that begins with the node's prefix. If the tree has the key,
 	// the key begins with the prefix of each node on the way to it. If the tree does not have the
-	// key, floor may find another key that differs only in the prefix. So shares compares the
-	// prefix at the end.
+	// key, floor may find another key that differs only in the prefix. So the call of n.shares at
+	// the end checks the prefix.
 	for n.below != nil {
 		i, _ := n.floor(key)
 		if i < 0 {
@@ -189,7 +189,7 @@ func next(leaves []*node, i int) (*Pair, []*node, int) {
 	return kv, leaves[1:], 0
 }
 
-// leaves appends all leaves below n to a list, in order, and returns the list.
+// leaves appends all leaf nodes below n to a list, in order, and returns the list.
 func leaves(list []*node, n *node) []*node {
 	switch {
 	case n == nil:

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// most is the greatest number of entries of a node. With this number, a node takes 1 KiB. If a
-// deletion leaves a node with fewer than few entries, the node is joined with a neighbour, but only
-// if both together have at most joined entries.
+// The constant most is the greatest number of entries of a node, so that a node takes 1 KiB. If a
+// deletion leaves a node with fewer entries than the constant few, the node is joined with a
+// neighbour, but only if the two together have no more entries than the constant joined.
 const (
 	most   = 61
 	few    = 16
@@ -30,7 +30,7 @@ type node struct {
 	pairs  [most]*Pair // the pairs of a leaf; empty in an inner node
 }
 
-// below has the children of an inner node.
+// below is the part of an inner node that a leaf does not have: its children.
 type below struct {
 	lows     []string
 	children []*node
@@ -110,7 +110,7 @@ func (n *node) count() {
 	}
 }
 
-// before returns how many pairs the children before child i have together.
+// before returns how many pairs are below the children 0 to i-1 together.
 func (n *node) before(i int) int {
 	if i == 0 {
 		return 0
@@ -118,7 +118,8 @@ func (n *node) before(i int) int {
 	return n.below.ends[i-1]
 }
 
-// key returns the key of entry i: of a pair in a leaf, of a child in an inner node.
+// key returns the key of entry i. In a leaf this is the key of pair i. In an inner node it is the
+// low of child i.
 func (n *node) key(i int) string {
 	if n.below != nil {
 		return n.below.lows[i]
@@ -176,7 +177,7 @@ func (n *node) upper(h uint64) int {
 	return i
 }
 
-// find is floor for any key: the key need not begin with the prefix of the node.
+// find does what floor does, but the key need not begin with the prefix of the node.
 func (n *node) find(key string) (i int, found bool) {
 	switch {
 	case n.shares(key):
