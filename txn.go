@@ -14,9 +14,9 @@ import (
 //		Commit()
 //
 // The server evaluates the conditions and runs the ops in one step: no other write comes between
-// them, and all writes of a transaction have one revision. The server refuses a transaction that
-// writes a key twice, with rpctypes.ErrDuplicateKey. [OpTxn] nests one transaction in another; the
-// server evaluates the conditions of both before it runs the first op.
+// them, and all writes of a transaction have one revision. If a transaction writes a
+// key twice, the server refuses it with rpctypes.ErrDuplicateKey. [OpTxn] nests one transaction in
+// another; the server evaluates the conditions of both before it runs the first op.
 //
 // If, Then and Else may each be left out. They panic if one of them is called twice, or if they are
 // called in another order. All methods are safe for concurrent use.
@@ -72,8 +72,9 @@ func (t *txn) If(cs ...Cmp) Txn   { return add(t, stepIf, &t.parts.cmps, cs) }
 func (t *txn) Then(ops ...Op) Txn { return add(t, stepThen, &t.parts.thenOps, ops) }
 func (t *txn) Else(ops ...Op) Txn { return add(t, stepElse, &t.parts.elseOps, ops) }
 
-// add appends args to list, which belongs to the method step, and returns t. It panics if this
-// method, or one that must come after it, was called before.
+// add is the body of If, Then and Else. The parameter step says which of them was called. add
+// appends the method's arguments, args, to list, and returns t. It panics if this method, or a
+// method that must come after it, was called before.
 func add[P any](t *txn, step txnStep, list *[]P, args []P) Txn {
 	t.mu.Lock()
 	defer t.mu.Unlock()

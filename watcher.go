@@ -24,7 +24,7 @@ import (
 type watcher struct {
 	// read-only after NewWatchFromWatchClient
 	streams   *watch.Streams
-	maxBytes  int  // the largest create request, in bytes; 0: no limit
+	maxBytes  int  // the byte limit of a request that creates a watch; 0: none
 	unlimited bool // the client receives messages of any size
 	logger    func() *zap.Logger
 
@@ -125,9 +125,9 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 }
 
 // Close first ends the streams, so that no more responses come. Then Close ends the pumps, the
-// goroutines that deliver queued responses. Each watch has a callback that ends the watch when the
-// context of the watch ends. The end of the pump of a watch cancels this callback. So Close waits
-// for the callbacks last.
+// goroutines that deliver queued responses. A watch may have a callback, which ends the watch when
+// the context of the watch ends. When the watch's pump ends, it cancels this callback, but not if
+// the callback already runs. So Close waits for the callbacks last.
 func (w *watcher) Close() error {
 	w.mu.Lock()
 	w.closed = true

@@ -15,10 +15,10 @@ import (
 // values.
 const changeOverhead = 160
 
-// apply takes a response of the watch and publishes the view that results from its events. notice
-// says that the response is a notice of progress, and that its server sends a notice only after all
-// events up to the notice's revision. While apply runs, Cache.prove may set the revision of the
-// newest view to a later one. apply then starts again from the newest view.
+// apply takes a response of the watch and publishes the view that results from its events. The
+// parameter notice is true if the response is a notice of progress, and its server sends a notice
+// only after all events up to the notice's revision. While apply runs, Cache.prove may set the
+// revision of the newest view to a later one. apply then starts again from the newest view.
 func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	if notice {
 		defer f.c.noticed()
@@ -48,9 +48,9 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	}
 }
 
-// publish makes a successor the newest view, and returns true. It returns false if Cache.prove has
-// set the revision of the newest view to a later one since the successor was made. The caller must
-// then make the successor again, from the newest view.
+// publish makes the successor n the newest view, and returns true. But if Cache.prove has set the
+// revision of the newest view to a later one after n was made, publish returns false. The caller
+// must then make the successor again, from the newest view.
 func (f *follower) publish(n *successor, o origin) bool {
 	c := f.c
 	c.mu.Lock()
@@ -93,8 +93,8 @@ type successor struct {
 	// delivered all events up to R. It does so only if it has read that the range at R equals the
 	// tree of the view. So the missing events are of keys that were created and deleted again:
 	// these keys exist neither before the missing events nor after them. Events that the watch
-	// delivers so late are collected in late until all of their keys have been deleted again. Then
-	// they go to the log together, and the tree does not change.
+	// delivers so late are collected in the field late until all of their keys have been deleted
+	// again. Then they go to the log together, and the tree does not change.
 	late     *lateChanges // the late events so far; nil if there are none
 	ownsLate bool         // late is this successor's own copy and may be changed
 	complete *entry       // the late changes that go to the log now; nil if there are none
@@ -160,13 +160,13 @@ func (n *successor) addLate(key string, ev *mvccpb.Event) {
 // the revision of the view to r or higher before the watch delivered the event.
 type lateChanges struct {
 	*entry
-	// alive has the keys that exist after these changes. Once it is empty, the changes can go to
+	// alive has the keys that exist after these changes. When alive is empty, the changes can go to
 	// the log.
 	alive tree
 }
 
-// next returns a copy that a successor can add changes to. The original is not changed, because the
-// successor may have to be made again from it.
+// next returns a copy that a successor can add changes to. The original is not changed, because
+// another successor may have to be made from the original if this one is not published.
 func (l *lateChanges) next() *lateChanges {
 	if l == nil {
 		return &lateChanges{entry: &entry{}}
@@ -175,8 +175,8 @@ func (l *lateChanges) next() *lateChanges {
 	return &lateChanges{entry: e, alive: l.alive}
 }
 
-// join returns one log entry with the changes of e and then those of later. If e is nil, it returns
-// later.
+// join returns one log entry that has the changes of the entry e, followed by those of the entry
+// later. If e is nil, join returns the entry later.
 func (e *entry) join(later *entry) *entry {
 	if e == nil {
 		return later
@@ -185,7 +185,7 @@ func (e *entry) join(later *entry) *entry {
 		changes: append(e.changes, later.changes...)}
 }
 
-// with returns the tree that results from applying an event of the key to a tree.
+// with applies an event of the key to the tree t, and returns the tree that results.
 func with(t tree, key string, ev *mvccpb.Event) tree {
 	if ev.Type == mvccpb.Event_DELETE {
 		return t.Delete(key)
@@ -220,8 +220,8 @@ func (e *entry) add(key string, old *mvccpb.KeyValue, ev *mvccpb.Event) {
 // size returns how many bytes a change counts against the limit of WithHistory.
 func (ch *change) size() int64 { return changeOverhead + fill.Bytes(ch.Old) + fill.Bytes(ch.New) }
 
-// append appends an entry to the log, and makes it the last entry of next, a view that is about to
-// be published.
+// append appends the entry e to the log, and makes e the last entry of the view next, which is
+// about to be published.
 func (c *Cache) append(next *view, e *entry) {
 	e.era = next.era
 	c.history.append(e)

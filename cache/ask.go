@@ -19,7 +19,8 @@ import (
 // sent.
 const questionTimeout = 5 * time.Second
 
-// askAgain is the wait after a question that failed, before the next one is sent.
+// askAgain sets the wait after a question (a linearizable read that many readers share) has failed,
+// before the next question is sent.
 var askAgain = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
 // asker sends the questions of all caches of one client. A question is one linearizable read, whose
@@ -62,9 +63,10 @@ type answered struct {
 	proves bool
 }
 
-// takenBy reports whether readers that wait for a view of the answer's revision can stop waiting.
-// They can if v has reached that revision. They can also if v is of another era: the copy was
-// replaced since, so the answer means nothing any more.
+// takenBy reports whether readers that wait for a view of the answer's revision can stop waiting
+// when the newest view is v. They can if v has reached that revision and the answer proves
+// freshness. They can also if v is of another era: then the copy was replaced after the question
+// was sent, so the answer means nothing any more.
 func (a answered) takenBy(v *view) bool {
 	return v.era != a.era || a.proves && v.revision >= a.revision
 }
@@ -176,9 +178,9 @@ func (a *asker) run() {
 // cache.
 //
 // A reader can use an answer only after the view of its cache has reached the revision of the
-// answer. c.eager says that the previous question of the cache c was sent while the view of c was
-// below the revision of the answer to that question. That is likely to happen again, so ask then
-// requests watch progress for c before it sends the question.
+// answer. If c.eager is set, the view of the cache c was too old for the answer to the previous
+// question: the view had a lower revision when that question was sent. That is likely to happen
+// again, so ask then requests watch progress for c before it sends the question.
 func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {

@@ -65,16 +65,16 @@ type Cache struct {
 	// waiters is the number of calls that wait for a revision that may not exist yet. As long as
 	// there are any, requests for progress go on.
 	waiters int
-	// once says that one request for progress is to be sent, even if target has been reached.
+	// The field once demands one request for progress, even if target has been reached.
 	once    bool
 	known   int64   // the greatest revision that an answer of the server has shown to exist
 	silence silence // for how long the server has not answered requests for progress
 
-	behindSince time.Time // since when the newest view has been older than the revision known
+	behindSince time.Time // since when the newest view has had a lower revision than known
 }
 
-// counts are totals that Status returns, except for pages. cacheWatcher.proveNow reads pages to see
-// whether a list (read of the whole range) that is under way makes progress.
+// counts has totals. Status returns all of them except pages, which is for cacheWatcher.proveNow:
+// it reads pages to see whether a list (read of the whole range) that is under way makes progress.
 type counts struct {
 	// questions counts the linearizable reads that were sent to prove freshness. shared counts the
 	// readers that were answered by these reads.

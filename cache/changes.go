@@ -55,7 +55,7 @@ func (c *Cache) Changes(ctx context.Context) iter.Seq2[Batch, error] {
 	}
 }
 
-// between returns the batch that leads from the state of one view to that of a later view. If from
+// between returns the batch of changes that leads from one view to a later one. If the first view
 // is nil, it returns the full batch of the later view.
 func between(from, to *view) Batch {
 	if from == nil {

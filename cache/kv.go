@@ -83,12 +83,12 @@ func (k *kv) least() floor {
 	return k.floor
 }
 
-// wrote raises the floor after a write that has succeeded. before is the view that was the newest
-// one when the write was sent. header is the header of the answer to the write. Normally, later
-// reads need a view that has at least the revision of the answer. But if the copy is replaced
-// because the cluster was replaced or restored, the revision of the write says nothing about the
-// next copy. Then only a linearizable read that is sent from now on shows when the next copy has
-// the write.
+// wrote raises the floor after a write that has succeeded. The parameter before is the view that
+// was the newest one when the write was sent. header is the header of the answer to the write.
+// Normally, later reads need a view that has at least the revision of the answer. But if the copy
+// is replaced because the cluster was replaced or restored, the revision of the write says nothing
+// about the next copy. Then only a linearizable read that is sent from now on shows when the next
+// copy has the write.
 func (k *kv) wrote(before *view, header *pb.ResponseHeader) {
 	if header.GetRevision() == 0 {
 		return
@@ -133,7 +133,8 @@ func (k *kv) Compact(
 func (k *kv) Get(
 	ctx context.Context, key string, opts ...clientv3.OpOption,
 ) (*clientv3.GetResponse, error) {
-	// The options run here, each once. Do may pass the Op first to memory and then to the server.
+	// The option functions run only here, and only once: Do takes the finished Op, and may pass it
+	// first to memory and then to the server.
 	resp, err := k.Do(ctx, clientv3.OpGet(key, opts...))
 	return resp.Get(), err
 }

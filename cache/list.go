@@ -32,8 +32,8 @@ var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 var proofWait = backoff.Policy{Base: 2 * time.Second, Max: 10 * time.Second}
 
 const (
-	// pagesOfARange is about how many pages a large range is read by, if they do not become larger
-	// than maxPageBytes.
+	// pagesOfARange is about how many pages a large range is divided into. There are more pages if
+	// these pages would be larger than maxPageBytes.
 	pagesOfARange = 50
 	// maxPageBytes is the approximate limit on the bytes of a page.
 	maxPageBytes = 8 << 20
@@ -56,7 +56,7 @@ type answer struct {
 	revision int64
 	more     bool
 	err      error
-	proof    bool  // this is a proof; kvs are only the keys changed since the first page was read
+	proof    bool  // the answer is a proof; kvs has only keys changed since the first page
 	count    int64 // the number of all keys in the range; set in a proof only
 }
 
@@ -193,9 +193,9 @@ type reader struct {
 
 // run reads the range and delivers what it reads to the follow goroutine. It reads the first page,
 // and then the rest by streams if the server has the RangeStream method, or else by more pages.
-// After the last page, it reads proofs that the list is complete, until the list is stopped. Proofs
-// are for servers that do not send notices of progress, which normally show that the watch has
-// caught up with the list.
+// After the last page, it reads proofs that the list is complete, until the list is stopped.
+// Normally a notice of progress shows that the watch has caught up with the list; the proofs are
+// for servers that send no such notices.
 func (r *reader) run() {
 	for from, more := r.c.opts.from, true; more; {
 		a := r.read(from)

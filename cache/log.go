@@ -48,8 +48,9 @@ type entry struct {
 	dropped atomic.Bool
 }
 
-// following returns the entry after e, or nil if there is none. behind means that e was removed
-// from the history and has no link to the next entry, so the reader has missed what came after e.
+// following returns the entry after e, or nil if there is none. The result behind is true if e was
+// removed from the history and has no link to the next entry. Then the reader has missed what came
+// after e.
 func (e *entry) following() (next *entry, behind bool) {
 	if next := e.next.Load(); next != nil {
 		return next, false

@@ -35,7 +35,8 @@ type callKey struct{}
 // asks the server, so no user sees this error.
 var errPassed = errors.New("cache: the server has to answer")
 
-// pass records in the call that the server has to answer it, and returns errPassed.
+// pass sets the field passed of the call that ctx carries, so that the server answers the call. It
+// returns errPassed.
 func pass(ctx context.Context) error {
 	if call, ok := ctx.Value(callKey{}).(*call); ok {
 		call.passed = true
@@ -194,7 +195,8 @@ func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 		return keys, false
 	}
 	at := c.history.before(rev + 1)
-	// In another era (before or after a restore), the same revision is another state.
+	// In another era (before or after a restore of the cluster), this revision number belongs to
+	// another state.
 	if at == nil || at.era != v.era {
 		return keys, false
 	}

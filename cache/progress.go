@@ -201,9 +201,10 @@ func (c *Cache) askOnce() (answered, alive bool) {
 	return false, true
 }
 
-// waitAfterLow waits after low answers in a row whose revision was too low. It ends early if wake
-// is called, and does not wait after the first few answers. It returns false if the cache has
-// ended.
+// waitAfterLow waits before the next request for progress, after several answers in a row had a
+// revision that was too low. The parameter low is the number of these answers. After the first few
+// of them, waitAfterLow does not wait. It ends early if wake is called. It returns false if the
+// cache has ended.
 func (c *Cache) waitAfterLow(low int) bool {
 	if low < atOnce {
 		return true

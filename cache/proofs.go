@@ -11,9 +11,9 @@ type proof struct {
 }
 
 // proofs has the proofs whose revision no view has reached yet, in ascending order of their
-// revisions and also of their times. A proof is dropped if another proof of the same or a lower
-// revision was sent at the same time or later. The number is limited to maxProofs, so that the list
-// stays short if the watch is stuck while reads go on being answered.
+// revisions and also of their times. A proof is dropped if another proof is at least as good: if it
+// has the same or a lower revision, and the same or a later sentAt. The number is limited to
+// maxProofs, so that the list stays short if the watch is stuck while reads go on being answered.
 type proofs []proof
 
 // maxProofs is how many proofs are kept. If some are dropped, a view that has not reached the
@@ -21,7 +21,8 @@ type proofs []proof
 const maxProofs = 64
 
 // add adds the proof n, and removes the proofs that n makes useless. A proof is useless if another
-// proof of the same or a lower revision was sent at the same time or later.
+// proof has the same or a lower revision, and the same or a later sentAt. If n itself is useless,
+// add does nothing.
 func (p *proofs) add(n proof) {
 	kept := (*p)[:0:0]
 	for _, old := range *p {

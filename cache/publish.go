@@ -68,7 +68,8 @@ func (c *Cache) publishLocked(f func(next *view)) {
 	}
 	next := *old
 	f(&next)
-	// The recorded proofs and revisions belong to the previous era: to the copy that next replaces.
+	// The recorded proofs and revisions belong to the previous era: to the copy that is replaced by
+	// the view next.
 	if next.era != old.era {
 		c.proofs, c.known = nil, 0
 	}
@@ -92,11 +93,11 @@ func (c *Cache) end(err error) {
 // fail ends the cache with the error err, to which it adds the range of the cache.
 func (c *Cache) fail(err error) { c.end(fmt.Errorf("cache of %s: %w", &c.opts, err)) }
 
-// proven takes the answer to a question (a linearizable read) that was sent at sentAt. before is
-// the view that was the newest one then. Every write that was acknowledged before sentAt has at
-// most the revision of the answer. So if the newest view has reached this revision, proven sets the
-// provenAt of the newest view to sentAt, if that is later. Otherwise proven records a proof for the
-// first view that reaches this revision.
+// proven takes the answer to a question (a linearizable read) that was sent at sentAt. The
+// parameter before is the view that was the newest one then. Every write that was acknowledged
+// before sentAt has at most the revision of the answer. So if the newest view has reached this
+// revision, proven sets the provenAt of the newest view to sentAt, if sentAt is later. Otherwise
+// proven records a proof for the first view that reaches this revision.
 //
 // proven returns false if the answer shows that the cluster was replaced or restored, or if this is
 // already known and the range is being read again. Then the answer proves nothing, and the question
@@ -122,11 +123,11 @@ func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view
 	return true
 }
 
-// sameEra takes the header of a linearizable answer to a request that was sent when before was the
-// newest view. It returns false if the answer shows that the cluster was replaced or restored, and
-// has the range read again. It also returns false if the copy was replaced after the request was
-// sent, or if it is already known that the copy has to be replaced. Otherwise it records that the
-// revision of the answer exists, and returns true.
+// sameEra takes the header of the answer to a linearizable request. The parameter before is the
+// view that was the newest one when the request was sent. sameEra returns false if the answer shows
+// that the cluster was replaced or restored, and has the range read again. It also returns false if
+// the copy was replaced after the request was sent, or if it is already known that the copy has to
+// be replaced. Otherwise it records that the revision of the answer exists, and returns true.
 func (c *Cache) sameEra(header *pb.ResponseHeader, before *view) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,17 +167,18 @@ type listing struct {
 	why      string // the reason, for the log line; empty for the first list
 }
 
-// startOver has the whole range read again, for the reason why, which is logged. It gives up a list
-// that is under way. Readers see the old view until the new list is complete.
+// startOver has the whole range read again, and logs the text why as the reason. If a list (read of
+// the whole range) is under way, startOver gives it up. Readers see the old view until the new list
+// is complete.
 func (c *Cache) startOver(why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.startOverLocked(why, false)
 }
 
-// startOverLocked is startOver for a caller that holds mu. replaced says that the new list begins a
-// new era, because the cluster was replaced or restored or because the copy was wrong. If such a
-// list is already demanded and has not begun, startOverLocked does nothing.
+// startOverLocked is startOver for a caller that holds mu. The parameter replaced says that the new
+// list begins a new era, because the cluster was replaced or restored or because the copy was
+// wrong. If such a list is already demanded and has not begun, startOverLocked does nothing.
 func (c *Cache) startOverLocked(why string, replaced bool) {
 	if replaced && c.list.replaced && !c.list.begun {
 		return

@@ -34,10 +34,10 @@ func (r *reader) mayStream() bool {
 	return missing == nil || time.Since(*missing) > streamsAgain
 }
 
-// streamRest reads the rest of the range, from the key from on, by streams. Each stream starts with
-// the key at which the previous one failed. at is the header of the page that was read before. If
-// more is true, next is the first key that was not read, and the caller must go on with a page that
-// begins there.
+// streamRest reads the rest of the range by streams. The parameter from is the first key to read.
+// Each stream starts with the key at which the previous one failed. The parameter at is the header
+// of the page that was read before. If the result more is true, the result next is the first key
+// that was not read, and the caller must go on with a page that begins there.
 func (r *reader) streamRest(from string, at *pb.ResponseHeader) (next string, more bool) {
 	for more = true; more && r.mayStream(); at = nil {
 		if at == nil {
@@ -51,14 +51,14 @@ func (r *reader) streamRest(from string, at *pb.ResponseHeader) (next string, mo
 	return from, more
 }
 
-// stream reads the keys from the key from to the end of the range by one request, at the revision
-// of at, and delivers each piece of the answer as a page. at is the header of a linearizable
-// answer. Only the last piece has a header, so the revision of the other pieces is known only
-// because the request named it.
+// stream reads the rest of the range by one request, and delivers each piece of the answer as a
+// page. The parameter from is the first key to read. The parameter at is the header of a
+// linearizable answer; the request reads at the revision of that header. Only the last piece has a
+// header, so the revision of the other pieces is known only because the request named it.
 //
-// If more is true, the stream has ended early, and next is the first key that was not read. The
-// caller need not know the reason: its next linearizable read finds out if the cluster was replaced
-// or restored.
+// If the result more is true, the stream has ended early, and the result next is the first key that
+// was not read. The caller need not know the reason: its next linearizable read finds out if the
+// cluster was replaced or restored.
 func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more bool) {
 	ctx, cancel := context.WithCancel(streamonly.Context(r.ctx))
 	defer cancel() // cancels the request if the stream has not ended by itself

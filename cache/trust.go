@@ -60,8 +60,8 @@ func (a *asker) ordersProgress(c *Cache, header *pb.ResponseHeader) bool {
 	return false
 }
 
-// askVersions asks all endpoints for their versions. After each answer, it makes the caches that
-// wait for a version request progress again.
+// askVersions asks all endpoints for their versions. Some caches wait for the version of a member.
+// After each answer, askVersions wakes these caches, and they send another request for progress.
 func (a *asker) askVersions(client *clientv3.Client) {
 	var all sync.WaitGroup
 	for _, endpoint := range client.Endpoints() {
@@ -87,7 +87,8 @@ func (a *asker) askVersions(client *clientv3.Client) {
 	a.versions.wait = nil
 }
 
-// wake makes the caches that wait for a version request progress again. The caller holds mu.
+// wake wakes the caches that wait for the version of a member, so that they send another request
+// for progress. The caller holds mu.
 func (v *versions) wake() {
 	for _, c := range v.wait {
 		c.mu.Lock()

@@ -205,7 +205,7 @@ func (tx *Tx) write(key string, w *write) {
 	tx.writes[key] = w
 }
 
-// fail makes the Update fail with err, unless an earlier error does so already.
+// fail makes the Update fail with err. If the Tx already has an error, the first error stays.
 func (tx *Tx) fail(err error) {
 	if tx.err == nil {
 		tx.err = err
@@ -213,7 +213,7 @@ func (tx *Tx) fail(err error) {
 }
 
 // conditions returns the conditions of the transaction. They hold as long as everything that was
-// read is unchanged. If there would be more than maxTxnOps, it returns ErrTooManyReads.
+// read is unchanged. If there would be more than maxTxnOps conditions, it returns ErrTooManyReads.
 func (tx *Tx) conditions() ([]clientv3.Cmp, error) {
 	if n := len(tx.spans) + len(tx.keys); n > maxTxnOps {
 		return nil, fmt.Errorf("%w: %d keys and %d ranges were read, %d conditions are allowed",
@@ -246,9 +246,9 @@ func (tx *Tx) compares() []*pb.Compare {
 	return cmps
 }
 
-// ops returns the writes in the order in which their keys were first written. shows reports whether
-// one of them is a put in the range of the cache, so that the commit brings an event that the cache
-// sees.
+// ops returns the writes in the order in which their keys were first written. The result shows is
+// true if one of the writes is a put in the range of the cache. Then the commit brings an event
+// that the cache sees.
 func (tx *Tx) ops() (ops []clientv3.Op, shows bool) {
 	for _, key := range tx.order {
 		put := tx.writes[key].put

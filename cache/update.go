@@ -85,8 +85,8 @@ func (c *Cache) Update(ctx context.Context, f func(tx *Tx) error) (rev int64, er
 }
 
 // commit sends the transaction. If nothing that was read has changed, commit waits until the cache
-// shows the commit, and returns its revision. Otherwise commit waits until the cache shows the
-// change, and returns conflict as true.
+// shows the commit, and returns its revision. Otherwise commit waits until the cache shows what
+// another client has changed, and returns conflict as true.
 func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) {
 	cmps, err := tx.conditions()
 	if err != nil {

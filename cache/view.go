@@ -15,7 +15,8 @@ type tree = keytree.Tree
 // something changes, the cache publishes another view.
 type view struct {
 	tree tree
-	// revision is the revision at which the range was as in tree; 0 before the range was read.
+	// revision is the revision at which the range had the contents of tree; 0 before the range was
+	// read.
 	revision int64
 	// logged is the revision up to which the log has every change. It may be lower than revision
 	// after Cache.prove has set revision to a later one.

@@ -11,8 +11,8 @@ import (
 // opened on the server. For each of them a goroutine passes on the responses.
 type directWatches struct {
 	server  clientv3.Watcher
-	end     context.Context // all watches end with it
-	passing sync.WaitGroup  // the goroutines
+	end     context.Context // all watches end when this context ends
+	passing sync.WaitGroup  // the goroutines that pass on responses
 
 	// guarded by mu
 	mu     sync.Mutex
@@ -28,7 +28,8 @@ func (d *directWatches) open(
 	release := context.AfterFunc(d.end, cancel)
 	in := d.server.Watch(ctx, key, opts...)
 	out := make(chan clientv3.WatchResponse) // sent on and closed only by pass
-	// Once the server has ended the watch, nothing may be left of it in ctx's parent and in d.end.
+	// Each watch is registered with ctx's parent and with d.end. When the server has ended the
+	// watch, pass removes both registrations, so that they do not stay in memory.
 	pass := func() {
 		defer close(out)
 		defer cancel()
