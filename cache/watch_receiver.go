@@ -134,8 +134,8 @@ func (r *sourceReceiver) ask() bool {
 		return false
 	}
 	if r.asks++; r.asks < asksBeforeWide {
-		// This also requests progress of the cache's own watch, so that noticesProve learns whether
-		// the server answers.
+		// Request progress of the cache's own watch, too. The answer, if any comes, shows
+		// noticesProve that the server answers such requests.
 		c.advance()
 		return false
 	}
