@@ -53,7 +53,9 @@ type reply struct {
 
 // answered is what the answer to a question (a linearizable read) means for one cache.
 type answered struct {
-	era int64 // the era of the cache's view when the question was sent (see view.era)
+	// era is the era of the cache's view when the question was sent: how often the copy had been
+	// replaced by then because it was wrong or the cluster was replaced or restored (see view.era).
+	era int64
 	// revision is the revision of the answer. A view of this era and at least this revision
 	// contains every write that was acknowledged before the question was sent.
 	revision int64

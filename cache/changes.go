@@ -32,9 +32,9 @@ type Batch struct {
 //
 // The first batch comes when the range has been read. The loop blocks while nothing changes. It
 // ends with an error in place of a batch. If ctx ends, this error wraps the error of ctx and says
-// what the cache is waiting for. If the cache ends, it is the error that the cache has ended with,
-// such as ErrClosed. Compactions, outages and replaced clusters do not end the loop. The iterator
-// may be used any number of times, and each loop begins with a full batch.
+// what the cache is waiting for. If the cache ends, the loop gets the error that the cache has
+// ended with, such as ErrClosed. Compactions, outages and replaced clusters do not end the loop.
+// The iterator may be used any number of times, and each loop begins with a full batch.
 func (c *Cache) Changes(ctx context.Context) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
 		var known *view

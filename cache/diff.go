@@ -38,9 +38,10 @@ func difference(from, to tree, revision int64) []change {
 	return changes
 }
 
-// replay returns the net change of each key in the log entries after older, up to and including
-// newer, in the order of the keys. A key whose pair after these entries equals the pair before them
-// is left out. replay returns false if some of these entries have been dropped from the log.
+// replay returns the net change of each key in a part of the log: in the entries that come after
+// the entry older, up to and including the entry newer. The changes are in the order of the keys. A
+// key whose pair after these entries equals the pair before them is left out. replay returns false
+// if some of these entries have been dropped from the log.
 func replay(older, newer *entry) ([]Change, bool) {
 	var net []Change
 	places := map[string]int{} // the index in net of each key

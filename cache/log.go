@@ -39,8 +39,8 @@ type entry struct {
 	// between these states is unknown.
 	gap  bool
 	size int64 // how many bytes the entry counts against the limit of WithHistory
-	// era is the era of the view that the entry was appended with (see view.era). Cache.append sets
-	// it.
+	// era is the era of the view that the entry was appended with: how often the copy had been
+	// replaced by then (see view.era). Cache.append sets it.
 	era  int64
 	next atomic.Pointer[entry]
 	// dropped says that the entry was removed from the history. Then next may be nil although there

@@ -2,9 +2,9 @@ package cache
 
 import "time"
 
-// proof is what the answer to one linearizable read has shown: every write that was acknowledged
-// before sentAt, when the read was sent, has a revision of at most revision. So a view that has
-// reached this revision contains all of these writes.
+// proof is what the answer to one linearizable read has shown. The read was sent at sentAt. Every
+// write that was acknowledged before sentAt has a revision of at most the proof's revision. So a
+// view that has reached this revision contains all of these writes.
 type proof struct {
 	revision int64
 	sentAt   time.Time

@@ -29,7 +29,7 @@ type Status struct {
 	Lists int64
 	// Audits counts how often the number of keys was compared with the number on the server.
 	// Differences counts how often the copy was found to differ from what the server has, by an
-	// audit or by a transaction of Update. After each, the whole range was read again.
+	// audit or by a transaction of Update. After each difference, the whole range was read again.
 	Audits, Differences int64
 	// Err is why the cache has ended; nil while it lives.
 	Err error

@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	// ErrOutcomeUnknown is the error of an Update whose transaction was sent but not answered, so
-	// that it may or may not have been applied.
+	// ErrOutcomeUnknown is the error of an Update whose transaction was sent but not answered. The
+	// transaction may or may not have been applied.
 	ErrOutcomeUnknown = errors.New("cache: the transaction may have been applied")
 	// ErrTooManyReads is the error of an Update whose function has read more than 128 keys and
 	// ranges, or more than the server allows as conditions of one transaction.
@@ -52,8 +52,8 @@ var afterConflict = backoff.Policy{
 //     nothing was written
 //   - the error of the server, if it has refused the transaction; nothing was written
 //   - ErrOutcomeUnknown joined with its cause, if the transaction was sent and not answered, or if
-//     gRPC found a message too large, which may have been the request or the answer: it may
-//     have been applied, or may still be applied, and Update does not send it again
+//     gRPC found a message too large, which may have been the request or the answer. The
+//     transaction may have been applied, or may still be applied. Update does not send it again
 //   - the error that the cache has ended with
 //   - an error that wraps the error of ctx and says what Update was waiting for
 //

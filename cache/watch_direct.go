@@ -49,7 +49,8 @@ func (d *directWatches) open(
 	return out
 }
 
-// passOn sends the responses of in to out, until in is closed or ctx ends.
+// passOn receives responses from the channel in and sends them to the channel out, until in is
+// closed or ctx ends.
 func passOn(ctx context.Context, out chan<- clientv3.WatchResponse, in clientv3.WatchChan) {
 	for {
 		var resp clientv3.WatchResponse
@@ -76,7 +77,8 @@ func (d *directWatches) any() bool {
 	return d.opened
 }
 
-// close waits until the channels of all watches are closed. The caller must have ended d.end.
+// close waits until the channels of all watches are closed. The caller must have cancelled the
+// context d.end.
 func (d *directWatches) close() {
 	d.mu.Lock()
 	d.closed = true
