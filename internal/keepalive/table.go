@@ -86,10 +86,10 @@ func (t *table) next() instant {
 	return never
 }
 
-// run looks at the entries that need attention at now. It drops leases that have expired. It
-// returns the leases to renew, the nearest to expiry first. If the stream was silent for longer
-// than the stall timeout of a waiting lease, run treats the stream as ended, and returns true: the
-// keeper must then move the stream to another member.
+// run looks at the entries that need attention at the instant now. It drops leases that have
+// expired. It returns the leases to renew, the nearest to expiry first. If a lease waits for an
+// answer and the stream was silent for longer than that lease's stall timeout, run treats the
+// stream as ended and returns true: the keeper must then move the stream to another member.
 func (t *table) run(now instant) (renew []int64, move bool) {
 	var due []*entry
 	for b := t.schedule.first(); b != nil && b.at <= now; b = t.schedule.first() {
@@ -98,7 +98,7 @@ func (t *table) run(now instant) (renew []int64, move bool) {
 		case e.expiry <= now:
 			t.drop(e, t.expired)
 		case t.open && !e.waiting() && e.due <= now:
-			e.seq, e.sentAt = t.seq+1, now // marks e as waiting; number sets the final seq
+			e.seq, e.sentAt = t.seq+1, now // marks e as waiting; t.number sets the final seq
 			t.plan(e)
 			due = append(due, e)
 		case e.waiting() && len(e.subs) > 0 && t.stallsAt(e) <= now:

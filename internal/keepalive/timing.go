@@ -32,10 +32,10 @@ func (t *table) replan() {
 	}
 }
 
-// attention returns the instant at which run has to look at e next. That is the expiry of e, or an
-// earlier instant. While a stream is open, run looks at e when the lease is due, or when the stream
-// counts as stalled. An orphan, which has a request in flight but no subscriber, needs attention at
-// its expiry only.
+// attention returns the instant at which the method run has to look at e next. That is the expiry
+// of e, or an earlier instant. While a stream is open, run looks at e when the lease is due, or
+// when the stream counts as stalled. An orphan, which has a request in flight but no subscriber,
+// needs attention at its expiry only.
 func (t *table) attention(e *entry) instant {
 	switch {
 	case !t.open || e.waiting() && len(e.subs) == 0:
@@ -47,13 +47,16 @@ func (t *table) attention(e *entry) instant {
 	}
 }
 
-// renewAt returns when to renew the lease of e next. The last request for the lease was just
-// answered. The next one is due about a third of the TTL after the last one was sent, at the end of
-// a step.
+// renewAt returns the instant of the next renewal of e. It is called when the last request for the
+// lease was answered. Time is divided into steps whose length depends on the TTL, and renewals are
+// due at the ends of steps. renewAt picks one of these ends at random, about a third of the TTL
+// after the last request was sent.
 //
-// If too many leases are due at that instant already, renewAt returns the latest earlier end of a
-// step that has room. This instant must be in the future, and more than 1/18 of the TTL after the
-// last request was sent. If no such instant has room, renewAt ignores the limit.
+// At most maxShare of all leases, or minShare leases if that is more, should be due at one instant.
+// If the picked instant has as many already, renewAt returns the latest earlier end of a step that
+// has fewer. This instant must be in the future, and more than 1/18 of the TTL (a sixth of the
+// usual interval) after the last request was sent. If there is no such instant, renewAt returns the
+// picked instant, or now if the picked instant has passed.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))

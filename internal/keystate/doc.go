@@ -10,11 +10,14 @@
 // knows of: all earlier incarnations are gone.
 //
 // A put creates the key if the key does not exist, and otherwise finds the key. An uncertain put
-// may have been sent and was not answered. A member that was cut off or stopped may apply it at any
-// later time. The key would then block its queue for as long as the session lives.
+// may have been sent and was not answered. A member that was cut off or stopped may apply the put
+// at any later time. The key would then block its queue (the queue of a lock or an election) for as
+// long as the session lives.
 //
-// The users of an incarnation are the calls that wait in the queue by this key, and the locks and
+// The users of an incarnation are the calls whose place in the queue is this key, and the locks and
 // candidacies that were acquired by this key.
+//
+// Clean-up is the background work of the session that looks for keys to delete, and deletes them.
 //
 // # States of the record
 //
@@ -28,7 +31,7 @@
 //	in use     the last user leaves; the session has found it     known, and not deleted
 //	in use     Unlock begins                                      ended: later puts do not use it
 //	any        the delete of Unlock or Resign is answered         gone
-//	any        Unlock or Resign has failed; Discard is called     to delete
+//	any        Unlock or Resign has failed, or Discard is called  to delete
 //	none       clean-up sees what an uncertain put has created    to delete
 //	to delete  clean-up has deleted it, or finds another version  gone
 //	to delete  the server denies the deletion                     denied: puts do not use it
@@ -41,20 +44,21 @@
 // A session deletes only an incarnation that it can prove to have created. There are four proofs:
 //
 //   - The answer of a put says that the put has created the key.
-//   - The value of a mutex's key begins with the nonce of the session that has created the key. If
-//     another session on the lease finds the key, it writes its own nonce into the value before it
-//     uses the key.
+//   - The value of a mutex's key begins with the nonce (a random text) of the session that has
+//     created the key. If another session on the lease finds the key, it writes its own nonce into
+//     the value before it uses the key.
 //   - A candidate's key has the value of an uncertain put. The user chooses the value, so this is a
-//     proof only while no other session uses the lease, and no other put is under way. If the
-//     session got its lease from WithLease, or is orphaned, no put of a candidate's key counts as
-//     uncertain.
+//     proof only while no other session uses the lease, and no other put is under way. Another
+//     session may use the lease if this session got it from WithLease, or if this session is
+//     orphaned (has ended without revoking the lease). In both cases no put of a candidate's key
+//     counts as uncertain.
 //   - Discard was called for the key: no other put uses the key's name.
 //
 // # Invariants
 //
 //   - An incarnation that has users is not deleted by this session, except by Unlock and Resign.
-//   - An incarnation that is to delete, ended, denied or gone gets no users. A put that finds it
-//     deletes it and puts again, also if the answer to the put comes late.
+//   - An incarnation that is to delete, ended, denied or gone gets no users. If a put finds such an
+//     incarnation, the caller deletes it and puts again, even if the answer to the put comes late.
 //   - An incarnation that the session has found, not created, is deleted by Unlock and Resign only.
 //   - Each deletion has a [Version] as its condition. The version of a mutex's key changes when
 //     another session writes its nonce into the value. So a deletion that is applied late does not

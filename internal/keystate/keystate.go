@@ -41,8 +41,8 @@ const (
 // session has created the key, and has no users.
 func New(v Version) *Incarnation { return &Incarnation{Version: v} }
 
-// End records that an Unlock has begun to delete this incarnation of the key, for all calls that
-// use it.
+// End records that an Unlock has begun to delete this incarnation of the key. All calls that use
+// the incarnation share this record.
 func (in *Incarnation) End() { in.ended = true }
 
 // Ended reports whether an Unlock of this session has begun to delete this incarnation of the key.
@@ -104,9 +104,9 @@ func (k *State) Found(v Version, value string, own bool) *Incarnation {
 	return k.use(&Incarnation{Version: v, value: value, own: own})
 }
 
-// use records the end of a put that has created or found the key. at describes the key as it was
-// after the put. use adds a user to the record of this incarnation of the key and returns the
-// record. It returns nil if the key must not be used.
+// use records the end of a put that has created or found the key. The parameter at describes the
+// key as it was after the put. use adds a user to the record of this incarnation of the key and
+// returns the record. It returns nil if the key must not be used.
 func (k *State) use(at *Incarnation) *Incarnation {
 	defer k.Fail()
 	in := k.current
@@ -165,9 +165,10 @@ func (k *State) Deleted(v Version) {
 	}
 }
 
-// newest returns the State's record of the incarnation that in describes. If the State has no
-// record, or has the record of an older incarnation, in becomes the State's record. If the State
-// has the record of a newer incarnation, or of a newer version, newest returns nil.
+// newest returns the State's record of the incarnation that the parameter in describes. If the
+// State has no record, or has the record of an older incarnation, the parameter in becomes the
+// State's record. If the State has the record of a newer incarnation, or of a newer version, newest
+// returns nil.
 func (k *State) newest(in *Incarnation) *Incarnation {
 	cur := k.current
 	switch {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TickPeriod is how often the owner takes samples and calls Decide, while there are requests.
+// TickPeriod is how often the owner of the members (package balancer) takes samples and calls
+// Decide, while there are requests.
 const TickPeriod = 100 * time.Millisecond
 
 const (
@@ -19,7 +20,7 @@ const (
 	deadSilence = 15 * time.Second
 )
 
-// Decisions are the actions that the owner has to take.
+// Decisions are the actions that the owner of the members (package balancer) has to take.
 type Decisions struct {
 	Probe   []*Member // send a health check, then call AnswerProbe
 	Read    []*Member // send a read of one key, then call AnswerRead
@@ -93,23 +94,25 @@ func (r *record) isSilent(now time.Time, typical time.Duration, members int) boo
 	return r.silentFor(timeout, now)
 }
 
-// startProbe notes that the member is being probed, and returns it.
+// startProbe notes that the member is being probed, and returns the member.
 func (m *Member) startProbe(now time.Time) *Member {
 	m.rec.probing, m.rec.probedAt = true, now
 	return m
 }
 
-// ExpectStream notes that a stream of some member went silent. It may be a stream of this member.
-// ExpectStream reports whether the owner must probe the member. It returns false if the member is
-// being probed already, or if it has no peer to be compared with.
+// ExpectStream is called for every connected member when any stream went silent. The silent stream
+// may be on this member or on another one. ExpectStream notes that the client waits for this
+// member, and reports whether the owner must probe it. The result is false if the member is being
+// probed already. It is also false if the parameter alone is true: no other member is connected, so
+// there is none to compare this member with.
 func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	r := &m.rec
 	r.streamWaiting = true
 	if r.probing || alone {
 		return false
 	}
-	// There are no ticks without requests, so the bytes received since the last tick are counted
-	// here. These bytes came before the probe, and must not count as the answer to the probe.
+	// While there are no requests, there are no ticks. So the bytes received since the last tick
+	// are counted here. They came before the probe, and must not count as the answer to the probe.
 	if received := m.received.Load(); received != r.last.received {
 		r.last.received, r.lastReceived, r.silentSince = received, now, time.Time{}
 	}
@@ -117,16 +120,18 @@ func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	return true
 }
 
-// peerAlive reports whether the client has received anything from another member after since.
+// peerAlive reports whether the client has received anything from another member after the time
+// since.
 func peerAlive(members []*Member, m *Member, since time.Time) bool {
 	return slices.ContainsFunc(members, func(p *Member) bool {
 		return p != m && p.rec.lastReceived.After(since)
 	})
 }
 
-// failsProbe reports whether a member has sent nothing since it was probed, while another member
-// has sent something. It is false if only writes are pending: closing the connection would fail
-// these writes, and they could not be sent to another member.
+// failsProbe reports whether the probe of a member is overdue, and the member has sent nothing
+// since that probe, while another member has sent something. It returns false if only writes are
+// pending and no stream went silent: closing the connection would fail these writes, and they could
+// not be sent to another member.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)

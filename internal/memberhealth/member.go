@@ -31,10 +31,10 @@ type Member struct {
 	consecutiveRefusals atomic.Int64
 	received            atomic.Uint64 // received bytes plus answers; grows when the member sends
 	limit               atomic.Int64  // how many requests may be outstanding
-	spacing             atomic.Int64  // between two requests while the limit is 1, in nanoseconds
-	nextSlow            atomic.Int64  // when the next request is due while the limit is 1, by clock
-	leaderless          atomic.Int64  // until when it counts as leaderless, by clock
-	closable            atomic.Bool   // the owner is able to close its connection
+	spacing             atomic.Int64  // nanoseconds between two requests while the limit is 1
+	nextSlow            atomic.Int64  // earliest clock value for a next request, if limit is 1
+	leaderless          atomic.Int64  // clock value until which it counts as leaderless
+	closable            atomic.Bool   // the owner is able to close the member's connection
 
 	// guarded by the owner's lock
 	rec record

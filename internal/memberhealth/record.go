@@ -25,8 +25,8 @@ const (
 	minLoad            = 0.01
 )
 
-// record holds what ticks and probes have found out about a member. A field that says since when
-// something holds is zero while it does not hold.
+// record holds what ticks and probes have found out about a member. A field such as silentSince is
+// the time at which a condition began. The field is zero while the condition is false.
 type record struct {
 	health        Health
 	healthBefore  Health    // its state before it became suspect
@@ -53,7 +53,7 @@ type record struct {
 	lastUnanswered  time.Time // the last tick at which it had answered nothing for 200 ms
 	movableRate     float64   // smoothed answers a second to movable requests
 	reading         bool      // it was sent a read of one key, which has not ended
-	readAt          time.Time // when that read was sent; zero if it has ended without a refusal
+	readAt          time.Time // when the read in flight, or a refused read, was sent; or zero
 	stuck           bool      // it was ejected as stuck, and has not answered quickly since
 }
 

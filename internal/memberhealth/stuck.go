@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// These are the bounds of a stuck member. A stuck member takes requests, but answers none of them.
-// A healthy member may take long for large answers, but it answers the read of one key quickly.
-// During an election no member answers. A member is therefore compared with a peer, which is
-// another member. If the peer, too, has answered nothing for quickPeer, the time up to then does
-// not count.
+// These constants say when a member counts as stuck. A stuck member takes requests, but answers
+// none of them. A healthy member may take long for large answers, but it answers the read of one
+// key quickly. During an election no member answers. A member is therefore compared with a peer,
+// which is another member. If the peer, too, has answered nothing for quickPeer, the comparison
+// starts anew: only the time after that counts.
 const (
 	// A stuck member has answered nothing for at least stuckAfter, and for at least stuckFactor
 	// times the typical latency.
@@ -64,8 +64,9 @@ func startRead(members []*Member, m *Member, now time.Time, typical time.Duratio
 }
 
 // seemsStuck reports whether the member has answered nothing for some time, while a peer has
-// answered. after is the shortest such time. seemsStuck returns false if only writes are pending:
-// closing the connection would fail these writes, and they could not be sent to another member.
+// answered. That time must be at least the parameter after. seemsStuck returns false if only writes
+// are pending: closing the connection would fail these writes, and they could not be sent to
+// another member.
 func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time.Duration) bool {
 	r, least := &m.rec, int64(stuckLoad)
 	if r.stuck {
