@@ -76,7 +76,7 @@ type clientState struct {
 	// guarded by mu
 	mu        sync.Mutex
 	endpoints []namedEndpoint
-	named     []namedEndpoint // last given to New or SetEndpoints; Sync does not change named
+	named     []namedEndpoint // the endpoints last given to New or SetEndpoints, not those of Sync
 }
 
 // newState returns the state of a client without a connection. The context of the client descends
@@ -100,7 +100,8 @@ type Option func(*Client)
 //
 // The error is ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, ErrOldCluster,
 // rpctypes.ErrAuthFailed or context.DeadlineExceeded, or an error that names the bad value in cfg.
-// If New returns an error, it leaves no goroutine and no connection behind.
+// If RejectOldCluster is set, it may also be the joined errors of the requests for the versions. If
+// New returns an error, it leaves no goroutine and no connection behind.
 func New(cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -194,8 +195,8 @@ func (c *Client) retryConfig() retry.Config {
 	jitter := c.cfg.BackoffJitterFraction
 	cfg := retry.Config{
 		MaxAttempts: c.cfg.MaxUnaryRetries,
-		// The jitter of a backoff.Policy only shortens waits. So Base and Max are made longer by
-		// the share jitter: each wait is then between wait·(1−jitter) and wait·(1+jitter).
+		// The jitter of a backoff.Policy only shortens waits. So Base and Max are multiplied by
+		// 1+jitter. A wait w then becomes a random wait between w·(1−jitter) and w·(1+jitter).
 		Backoff: backoff.Policy{
 			Base:   scale(c.cfg.BackoffWaitBetween, 1+jitter),
 			Max:    scale(maxBackoffWait, 1+jitter),
@@ -274,8 +275,8 @@ func (c *Client) inBackground(f func()) bool {
 	if c.ctx.Err() != nil {
 		return false
 	}
-	// f ends with c.ctx, and Close waits for f. Close ends c.ctx while it holds mu, so Close waits
-	// for every goroutine that was started before.
+	// f ends with c.ctx, and Close waits for f. Close ends c.ctx while it holds mu. So every
+	// goroutine is started before Close begins to wait.
 	c.background.Go(f)
 	return true
 }

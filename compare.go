@@ -46,7 +46,8 @@ var results = map[string]pb.Compare_CompareResult{
 // Compare completes the condition that [Value], [Version], [CreateRevision], [ModRevision] or
 // [LeaseValue] began: the field must be equal to ("="), not equal to ("!="), greater than (">") or
 // less than ("<") v. v is a string for Value; a [LeaseID], an int64 or an int for LeaseValue; an
-// int64 or an int for the others. Compare panics for any other result or type of v.
+// int64 or an int for the others. Compare panics if result is another string, or if v has another
+// type.
 func Compare(cmp Cmp, result string, v any) Cmp {
 	res, ok := results[result]
 	if !ok {
@@ -136,12 +137,11 @@ func (c *Cmp) WithKeyBytes(key []byte) {
 	c.msg.Key = key
 }
 
-// ValueBytes returns the operand of a condition on the value of a key, or nil if the condition is
-// on another field. The slice is not a copy.
+// ValueBytes returns the bytes that the value of the key is compared to, or nil if the condition is
+// on another field than the value. The slice is not a copy.
 func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
 
-// WithValueBytes makes v the operand: the bytes that the value of the key is compared to. v is not
-// copied.
+// WithValueBytes makes the condition compare the value of the key to v. v is not copied.
 func (c *Cmp) WithValueBytes(v []byte) {
 	c.msg = c.copied()
 	c.msg.TargetUnion = &pb.Compare_Value{Value: v}

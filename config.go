@@ -65,8 +65,8 @@ type Config struct {
 
 	// DialKeepAliveTime is how long a connection with a request or stream under way may be without
 	// traffic before the client sends an HTTP/2 ping on it. gRPC raises a DialKeepAliveTime below
-	// 10 seconds to 10 seconds. 0 or less means no pings. That is the default because servers and
-	// proxies with gRPC's default policy close connections that send more than one ping in 5
+	// 10 seconds to 10 seconds. 0 or less means no pings. The default is no pings, because servers
+	// and proxies with gRPC's default policy close connections that send more than one ping in 5
 	// minutes.
 	//
 	// Without pings, the client notices a silent member because the member leaves requests

@@ -117,8 +117,8 @@ func replacedIn(
 	}
 }
 
-// same reports whether v holds own, which is a function or a pointer. v may also be an interface
-// that holds own.
+// same reports whether v and the parameter own are the same function or the same pointer. v may be
+// an interface value that contains the function or pointer.
 func same(v reflect.Value, own any) bool {
 	if v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -127,8 +127,8 @@ func same(v reflect.Value, own any) bool {
 		v.Pointer() == reflect.ValueOf(own).Pointer()
 }
 
-// field returns the field called name of the struct v. It returns the zero Value if v is not a
-// struct or has no such field.
+// field returns the field of the struct v that has the given name. It returns the zero Value if v
+// is not a struct or has no such field.
 func field(v reflect.Value, name string) reflect.Value {
 	if v.Kind() != reflect.Struct {
 		return reflect.Value{}
@@ -306,7 +306,7 @@ func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	_ = resp.Body.Close() // reads nothing from conn; the bytes after the header are from target
+	_ = resp.Body.Close() // Close reads nothing: the bytes after the header belong to the tunnel
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("CONNECT %s: %s", target, resp.Status)
 	}

@@ -57,8 +57,8 @@ var errClosing = grpc.ErrClientConnClosing
 // ContextError returns the error that this package documents for err, an error of a gRPC call made
 // with ctx:
 //
-//   - an error of etcd's servers becomes the rpctypes.EtcdError that compares equal to the variable
-//     of package rpctypes;
+//   - an error of etcd's servers becomes an rpctypes.EtcdError that is equal (==) to a variable of
+//     package rpctypes, such as rpctypes.ErrCompacted;
 //   - if err is a cancellation or a timeout and ctx has ended, the result is ctx's error,
 //     unwrapped: context.Canceled or context.DeadlineExceeded (Client.ConnectionError may then say
 //     why there was no connection);
@@ -83,8 +83,8 @@ func toErr(ctx context.Context, err error) error {
 }
 
 // unary makes one call of a stub and returns the response, or the error converted by toErr. The
-// response is a protobuf message. Callers convert the pointer, which may be nil, to a pointer to
-// the type of this package.
+// response is a protobuf message. Callers convert the returned pointer, which may be nil, to a
+// pointer to a type of this package, such as *PutResponse.
 func unary[Req, Resp any](
 	ctx context.Context,
 	call func(context.Context, *Req, ...grpc.CallOption) (*Resp, error),

@@ -113,10 +113,11 @@ type getStream struct {
 	stream  pb.KV_RangeStreamClient // nil: Range is called instead of RangeStream
 	ctx     context.Context         // descends from the caller's context; also ends with the client
 	stop    context.CancelFunc      // ends ctx
-	client  context.Context         // ends when the client is closed, a moment before ctx
+	client  context.Context         // ends when the client is closed, a moment before ctx ends
 
-	// pieces is the channel of the caller. Its capacity is one piece, so that run can leave an
-	// error in it even if the caller no longer reads. Only run sends on pieces and closes it.
+	// pieces is the channel that the caller reads. Its capacity is one piece. So the method run can
+	// leave an error in the channel even if the caller no longer reads. Only run sends on the
+	// channel, and only run closes it.
 	pieces chan RangeStreamResponse
 }
 
@@ -238,11 +239,13 @@ func (s *getStream) copyPages() error {
 	}
 }
 
-// readPage makes one Range request for a page of at most size keys and at most left keys. If the
-// page is over the client's limit on responses, readPage halves size and asks again. pinned means
-// that op reads at the revision of the first page. If op is serializable, the member that answers
-// may not have reached the revision of the first page yet. In that case readPage makes op
-// linearizable for the rest of the range.
+// readPage requests a page and returns it. The limit of the Range request is *size or left,
+// whichever is smaller. If the page has more bytes than the client accepts in a response, readPage
+// halves the limit, stores it in *size and asks again.
+//
+// pinned means that op reads at the revision of the first page. If op is serializable, the member
+// that answers may not have reached the revision of the first page yet. In that case readPage makes
+// op linearizable for the rest of the range.
 func (s *getStream) readPage(
 	op *Op, size *int64, left int64, pinned bool,
 ) (*pb.RangeResponse, error) {
@@ -271,8 +274,9 @@ const (
 	maxPageBytes  = 1 << 20
 )
 
-// nextPageSize returns the number of keys to ask for after a page with the given numbers of keys
-// and bytes. A page should have about most bytes.
+// nextPageSize returns the number of keys to ask for in the next page. keys is the number of keys
+// that was asked for in the previous page, bytes is the size of that page, and the parameter most
+// is the size, in bytes, that a page should have.
 func nextPageSize(keys int64, bytes, most int) int64 {
 	switch {
 	case bytes < most/4:

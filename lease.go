@@ -216,8 +216,9 @@ func NewLease(c *Client) Lease {
 	return l
 }
 
-// firstTimeout returns how long KeepAlive waits for the first answer if the client's dial timeout
-// is dial: dial plus one second, or the longest duration if the sum overflows.
+// firstTimeout returns how long KeepAlive waits for the first answer: one second longer than the
+// client's dial timeout, which is the parameter dial. If the sum would overflow, firstTimeout
+// returns the longest duration.
 func firstTimeout(dial time.Duration) time.Duration {
 	return min(dial, math.MaxInt64-time.Second) + time.Second
 }
@@ -307,8 +308,9 @@ func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, 
 	}
 }
 
-// granted replaces a lost answer to Grant. An earlier attempt has granted the lease id, so granted
-// asks the server for the TTL of that lease and makes a response from it. granted returns nil if
+// granted makes the response to a LeaseGrant request whose answer was lost. The lease with the
+// given id exists already, because an earlier attempt has made it. The function granted asks the
+// server for the TTL of the lease, and puts the TTL into the response. It returns a nil response if
 // the lease has expired or is about to expire.
 func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse, error) {
 	left, err := l.askTTL(ctx, id)

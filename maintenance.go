@@ -56,9 +56,9 @@ type SnapshotResponse struct {
 
 // Maintenance has the requests for the maintenance of the cluster's members.
 //
-// Its methods are safe for concurrent use. Each blocks until its request is answered or ctx ends. A
-// method with a parameter endpoint makes a connection to the member at that endpoint for the one
-// request; it changes neither the client's endpoints nor the client's token. The requests of
+// Its methods are safe for concurrent use. Each blocks until its request is answered or ctx ends.
+// Each method that has the parameter endpoint makes a new connection to that endpoint for its
+// request, and changes neither the client's endpoints nor the client's token. The requests of
 // AlarmList, Status and HashKV, and the request that starts a snapshot, are sent again while no
 // member can serve them. The other requests are sent again only if it is certain that no server
 // applied them. While authentication is enabled, a user without the role "root" gets
@@ -111,13 +111,13 @@ type Maintenance interface {
 	// returns [rpctypes.ErrBadLeaderTransferee] if transfereeID is not a voting member.
 	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
 
-	// Downgrade validates, starts or cancels a downgrade of the cluster; action says which. version
-	// is the version to downgrade to, such as "3.6.0". The answer has the cluster's version.
-	// Downgrade returns [rpctypes.ErrInvalidDowngradeTargetVersion] if the cluster cannot be
-	// downgraded to version, [rpctypes.ErrDowngradeInProcess] if a downgrade is under way already,
-	// and [rpctypes.ErrWrongDowngradeVersionFormat] if version is malformed. For an unknown action
-	// it returns an error and sends nothing. DowngradeCancel returns no error if no downgrade is
-	// under way.
+	// Downgrade validates, starts or cancels a downgrade of the cluster; action says which of the
+	// three. The parameter version is the version to downgrade to, such as "3.6.0". The answer has
+	// the cluster's version. Downgrade returns [rpctypes.ErrInvalidDowngradeTargetVersion] if the
+	// cluster cannot be downgraded to that version, [rpctypes.ErrDowngradeInProcess] if a downgrade
+	// is under way already, and [rpctypes.ErrWrongDowngradeVersionFormat] if the version is
+	// malformed. For an unknown action it returns an error and sends nothing. If action is
+	// DowngradeCancel and no downgrade is under way, it returns no error.
 	Downgrade(
 		ctx context.Context, action DowngradeAction, version string,
 	) (*DowngradeResponse, error)

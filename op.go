@@ -15,7 +15,7 @@ type Op struct {
 	kind opKind
 
 	key []byte // the key, or the first key of a range
-	end []byte // exclusive end of the range; "\x00": end of the key space; empty: only key
+	end []byte // exclusive end of the range; "\x00": end of the key space; empty: key alone
 
 	// used by a get; rev is also used by a watch
 	limit        int64
@@ -139,8 +139,8 @@ func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 	return Op{kind: kindTxn, txn: &txnParts{cmps: cmps, thenOps: thenOps, elseOps: elseOps}}
 }
 
-// with returns op with opts applied. If there are no options, it does not call apply, because apply
-// would move op to the heap, which costs an allocation.
+// with applies opts to op and returns the changed op. If there are no options, it does not call
+// apply, because apply would move op to the heap, which costs an allocation.
 func (op Op) with(opts []OpOption) Op {
 	if len(opts) == 0 {
 		return op
@@ -187,9 +187,9 @@ const (
 	byWrites         = byPut | byDelete
 )
 
-// optionRule says which kinds of op refuse an option. args returns the arguments that op's option
-// was given with, in parentheses, for the text of the panic. It returns "" if the option was not
-// given, or was given with a zero argument.
+// optionRule says which kinds of op refuse an option. The function args reads from op which
+// arguments the caller gave to the option, and returns them in parentheses, for the text of a
+// panic. It returns "" if the option was not given, or was given with a zero argument.
 type optionRule struct {
 	option    string
 	refusedBy kindSet
