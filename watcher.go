@@ -157,9 +157,9 @@ const watchChanSize = 2
 // into which the server splits a response. Fragments are merged in two cases:
 //
 //   - The program asked for fragments (WithFragment).
-//   - The client receives messages of any size. Without fragments, the server would send such a
-//     client every response whole. Programs rely on that: they expect the first response of a watch
-//     from a past revision to be whole.
+//   - The client receives messages of any size. A program with such a client expects whole
+//     responses. For example, it expects the first response of a watch from a past revision to be
+//     whole.
 const mergeBuffers = 2
 
 // watchSink is the consumer's side of one watch: it makes WatchResponses from what the mux

@@ -15,8 +15,8 @@ import (
 const (
 	// auditTimeout is the timeout of the request that counts the keys of the range on the server.
 	auditTimeout = time.Minute
-	// auditTries is how often an audit is repeated at most. It is repeated at a newer revision if
-	// the server has compacted the revision whose keys it should count.
+	// auditTries is how often an audit is repeated at most. If the server has compacted the
+	// revision at which an audit should count the keys, the audit is repeated at a newer revision.
 	auditTries = 5
 )
 

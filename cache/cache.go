@@ -70,7 +70,7 @@ type Cache struct {
 	known   int64   // the greatest revision that an answer of the server has shown to exist
 	silence silence // for how long the server has not answered requests for progress
 
-	behindSince time.Time // since when the newest view has had a lower revision than known
+	behindSince time.Time // when the revision of the newest view last fell behind known
 }
 
 // counts has totals. Status returns all of them except pages, which is for cacheWatcher.proveNow:

@@ -143,7 +143,7 @@ func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 
 // answersTxn reports whether the cache can answer a transaction: whether the transaction only
 // reads, has no more operations than etcd accepts, and needs only keys, values and leases that the
-// cache has. It does not check the revisions that the transaction asks for: see keysAt.
+// cache has. It does not check the revisions that the transaction asks for: see keysAt. The result
 // serializable reports whether any view may answer the transaction, even one that is not the
 // newest.
 func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {

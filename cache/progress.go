@@ -38,8 +38,8 @@ func (c *Cache) advance() {
 
 // reach makes the askForProgress goroutine send requests for progress until a view has reached the
 // revision rev. It does not block. The first request is sent at once, and another one after each
-// answer that is too low. If no answer has shown that rev exists, and no call waits for rev (see
-// waitFor), the requests end after unknownAttempts.
+// answer with a lower revision. If no answer has shown that rev exists, and no call waits for rev
+// (see waitFor), the requests end after unknownAttempts.
 func (c *Cache) reach(rev int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

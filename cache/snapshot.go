@@ -62,7 +62,7 @@ func (s Snapshot) Prefix(p string) iter.Seq[*mvccpb.KeyValue] {
 }
 
 // Range returns the key-value pairs with a key k such that from <= k < to, in the order of their
-// keys. As in etcd, a to of "\x00" means that there is no upper end.
+// keys. As in etcd, if to is "\x00", there is no upper end.
 func (s Snapshot) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 	if s.view == nil {
 		return func(func(*mvccpb.KeyValue) bool) {}

@@ -88,11 +88,11 @@ func (tx *Tx) written(key string, w *write) (*mvccpb.KeyValue, bool) {
 }
 
 // Range returns the key-value pairs with a key k such that from <= k < to, in the order of their
-// keys. They include what the Tx has written before the iteration begins. A to of "\x00" means that
-// there is no upper end. The commit depends on the range as far as the iteration went: if another
-// client changes, creates or deletes a key there before the commit, the Update runs its function
-// again. For ErrTooManyReads, each key counts as one read, and the range as another. If the range
-// is not within the cache's range, the Update fails with an error.
+// keys. They include what the Tx has written before the iteration begins. If to is "\x00", there is
+// no upper end. The commit depends on the range as far as the iteration went: if another client
+// changes, creates or deletes a key there before the commit, the Update runs its function again.
+// For ErrTooManyReads, each key counts as one read, and the range as another. If the range is not
+// within the cache's range, the Update fails with an error.
 func (tx *Tx) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 	return func(yield func(*mvccpb.KeyValue) bool) {
 		from := max(from, "\x00")
