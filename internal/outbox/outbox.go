@@ -84,9 +84,9 @@ func (o *Outbox[T]) Post(v T) (values, bytes int) {
 	return o.backlog.waiting.len, o.backlog.bytes
 }
 
-// Close posts the values in last, and closes the channel once all queued values were sent. If the
-// consumer does not read, the pump runs until Abort or [Pumps.Close]. If Close or Abort was called
-// before, Close does nothing.
+// Close posts the values of the parameter last. The channel is closed after all queued values were
+// sent; Close does not wait for that. If the consumer does not read, the pump runs until Abort or
+// [Pumps.Close]. If Close or Abort was called before, Close does nothing.
 func (o *Outbox[T]) Close(last ...T) {
 	o.mu.Lock()
 	if !o.closed {
@@ -113,8 +113,8 @@ func (o *Outbox[T]) Abort() {
 	o.unlockClosing(o.backlog == nil)
 }
 
-// unlockClosing closes the channel if end is set and the channel is open. It releases the mutex,
-// and then calls Closed if it has closed the channel.
+// unlockClosing closes the channel if the parameter end is true and the channel is open. It
+// releases the mutex, and then calls Hooks.Closed if it has closed the channel.
 func (o *Outbox[T]) unlockClosing(end bool) {
 	closing := end && !o.gone
 	if closing {
@@ -155,8 +155,8 @@ func (o *Outbox[T]) putLocked(v T) {
 	}
 }
 
-// pump sends the queued values until the queue is empty, Abort closes stop, or Pumps.Close closes
-// the stop channel of the group.
+// pump sends the queued values until the queue is empty. It ends earlier if Abort closes the
+// channel stop, or if Pumps.Close closes the stop channel of the group.
 func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	defer o.pumps.running.Done()
 	v, ok := o.next(false)
@@ -178,10 +178,11 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	}
 }
 
-// next returns the first value of the queue. sent says that the pump has sent the value that next
-// returned last. In that case next first removes this value. If the queue is empty, next returns
-// false, and the pump no longer uses the channel. next then closes the channel if Close or Abort
-// was called, and otherwise calls Drained.
+// next returns the first value of the queue. The parameter sent says that the pump has sent the
+// value that the previous call of next returned. If so, next first removes that value from the
+// queue. If the queue is empty, next returns false, and the pump no longer uses the channel. Before
+// it returns false, next closes the channel if Close or Abort was called, and otherwise calls
+// Hooks.Drained.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	b := o.backlog

@@ -18,12 +18,13 @@ import (
 type Tokens interface {
 	// Generation returns the generation of the current token, or 0 before there is a token.
 	Generation() uint64
-	// Fresh reports whether the token of generation seen is the current one, and so new that
-	// members may not know it yet.
+	// Fresh reports whether a token is the current one, and so new that members may not know it
+	// yet. The parameter seen is the generation of that token.
 	Fresh(seen uint64) bool
-	// Refresh replaces the token of generation seen, and blocks until there is a new token or ctx
-	// ends. If the token of generation seen is not the current token, Refresh does nothing and
-	// returns nil. It returns an error if it cannot get another token.
+	// Refresh replaces a token that servers refuse. The parameter seen is the generation of that
+	// token. If it is still the current token, Refresh blocks until there is a new token or ctx
+	// ends. Otherwise Refresh does nothing and returns nil. It returns an error if it cannot get
+	// another token.
 	Refresh(ctx context.Context, seen uint64) error
 }
 
@@ -50,9 +51,9 @@ type Config struct {
 	// context of a call. The balancer asks the attempt which member to avoid, and tells it which
 	// member was picked.
 	AttemptKey any
-	// Retrying, if not nil, is called before each wait for another attempt. attempt is how many
-	// attempts at the request have failed, and err is the error of the latest. Retrying must not
-	// block.
+	// Retrying, if not nil, is called before each wait for another attempt. The parameter attempt
+	// is the number of attempts at the request that have failed, and err is the error of the latest
+	// one. Retrying must not block.
 	Retrying func(method string, attempt uint, err error)
 }
 
@@ -126,8 +127,8 @@ func (a *attempt) SetMember(m any) { a.member.Store(m) }
 // none. The balancer prefers another member for this attempt.
 func (a *attempt) Avoid() any { return a.avoid }
 
-// again returns a new attempt at the request of a. The new attempt avoids the member that was
-// picked for a. callers are the caller's call options.
+// again returns a new attempt to send the request that the attempt a was for. The new attempt
+// avoids the member that was picked for the attempt a. callers are the caller's call options.
 func (a *attempt) again(ctx context.Context, callers []grpc.CallOption) *attempt {
 	next := a.conn.newAttempt(ctx, a.method, a.policy, callers)
 	next.avoid = a.member.Load()

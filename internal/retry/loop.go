@@ -43,10 +43,10 @@ func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
 	return s
 }
 
-// shouldRetry reports whether the request must be sent again after attempt a has failed with err.
-// It blocks until the next attempt is due. If shouldRetry returns false, s.result is the error of
-// the request. seen is the generation that the client's token had before a: if a server refused the
-// token, only the token of that generation is replaced.
+// shouldRetry reports whether the request must be sent again after the attempt a has failed with
+// err. It blocks until the next attempt is due. If shouldRetry returns false, s.result is the error
+// of the request. The parameter seen is the generation that the client's token had before the
+// attempt a. If a server refused the token, only the token of that generation is replaced.
 func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	s.attempts++
 	s.sent = s.sent || a.sent()

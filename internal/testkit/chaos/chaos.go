@@ -63,10 +63,10 @@ func (c *Cluster) ProxyEndpoints() []string {
 	return endpoints
 }
 
-// Break makes one fault after the other until ctx ends. Each fault lasts up to longest, and the
-// pauses between faults last up to half of longest. Break ends its last fault before it returns. It
-// returns the number of faults. A majority of the members runs all the time. One fault in ten cuts
-// off all proxies, and clients of the proxies then reach no member.
+// Break makes one fault after the other until ctx ends. The parameter longest is the longest
+// duration of a fault, and half of it is the longest pause between two faults. Break ends its last
+// fault before it returns. It returns the number of faults. A majority of the members runs all the
+// time. One fault in ten cuts off all proxies, and clients of the proxies then reach no member.
 func (c *Cluster) Break(ctx context.Context, longest time.Duration) (faults int) {
 	for ctx.Err() == nil {
 		lasting := time.Duration(c.rng.Int64N(int64(longest)))
@@ -90,8 +90,8 @@ func (c *Cluster) Break(ctx context.Context, longest time.Duration) (faults int)
 	return faults
 }
 
-// kinds are the faults of a single member. Each function makes the member unusable, calls last to
-// wait, and then ends the fault.
+// kinds are the faults of a single member. Each function makes the member unusable, calls the
+// function last to wait, and then ends the fault.
 var kinds = []func(c *Cluster, m *etcdtest.Member, p *faultnet.Proxy, last func()){
 	func(c *Cluster, m *etcdtest.Member, _ *faultnet.Proxy, last func()) {
 		m.Kill()

@@ -114,7 +114,8 @@ func grantRoles(ctx context.Context, auth pb.AuthClient, user string, roles ...s
 }
 
 // admin calls fn with a connection to a running member. If authentication is on, every request on
-// this connection is made as the user root. what names the operation in admin's error.
+// this connection is made as the user root. The parameter what names the operation in admin's
+// error.
 func (c *Cluster) admin(what string, fn func(context.Context, *grpc.ClientConn) error) error {
 	running := c.running()
 	if len(running) == 0 {

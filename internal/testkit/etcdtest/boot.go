@@ -110,8 +110,8 @@ func addressTaken(log []byte) bool {
 		bytes.Contains(log, []byte("Only one usage of each socket"))
 }
 
-// configure sets the member's command-line flags. join are the flags that say how the member joins
-// the cluster.
+// configure sets the member's command-line flags. The parameter join has the flags that say how the
+// member joins the cluster.
 func (m *Member) configure(join ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

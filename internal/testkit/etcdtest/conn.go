@@ -51,8 +51,8 @@ func (m *Member) Dial() (*grpc.ClientConn, error) {
 	return m.cluster.dial([]*Member{m}, grpc.WithUnaryInterceptor(m.cluster.callAsRoot))
 }
 
-// AsRoot logs in as root over conn, and returns ctx with the token that the member has issued.
-// While authentication is off, it returns ctx itself.
+// AsRoot logs in as root over conn, and returns ctx with the token of that login. While
+// authentication is off, it returns ctx itself.
 func (c *Cluster) AsRoot(ctx context.Context, conn *grpc.ClientConn) (context.Context, error) {
 	return c.asRoot(ctx, conn)
 }

@@ -266,7 +266,7 @@ func (m *Member) learnID(ctx context.Context) error {
 	return fmt.Errorf("etcdtest: the metrics of %s do not name its id", m.name)
 }
 
-// poll calls check until it returns nil. If ctx ends first, poll returns the cause of ctx's end
+// poll calls check until check returns nil. If ctx ends first, poll returns the cause of ctx's end
 // together with the last error of check.
 func poll(ctx context.Context, check func(context.Context) error) error {
 	for {

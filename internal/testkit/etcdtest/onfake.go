@@ -18,8 +18,8 @@ var ErrOnFake = errors.New("etcdtest: on etcdfake, which has no")
 // OnFake reports whether the servers of the tests are fakes.
 func OnFake() bool { return os.Getenv(onEnv) == "etcdfake" }
 
-// NeedsEtcd skips a test if the servers are fakes. what names the feature of etcd that the test
-// needs and the fake does not have.
+// NeedsEtcd skips a test if the servers are fakes. The parameter what names the feature of etcd
+// that the test needs and the fake does not have.
 func NeedsEtcd(tb testing.TB, what string) {
 	tb.Helper()
 	if OnFake() {

@@ -20,8 +20,8 @@ var errExited = errors.New("the process has exited")
 type process struct {
 	// read-only after startProcess
 	cmd *exec.Cmd
-	// exited is done once the process has ended. Its cause wraps errExited and has the process's
-	// exit status.
+	// The context exited ends when the process ends. Its cause wraps errExited and has the
+	// process's exit status.
 	exited context.Context
 
 	// safe for concurrent use
@@ -40,7 +40,7 @@ func startProcess(bin string, args []string, dir, logPath string) (*process, err
 	p.cmd.SysProcAttr = dieWithParent()
 	p.exited, p.end = context.WithCancelCause(context.Background())
 
-	started := make(chan error, 1) // sent to once by run, never closed
+	started := make(chan error, 1) // run sends one value; the channel is never closed
 	// The goroutine ends when the etcd process ends. Cluster.Close kills the etcd process. The
 	// method kill waits until the goroutine has cancelled the context exited.
 	go p.run(log, started)
