@@ -14,9 +14,9 @@ import (
 //		Commit()
 //
 // The server evaluates the conditions and runs the ops in one step: no other write comes between
-// them, and all writes of a transaction have one revision. If a transaction writes a
-// key twice, the server refuses it with rpctypes.ErrDuplicateKey. [OpTxn] nests one transaction in
-// another; the server evaluates the conditions of both before it runs the first op.
+// them, and all writes of a transaction have one revision. If a transaction writes a key twice, the
+// server refuses it with rpctypes.ErrDuplicateKey. [OpTxn] nests one transaction in another; the
+// server evaluates the conditions of both before it runs the first op.
 //
 // If, Then and Else may each be left out. They panic if one of them is called twice, or if they are
 // called in another order. All methods are safe for concurrent use.

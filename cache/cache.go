@@ -65,7 +65,7 @@ type Cache struct {
 	// waiters is the number of calls that wait for a revision that may not exist yet. As long as
 	// there are any, requests for progress go on.
 	waiters int
-	// The field once demands one request for progress, even if target has been reached.
+	// One request for progress is to be sent, even if a view has already reached target.
 	once    bool
 	known   int64   // the greatest revision that an answer of the server has shown to exist
 	silence silence // for how long the server has not answered requests for progress

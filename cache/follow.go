@@ -17,8 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// The policy again sets the wait after a failure, before the watch is opened again or a page of a
-// list is read again.
+// This is the wait after a failure, before the watch is opened another time, or a page of a list
+// (read of the whole range) is read another time.
 var again = backoff.Policy{Base: 50 * time.Millisecond, Max: 3 * time.Second, Jitter: 0.5}
 
 // errListAgain is the reason why the cache ends its own watch: the range has to be listed (read as
