@@ -137,8 +137,8 @@ func (c *Cmp) WithKeyBytes(key []byte) {
 	c.msg.Key = key
 }
 
-// ValueBytes returns the bytes that the value of the key is compared to, or nil if the condition is
-// on another field than the value. The slice is not a copy.
+// ValueBytes returns the bytes that the value of the key is compared to. It returns nil if the
+// condition is on a field other than the value. The slice is not a copy.
 func (c *Cmp) ValueBytes() []byte { return c.msg.GetValue() }
 
 // WithValueBytes makes the condition compare the value of the key to v. v is not copied.

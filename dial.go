@@ -203,10 +203,12 @@ func (c *Client) resolve(
 // connection carry the client's token, are not retried, and have gRPC's own message limits. The
 // caller must close the connection; the client's Close does not.
 //
-// If an endpoint given to New or SetEndpoints is encrypted, Dial uses TLS even if ep is an http
-// URL. It does not use TLS if the address of ep was given to New or SetEndpoints without TLS. Dial
-// returns an error that names ep if ep is malformed. For a client without a connection it returns
-// ErrNoAvailableEndpoints.
+// The scheme of ep says whether Dial uses TLS, as in Config.Endpoints. There is one exception: if
+// any endpoint given to New or SetEndpoints is encrypted, Dial uses TLS for an http URL, too. But
+// it uses no TLS for an http URL whose address was given to New or SetEndpoints without TLS.
+//
+// Dial returns an error that names ep if ep is malformed. For a client without a connection it
+// returns ErrNoAvailableEndpoints.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if !c.made() || c.creds == nil {
 		return nil, ErrNoAvailableEndpoints
