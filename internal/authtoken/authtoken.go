@@ -82,9 +82,9 @@ func (s *Source) Generation() uint64 {
 	return 0
 }
 
-// Fresh reports whether the token of generation seen is the current one, and so new that members
-// may not know it yet. If a member refuses such a token, try the request again instead of calling
-// Refresh.
+// Fresh reports whether seen is the generation of the current token, and this token is so new that
+// members may not know it yet. If a member refuses such a token, try the request again instead of
+// calling Refresh.
 func (s *Source) Fresh(seen uint64) bool {
 	h := s.current.Load()
 	return s.authenticate != nil && h != nil && h.metadata != nil && h.generation == seen &&
@@ -100,10 +100,10 @@ func (s *Source) Ensure(ctx context.Context) error {
 	return s.Refresh(ctx, 0)
 }
 
-// Refresh replaces the token of generation seen. If it returns nil, the refused request can be
-// tried again. It returns nil at once in two cases: that token is no longer the current one, or the
-// source has neither a user nor a token, as with certificates. Otherwise Refresh waits for the
-// answer to a login. If there is no login yet, Refresh starts one.
+// Refresh replaces the current token if seen is its generation. If Refresh returns nil, the refused
+// request can be tried again. It returns nil at once in two cases: the current token has another
+// generation, or the source has neither a user nor a token, as with certificates. Otherwise Refresh
+// waits for the answer to a login. If no login is under way, Refresh starts one.
 //
 // The old token stays in place until the new one is there. If the server says that authentication
 // is not enabled, the token is dropped and Refresh returns nil. If the login fails for another
@@ -180,8 +180,8 @@ type login struct {
 }
 
 // join returns the login under way. If there is none, it starts one and returns it. If Refresh has
-// nothing to wait for, join returns no login and the result of Refresh: nil if the token of
-// generation seen was replaced, or context.Canceled if the source is closed.
+// nothing to wait for, join returns no login, and as its error the result of Refresh: nil if the
+// current token has another generation than seen, or context.Canceled if the source is closed.
 func (s *Source) join(seen uint64) (*login, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

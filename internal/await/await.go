@@ -23,24 +23,22 @@ func Join(ctx, other context.Context) (joined context.Context, release context.C
 }
 
 // Change is a function that waits for a change of the store. It returns true when the store may
-// have changed since look (see [Loop]) read it. It returns false if it can no longer notice a
-// change, for example because its watch or ctx has ended.
+// have changed since the last read by the parameter look of [Loop]. It returns false if it can no
+// longer notice a change, for example because its watch or ctx has ended.
 type Change func(ctx context.Context) bool
 
-// Loop calls look again and again until look says that the caller's state has been reached. look
-// says so by returning nil for both the function and the error; Loop then returns nil. Otherwise
-// look returns a function that waits for a change of the store. Loop calls that function, and then
-// calls look again.
-//
-// If look fails, or if the function returns false, Loop waits before it calls look again. [Retry]
-// is the policy of these waits: they grow from one failure to the next, and start small again after
-// a function has returned true. So Loop goes on after every passing failure, such as a compaction
-// or a member without a leader. If final returns true for an error of look, Loop returns that error
-// instead. If final is nil, no error of look ends the Loop. If ctx ends while Loop waits, Loop
-// returns the error of ctx.
-//
-// If first is not nil, Loop calls it, to wait for a change, before it calls look for the first
-// time.
+// Loop waits until the store is in the state that its caller wants. The parameter look is a
+// function that reads the store. If the store is in that state, look returns nil for both the
+// Change and the error, and Loop returns nil. Otherwise look returns a [Change], which waits until
+// the store may have changed. Loop calls the Change, and then calls look again.
+// If look fails, or if the Change returns false, Loop waits before it calls look again. [Retry] is
+// the policy of these waits: they grow from one failure to the next, and start small again after a
+// Change has returned true. So Loop goes on after every passing failure, such as a compaction or a
+// member without a leader. The parameter final says which errors of look end the Loop: if final
+// returns true for an error, Loop returns that error. If final is nil, no error of look ends the
+// Loop. If ctx ends while Loop waits like this, Loop returns the error of ctx.
+// If the parameter first is not nil, Loop calls it before the first call of look, and so begins
+// with a wait for a change.
 func Loop(
 	ctx context.Context, first Change, look func(context.Context) (Change, error),
 	final func(error) bool,

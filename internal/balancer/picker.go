@@ -10,7 +10,8 @@ import (
 )
 
 // picker spreads requests over the connected members. A pick for a unary call allocates nothing.
-// While the tracker's ticks run, such a pick takes no lock.
+// While the tracker's ticks (its regular comparisons of the members) run, such a pick takes no
+// lock.
 type picker struct {
 	tracker    *Tracker
 	candidates []*conn
@@ -43,9 +44,10 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return result, nil
 }
 
-// avoided returns the member that gets the request only if no other member serves, or nil. For a
-// repeated request that is the member of the previous attempt. A LeaseTimeToLive request that
-// checks what a member has answered avoids that member (see [StreamTarget.Elsewhere]).
+// avoided returns the member that the request should avoid, or nil if there is none. The request
+// goes to this member only if no other member serves. A repeated request avoids the member of its
+// previous attempt. A LeaseTimeToLive request that checks what a member has answered avoids that
+// member (see [StreamTarget.Elsewhere]).
 func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 	if attempt != nil {
 		if m, ok := attempt.Avoid().(*Member); ok {
@@ -74,9 +76,10 @@ func isStream(method string) bool {
 	return false
 }
 
-// choose returns the next connection in round-robin order. It first looks for a member that is not
-// ejected, has room for another request, and is not much busier than the least busy one. If there
-// is none, it takes the next member that is not ejected, however busy it is.
+// choose returns the next connection in round-robin order. It first looks for a member that may get
+// another request under its own limit, and is not much busier than the least busy member. If there
+// is no such member, choose takes the next member that is not ejected, however busy it is. If all
+// members are ejected, it takes the next one.
 func (p *picker) choose() *conn {
 	n := uint32(len(p.candidates))
 	next := p.tracker.next.Add(1)
@@ -94,9 +97,10 @@ func (p *picker) choose() *conn {
 	return p.candidates[next%n]
 }
 
-// leastOutstanding returns the smallest number of outstanding requests among the members that have
-// no limit. choose passes over members that have many more. A member that refuses all requests has
-// few outstanding ones. So it is ignored, unless every member refuses all requests.
+// leastOutstanding returns the smallest number of outstanding requests among the members whose
+// number of outstanding requests is not limited. The method choose passes over members that have
+// many more. A member that refuses all requests has few outstanding ones. So it is ignored, unless
+// every member refuses all requests.
 func (p *picker) leastOutstanding() int64 {
 	least, leastOfAll := int64(memberhealth.Unlimited), int64(memberhealth.Unlimited)
 	for _, c := range p.candidates {

@@ -19,7 +19,8 @@ import (
 // and its peers answer, the member is ejected (its connection is closed) long before that.
 const probeTimeout = 5 * time.Second
 
-// wake starts the ticks if they do not run. Ticks go on as long as there are requests.
+// wake starts the ticks (the regular comparisons of the members) if they do not run. Ticks go on as
+// long as there are requests.
 func (t *Tracker) wake() {
 	if t.ticking.Load() || !t.ticking.CompareAndSwap(false, true) {
 		return

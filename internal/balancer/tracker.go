@@ -120,7 +120,7 @@ func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 }
 
 // of returns the member that With has put into the attributes of an address. If the attributes
-// contain no member, of returns the tracker's member at the address.
+// contain no member, the result is the tracker's member at the address.
 func (t *Tracker) of(a resolver.Address) *Member {
 	if m, ok := a.Attributes.Value(memberKey{}).(*Member); ok {
 		return m

@@ -167,8 +167,8 @@ func (l *Link[Req, Resp]) Stop() {
 	signal(l.wake)
 }
 
-// Close ends the link without a linger and waits for its goroutines. It must not be called from the
-// handler, nor with a lock held that the handler takes.
+// Close ends the link at once, without the wait of Options.Linger, and waits for the link's
+// goroutines. It must not be called from the handler, nor with a lock held that the handler takes.
 func (l *Link[Req, Resp]) Close() {
 	l.mu.Lock()
 	l.stopping = true

@@ -77,7 +77,7 @@ func (l *Link[Req, Resp]) serve() (received bool, err error) {
 			return received, err
 		}
 		if l.isStopping() {
-			continue // lingering: messages are dropped until the stream ends
+			continue // Stop was called: messages are dropped until the stream ends
 		}
 		received = true
 		l.handler.Received(resp)
@@ -136,9 +136,9 @@ func (l *Link[Req, Resp]) sendLoop() {
 	}
 }
 
-// next returns the current stream and the next request to send on it. If there is nothing to do,
-// next returns no stream. If the link is stopping and the queue is empty, next returns the stream
-// without a request, once for each stream: the caller must then half-close the stream.
+// next returns the current stream and the next request to send on it. If there is nothing to do, st
+// is nil. If the link is stopping and the queue is empty, req is nil but st is not: the caller must
+// then half-close st. This happens once for each stream.
 func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

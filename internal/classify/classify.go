@@ -105,11 +105,14 @@ func CanRepeatWrite(err error, sent bool) bool {
 	return IsLearnerRefusal(err) || (!sent && IsUnavailable(err))
 }
 
-// IsRefusal reports whether err proves that a request with effects had none, because the server has
-// refused it. After any other error the request may have been applied, or may be applied later.
-// ResourceExhausted is no proof: a server answers with it although it applies the request that
-// takes its last space, and a client returns it for an answer over its limit. "Too many requests"
-// is a proof.
+// IsRefusal reports whether err proves that the server has refused a request with effects, so that
+// the request had no effect. After any other error the request may have been applied, or may be
+// applied later.
+//
+// The code ResourceExhausted proves nothing, for two reasons. A server applies the request that
+// takes the last space of its store, and yet answers it with this code. And gRPC returns this code
+// in the client if the answer is larger than the client's limit. The exception is etcd's error "too
+// many requests", which proves a refusal.
 func IsRefusal(err error) bool {
 	if IsTooManyRequests(err) {
 		return true

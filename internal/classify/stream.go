@@ -19,11 +19,10 @@ var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)
 
 // IsFinal reports whether a stream that ended with err must not be opened again. opened says
 // whether err is the end of an open stream; otherwise err is the failure to open one.
+// Load balancers and proxies end a stream with any status while something is wrong with them. Such
+// a fault is temporary. So an error is final only if it is in this list:
 //
-// Load balancers and proxies answer a stream with any status while something is wrong with them,
-// and that passes. So an error is final only if it is in this list:
-//
-//   - any error once ctx is done: the owner of the stream has ended it.
+//   - any error after ctx has ended: the owner of the stream has ended the stream.
 //   - [NoEndpoints]: the client was made without a connection and never has one.
 //   - gRPC's "the client connection is closing" from opening a stream: this process has closed the
 //     connection, which opens no other stream. An open stream may end with the same status because
@@ -68,11 +67,11 @@ func IsOverLimit(err error) bool {
 	return message == fmt.Sprintf(decompressed, limit)
 }
 
-// IsServersEnd reports whether a server ended a stream with err, perhaps because of a request on
-// the stream. It returns true for io.EOF, with which a server ends a stream without an error. It
-// returns false for a status that does not come from such a decision of the server: the server is
-// unavailable, a message was over a limit, or the client has ended the stream. It returns true for
-// all other statuses.
+// IsServersEnd reports whether the server itself decided to end a stream with err, perhaps because
+// of a request on the stream. It returns true for io.EOF, with which a server ends a stream without
+// an error. It returns false for an error that is no gRPC status, and for statuses that have other
+// causes: the server is unavailable, a message was over a limit, or the client has ended the
+// stream. It returns true for all other statuses.
 func IsServersEnd(err error) bool {
 	if errors.Is(err, io.EOF) {
 		return true
@@ -88,10 +87,11 @@ func IsServersEnd(err error) bool {
 	return true
 }
 
-// CancelReason returns the error of a watch that its server has cancelled with reason. If reason is
-// the text of a gRPC status error, that is its status; otherwise it is a status of
-// codes.FailedPrecondition with the description reason. If package rpctypes has an error for the
-// status, CancelReason returns that error.
+// CancelReason returns the error of a watch that the server has cancelled. reason is the text in
+// the field cancel_reason of the server's response. If this text is that of a gRPC status error,
+// CancelReason uses the status that the text names. Otherwise it uses a status with
+// codes.FailedPrecondition, and the text as the description. If package rpctypes has an error for
+// the status, CancelReason returns that error.
 func CancelReason(reason string) error {
 	if st, ok := parseStatus(reason); ok {
 		return rpctypes.Error(st.Err())

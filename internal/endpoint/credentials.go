@@ -18,7 +18,7 @@ type Credentials struct {
 	credentials.TransportCredentials
 
 	plain, encrypted *bundle
-	byConfig         *bundle // the one of the two that secures endpoints of ByConfig
+	byConfig         *bundle // plain or encrypted; for endpoints whose Security is ByConfig
 }
 
 // NewCredentials returns credentials for connections to endpoints. With a nil cfg, endpoints

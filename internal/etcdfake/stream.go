@@ -18,7 +18,7 @@ var errEnded = status.Error(codes.Canceled, "etcdfake: stream ended from outside
 type memberKey struct{}
 
 // serverStream is one stream, as a handler sees it. It logs and delays the messages that the
-// handler receives. end ends the stream even if the handler is blocked.
+// handler receives. The method end ends the stream even if the handler is blocked.
 type serverStream struct {
 	grpc.ServerStream
 
@@ -30,12 +30,12 @@ type serverStream struct {
 	cancel context.CancelFunc
 
 	once  sync.Once
-	ended chan struct{} // closed by end
+	ended chan struct{} // closed by the method end
 	err   error         // the status of the stream; set before ended is closed
 }
 
-// serveStream runs the handler of a stream until the handler returns, end is called, or the client
-// goes away. It returns the status of the stream.
+// serveStream runs the handler of a stream. It returns the status of the stream as soon as the
+// handler returns, the method end is called, or the client goes away.
 func (s *Server) serveStream(m *method, ss grpc.ServerStream, next StreamHandler) error {
 	if err := s.missing(m); err != nil {
 		return err

@@ -81,7 +81,7 @@ func (c *Confirmer) work() {
 }
 
 // next removes a question from the queue and returns it. If the queue is empty or c.ctx has ended,
-// next returns false, and the worker must end.
+// ok is false, and the worker must end.
 func (c *Confirmer) next() (q question, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -343,9 +343,9 @@ func (k *Keeper) haltLocked(cause error) {
 	}
 }
 
-// unlock releases the lock. Before that, it sets the timer to fire earlier if an entry needs
-// attention earlier. After that, it stops the context.AfterFuncs of closed subscribers, which must
-// not be stopped under the lock.
+// unlock releases the lock. Before that, it makes the timer fire earlier, if an entry needs
+// attention before the timer would fire. After that, it stops the context.AfterFuncs of closed
+// subscribers, which must not be stopped under the lock.
 func (k *Keeper) unlock() {
 	if next := max(k.table.next(), k.resumeAt); next < k.armed {
 		k.armLocked(next)
@@ -358,9 +358,9 @@ func (k *Keeper) unlock() {
 	}
 }
 
-// armLocked sets the timer to fire at next, which is earlier than the instant to which it was set.
-// The timer is never set to a later instant. If no entry needs attention when the timer fires, tick
-// only sets the timer again.
+// armLocked sets the timer to the instant in the parameter next. It is called only if the timer is
+// not set, or is set to a later instant. So a timer that is set is never postponed. If no entry
+// needs attention when the timer fires, the method tick only sets the timer again.
 func (k *Keeper) armLocked(next instant) {
 	k.armed = next
 	if !k.timer.Stop() {

@@ -39,9 +39,9 @@ type Remote struct {
 type Tokens interface {
 	// Generation returns the number of the current token. It changes with each new token.
 	Generation() uint64
-	// Renew gets a new token if the current one still has the number seen. If the client cannot get
-	// another token, Renew returns nil, because the server may accept the next stream with the old
-	// token.
+	// Renew gets a new token if seen is still the number of the current token. If the client cannot
+	// get another token, Renew returns nil, because the server may accept the next stream with the
+	// old token.
 	Renew(ctx context.Context, seen uint64) error
 }
 
@@ -84,9 +84,9 @@ var OnceBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: 1500 * time.M
 // the two. It is short enough to keep leases of a few seconds.
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// Dialer returns the Dial function of a keeper whose streams are opened on target. After an error,
-// the function avoids the member of the last stream. If that stream ended because of its token, the
-// function first gets a new token.
+// Dialer returns the Dial function for the [Config] of a keeper. The function opens each stream on
+// the member that target chooses. If the last stream or dial has failed, target avoids the member
+// of the last stream. If the failure is a refused token, the function first gets a new token.
 func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (Stream, error) {
 	var generation uint64 // number of the latest stream's token; needs no lock: one Dial at a time
 	return func(ctx context.Context, last error) (Stream, error) {

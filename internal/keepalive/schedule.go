@@ -16,9 +16,10 @@ const (
 	minShare = 16
 )
 
-// step returns the length of the steps for a TTL. It is minStep, doubled as long as the TTL has at
-// least stepsPerTTL steps. So each end of a long step is also the end of a shorter step, and leases
-// with different TTLs can be due at one instant.
+// step returns the length of the steps into which a TTL is divided. The length starts as minStep.
+// It is doubled as long as the TTL still has at least stepsPerTTL steps of the doubled length. So
+// each end of a long step is also the end of a shorter step, and leases with different TTLs can be
+// due at one instant.
 func step(ttl time.Duration) time.Duration {
 	d := minStep
 	for d <= ttl/stepsPerTTL/2 {
