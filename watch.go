@@ -59,9 +59,9 @@ type Watcher interface {
 	//   - rpctypes.ErrCompacted: the changes that the watch would have delivered next were
 	//     compacted. CompactRevision is the first revision that can still be watched.
 	//   - rpctypes.ErrPermissionDenied, or another error made from the server's CancelReason, for
-	//     example if the range is invalid. If the server refuses to create the
-	//     watch, the client first tries once more. If the client has a user, it usually gets a new
-	//     token for the second try.
+	//     example if the range is invalid. If the server refuses to create the watch, the client
+	//     first tries once more. If the client has a user, it usually gets a new token for the
+	//     second try.
 	//   - rpctypes.ErrNoLeader: ctx was made by WithRequireLeader, and the member that serves the
 	//     watch lost its leader.
 	//   - ErrNoAvailableEndpoints: the client has no connection.

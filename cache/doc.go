@@ -46,7 +46,8 @@
 //	           → filling, when the server has confirmed the watch at revision W
 //	filling    the range is listed: it is read page by page, not all at one revision. A page has a
 //	           revision L of its own, that of the answer. Pages are read linearizably. So a page
-//	           with L < W, or below an earlier page or view, shows that the cluster was restored.
+//	           with L < W, or with an L below the revision of an earlier page or view, shows that
+//	           the cluster was restored.
 //	           If the server has RangeStream (etcd 3.7), everything after the first page is
 //	           requested at once, at the L of that page, and each piece of the answer is a page. If
 //	           the stream breaks, because L was compacted or for another reason, another stream at
@@ -70,7 +71,7 @@
 //   - The tree of a view is the state of the range at exactly its revision.
 //   - Within an era, revisions and ProvenAt of views never go back. An era ends when the cluster is
 //     replaced or restored, or when the copy is found to be wrong. From then on no view is proven,
-//     and Fresh waits, until the range has been listed again, which begins the next era.
+//     and Fresh waits. The next era begins when the range has been listed again.
 //   - The watch has passed revision r when it has delivered an event of revision r or later (a
 //     response has all events of its revisions), or a notice of progress at r or later from a
 //     server that is known to send notices only after all earlier events.
