@@ -80,8 +80,9 @@ func updateSlow(members []*Member) {
 	}
 }
 
-// startSlow makes a member slow when its new connection starts. It is called if the member was
-// ejected on an earlier connection and has not been healthy since.
+// startSlow makes a member slow when its new connection starts. It is called if the previous
+// connection was closed by an ejection, or if the member was ejected as stuck and has not become
+// healthy since.
 func (m *Member) startSlow(now time.Time, stuck bool) {
 	m.rec.health, m.rec.stuck = Slow, stuck
 	m.rec.load, m.rec.rate = 1, 1/maxSpacing.Seconds()
