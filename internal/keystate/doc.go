@@ -15,7 +15,7 @@
 // long as the session lives.
 //
 // The users of an incarnation are the calls whose place in the queue is this key, and the locks and
-// candidacies that were acquired by this key.
+// candidacies that were acquired with this key.
 //
 // Clean-up is the background work of the session that looks for keys to delete, and deletes them.
 //

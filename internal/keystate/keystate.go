@@ -77,7 +77,7 @@ func (k *State) Fail() {
 }
 
 // Lose records the end of a put with an unknown outcome: a member may have applied it, or may do so
-// later. value is the value that the put may have written.
+// later. The parameter value is what the put may have written.
 func (k *State) Lose(value string) {
 	k.addUncertain(value)
 	k.Fail()
@@ -96,10 +96,10 @@ func (k *State) addUncertain(value string) {
 // deletes v and puts again.
 func (k *State) Made(v Version) *Incarnation { return k.use(&Incarnation{Version: v, made: true}) }
 
-// Found records the end of a put that has found the key with version v and the given value. own
-// says that the value proves that this session has created the key. Found returns the record of the
-// incarnation that the caller now uses. It returns nil if v must not be used: the caller then
-// deletes v and puts again.
+// Found records the end of a put that has found the key with version v and the given value. The
+// parameter own says that the value proves that this session has created the key. Found returns the
+// record of the incarnation that the caller now uses. It returns nil if v must not be used: the
+// caller then deletes v and puts again.
 func (k *State) Found(v Version, value string, own bool) *Incarnation {
 	return k.use(&Incarnation{Version: v, value: value, own: own})
 }
@@ -180,9 +180,9 @@ func (k *State) newest(in *Incarnation) *Incarnation {
 	return k.current
 }
 
-// Discard marks a key for deletion. At most one put may ever use the name of the key. create is the
-// create revision of the key, or 0 if that is unknown. If create is 0, clean-up deletes the key
-// whether the put has already created it or creates it later.
+// Discard marks a key for deletion. At most one put may ever use the name of the key. The parameter
+// create is the create revision of the key, or 0 if that is unknown. If it is 0, clean-up deletes
+// the key whether the put has already created it or creates it later.
 func (k *State) Discard(create int64) {
 	k.unique = true
 	if create == 0 {

@@ -120,16 +120,15 @@ func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	return true
 }
 
-// peerAlive reports whether the client has received anything from another member after the time
-// since.
+// peerAlive reports whether a member other than m has sent anything later than the parameter since.
 func peerAlive(members []*Member, m *Member, since time.Time) bool {
 	return slices.ContainsFunc(members, func(p *Member) bool {
 		return p != m && p.rec.lastReceived.After(since)
 	})
 }
 
-// failsProbe reports whether the probe of a member is overdue, and the member has sent nothing
-// since that probe, while another member has sent something. It returns false if only writes are
+// failsProbe reports whether the probe of a member is overdue, the member has sent nothing since
+// that probe, and another member has sent something since then. It returns false if only writes are
 // pending and no stream went silent: closing the connection would fail these writes, and they could
 // not be sent to another member.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {

@@ -32,8 +32,8 @@ type Member struct {
 	received            atomic.Uint64 // received bytes plus answers; grows when the member sends
 	limit               atomic.Int64  // how many requests may be outstanding
 	spacing             atomic.Int64  // nanoseconds between two requests while the limit is 1
-	nextSlow            atomic.Int64  // earliest clock value for a next request, if limit is 1
-	leaderless          atomic.Int64  // clock value until which it counts as leaderless
+	nextSlow            atomic.Int64  // earliest next request if limit is 1; a value of clock()
+	leaderless          atomic.Int64  // it counts as leaderless until then; a value of clock()
 	closable            atomic.Bool   // the owner is able to close the member's connection
 
 	// guarded by the owner's lock
@@ -54,7 +54,8 @@ type Outcome struct {
 	Leaderless bool // the answer says that the member has no leader
 }
 
-// Begin counts a request. It is movable if it can be sent to a peer when the connection is lost.
+// Begin counts a request. The parameter movable says whether the request can be sent to a peer when
+// the connection is lost.
 func (m *Member) Begin(movable bool) {
 	m.outstanding.Add(1)
 	if movable {
@@ -62,8 +63,8 @@ func (m *Member) Begin(movable bool) {
 	}
 }
 
-// End counts the end of a request that Begin has counted. movable has the value that was given to
-// Begin.
+// End counts the end of a request that Begin has counted. The parameter movable has the value that
+// was given to Begin.
 func (m *Member) End(movable bool, o Outcome) {
 	if movable {
 		m.movable.Add(-1)
@@ -137,9 +138,10 @@ const (
 	slack      = 4
 )
 
-// Takes reports whether the member should get the next request. least is the number of outstanding
-// requests of the least busy healthy member. After a slow member has taken a request, Takes returns
-// false until the member's spacing has passed.
+// Takes reports whether the member should get the next request. The parameter least is the number
+// of outstanding requests of the least busy healthy member. After a slow member has taken a
+// request, Takes returns false until the member's spacing (the time between two requests) has
+// passed.
 func (m *Member) Takes(least int64) bool {
 	limit, outstanding := m.limit.Load(), m.outstanding.Load()
 	switch {

@@ -63,8 +63,8 @@ type backlog[T any] struct {
 	stop    chan struct{} // ends the pump; closed by Abort only
 }
 
-// New returns an Outbox that sends on ch and closes ch. Its pump belongs to pumps. hooks may be
-// nil.
+// New returns an Outbox that sends on ch and closes ch. Its pump belongs to the group pumps. The
+// parameter hooks may be nil.
 func New[T any](ch chan T, hooks Hooks[T], pumps *Pumps) Outbox[T] {
 	return Outbox[T]{ch: ch, hooks: hooks, pumps: pumps}
 }

@@ -128,15 +128,17 @@ func (a *attempt) SetMember(m any) { a.member.Store(m) }
 func (a *attempt) Avoid() any { return a.avoid }
 
 // again returns a new attempt to send the request that the attempt a was for. The new attempt
-// avoids the member that was picked for the attempt a. callers are the caller's call options.
+// avoids the member that was picked for the attempt a. The parameter callers has the caller's call
+// options.
 func (a *attempt) again(ctx context.Context, callers []grpc.CallOption) *attempt {
 	next := a.conn.newAttempt(ctx, a.method, a.policy, callers)
 	next.avoid = a.member.Load()
 	return next
 }
 
-// newAttempt returns an attempt at a request. The context of the attempt derives from ctx. callers
-// are the caller's call options. They come last, so they override the other options.
+// newAttempt returns an attempt at a request. The context of the attempt derives from ctx. The
+// parameter callers has the caller's call options. They come last, so they override the other
+// options.
 func (c *Conn) newAttempt(
 	ctx context.Context, method string, p policy, callers []grpc.CallOption,
 ) *attempt {

@@ -86,11 +86,11 @@ func (s *loop) ended() bool {
 }
 
 // canRepeat reports whether the policy allows another attempt after err, which is not a refusal of
-// the token. sent says whether the failed attempt may have left the client.
+// the token. The parameter sent says whether the failed attempt may have left the client.
 //
-// tooMany says whether err is "too many requests". A member refuses a write with that error before
-// it proposes the write, so the write may be sent again: other members may be less busy. After as
-// many such refusals as there are endpoints, the write fails.
+// The parameter tooMany says whether err is "too many requests". A member refuses a write with that
+// error before it proposes the write, so the write may be sent again: other members may be less
+// busy. After as many such refusals as there are endpoints, the write fails.
 //
 // A learner's refusal allows another attempt only if there is another endpoint.
 func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
@@ -128,9 +128,9 @@ func (s *loop) wait(forToken, tooMany bool) time.Duration {
 }
 
 // renewToken replaces the token that a server refused with err, and reports whether the request may
-// be sent again. seen is the generation of the refused token. If that token is so new that the
-// member may not know it yet, renewToken keeps it: another login would only make a still newer
-// token.
+// be sent again. The parameter seen is the generation of the refused token. If that token is so new
+// that the member may not know it yet, renewToken keeps it: another login would only make a still
+// newer token.
 //
 // If there are no tokens, the client's certificate may authenticate its requests. A refused request
 // is then sent again only if the auth store changed while the server checked it.
