@@ -31,12 +31,14 @@ type Change func(ctx context.Context) bool
 // function that reads the store. If the store is in that state, look returns nil for both the
 // Change and the error, and Loop returns nil. Otherwise look returns a [Change], which waits until
 // the store may have changed. Loop calls the Change, and then calls look again.
+//
 // If look fails, or if the Change returns false, Loop waits before it calls look again. [Retry] is
 // the policy of these waits: they grow from one failure to the next, and start small again after a
 // Change has returned true. So Loop goes on after every passing failure, such as a compaction or a
 // member without a leader. The parameter final says which errors of look end the Loop: if final
 // returns true for an error, Loop returns that error. If final is nil, no error of look ends the
-// Loop. If ctx ends while Loop waits like this, Loop returns the error of ctx.
+// Loop. If ctx ends during one of these waits, Loop returns the error of ctx.
+//
 // If the parameter first is not nil, Loop calls it before the first call of look, and so begins
 // with a wait for a change.
 func Loop(

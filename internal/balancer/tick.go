@@ -72,9 +72,9 @@ func (t *Tracker) tick() {
 	}
 }
 
-// decideLocked compares the members, and starts the probes and reads that are due. It returns
-// whether there must be another tick, the members to eject, and the changes to report. The caller
-// ejects and reports after it has released the lock.
+// decideLocked compares the members, and starts the probes and reads that are due. It returns three
+// results: whether there must be another tick, the members to eject, and the changes to report. The
+// caller ejects members and reports changes after it has released the lock.
 func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, changes []change) {
 	busy = t.observeLocked(now)
 	d := memberhealth.Decide(t.health, now, !t.NoProbes)

@@ -19,6 +19,7 @@ var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)
 
 // IsFinal reports whether a stream that ended with err must not be opened again. opened says
 // whether err is the end of an open stream; otherwise err is the failure to open one.
+//
 // Load balancers and proxies end a stream with any status while something is wrong with them. Such
 // a fault is temporary. So an error is final only if it is in this list:
 //

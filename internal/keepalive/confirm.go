@@ -35,8 +35,8 @@ type Confirmer struct {
 	running int // the number of workers
 }
 
-// question asks whether the lease id exists. A request with ctx goes to another member than the one
-// that did not know the lease.
+// question is a queued request: whether the lease with the given id exists. If ctx is the request's
+// context, the request goes to another member than the one that did not know the lease.
 type question struct {
 	ctx context.Context
 	id  int64
