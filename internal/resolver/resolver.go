@@ -20,8 +20,8 @@ type Resolver struct {
 	authority     string
 	attributes    *attributes.Attributes
 
-	// push is held while gRPC takes an update, so that the addresses of the last Set win. gRPC does
-	// not call the Resolver in that time.
+	// push is held while gRPC takes an update, so that the addresses of the last Set win. There is
+	// no deadlock: in that time gRPC calls no method of the Resolver that takes push.
 	push sync.Mutex
 
 	// guarded by push
