@@ -89,12 +89,14 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 	}}, nil
 }
 
-// chooseStream returns a connection for a stream, or for a request that avoids a member. The member
-// avoid is chosen only if each other usable member refuses requests, or if there is no other. A
-// member that refuses requests is chosen only if every usable member refuses them. The reason is
-// that such a member may have no leader, and may then accept a stream and never send anything.
-// Round-robin alone does not suffice: other requests advance the round-robin position, too, so it
-// could return the avoided member again and again.
+// chooseStream returns a connection for a stream, or for a request that avoids a member. The
+// parameter avoid is the member to avoid, or nil. This member is chosen only if every other usable
+// member refuses requests, or if no other member is usable. A member that refuses requests is
+// chosen only if every usable member refuses them, because such a member may have no leader. It may
+// then accept a stream and never send anything.
+//
+// The method choose alone does not suffice. Other requests advance the round-robin position, too,
+// so choose could return the avoided member again and again.
 func (p *picker) chooseStream(avoid *Member) *conn {
 	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {

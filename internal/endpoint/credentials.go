@@ -88,8 +88,9 @@ type bundle struct {
 	opened     func(*attributes.Attributes, net.Conn) net.Conn
 }
 
-// transport is another name of the type that bundle embeds. A struct that embedded it as
-// TransportCredentials could not have a method with that name.
+// transport is an alias of credentials.TransportCredentials, which bundle embeds. Without the
+// alias, the embedded field would be named TransportCredentials, and bundle could not have a method
+// with this name.
 type transport = credentials.TransportCredentials
 
 type bundleKey struct{}

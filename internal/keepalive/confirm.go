@@ -16,9 +16,9 @@ const (
 	maxConfirming = 16
 )
 
-// Confirmer asks whether a lease exists. A keeper uses a Confirmer if the member of its stream says
-// that a lease is gone, and the lease was never renewed. That member may not have applied the grant
-// yet, so the Confirmer asks another member.
+// Confirmer asks members whether a lease exists. A [Keeper] uses a Confirmer if the first renewal
+// of a lease is answered with "the lease is gone". The member that answered may not have applied
+// the lease's grant yet, so the Confirmer asks another member.
 type Confirmer struct {
 	// Read-only after NewConfirmer.
 	ctx    context.Context // no request is sent after ctx ends
