@@ -39,9 +39,9 @@ type Config struct {
 	// Halted returns the error for a keeper that has stopped for good because of cause. All
 	// subscribers are closed with this error, and Keeper.KeepAlive returns it from then on.
 	Halted func(cause error) error
-	// Confirm, if set, asks other members for the TTLs of leases that the stream's member did not
-	// know at their first renewal. It must pass each result to Keeper.Confirmed. If Confirm is nil,
-	// these leases count as gone.
+	// Confirm, if set, asks other members for the TTLs of leases that were never renewed and that
+	// the stream's member did not know. It must pass each result to Keeper.Confirmed. If Confirm is
+	// nil, these leases count as gone.
 	Confirm func(ids []int64)
 	// Ended, if set, is called when a stream has ended or could not be opened. err is the error of
 	// the stream or dial, and reopen says whether another stream follows. Ended is not called if
