@@ -5,7 +5,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/protobuf/proto"
 
 	"go.etcd.io/etcd/client/v3/cache/internal/fill"
 	"go.etcd.io/etcd/client/v3/cache/internal/keytree"
@@ -28,7 +27,7 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 		n := successor{view: v, listed: f.listed, tree: v.tree.Edit(), bytes: v.bytes,
 			revision: v.revision, passed: f.passed(), entry: &entry{}, late: f.late}
 		for _, ev := range resp.Events {
-			n.add(f.c.keepEvent(ev))
+			n.add(f.c.keepEvent(ev, len(resp.Events) > 1))
 		}
 		if notice {
 			n.passed = max(n.passed, resp.Header.Revision)
@@ -228,15 +227,21 @@ func (c *Cache) append(next *view, e *entry) {
 	next.last = e
 }
 
-// keepEvent returns the event as the cache stores it. With WithKeysOnly, it returns a copy without
-// the value and the lease. It copies the event because other watches of the client share the
-// original.
-func (c *Cache) keepEvent(ev *mvccpb.Event) *mvccpb.Event {
-	if !c.opts.keysOnly || len(ev.Kv.Value) == 0 && ev.Kv.Lease == 0 {
+// keepEvent returns the event as the cache stores it: without the value and the lease if the cache
+// has keys only. many says that the response has other events. keepEvent then copies the pair,
+// because the pairs of a response share memory, which would stay as long as one of them.
+func (c *Cache) keepEvent(ev *mvccpb.Event, many bool) *mvccpb.Event {
+	strip := c.opts.keysOnly && (len(ev.Kv.Value) > 0 || ev.Kv.Lease != 0)
+	if !strip && !many {
 		return ev
 	}
-	kv := proto.CloneOf(ev.Kv)
-	kv.Value, kv.Lease = nil, 0
+	old := ev.Kv
+	kv := &mvccpb.KeyValue{Key: old.Key, CreateRevision: old.CreateRevision,
+		ModRevision: old.ModRevision, Version: old.Version}
+	if !c.opts.keysOnly {
+		kv.Value, kv.Lease = old.Value, old.Lease
+	}
+	compact([]*pair{kv})
 	return &mvccpb.Event{Type: ev.Type, Kv: kv}
 }
 
@@ -270,7 +275,7 @@ func (f *follower) finish() error {
 		next.lists++
 		if replaced {
 			next.era++
-			next.provenAt = time.Time{}
+			next.doubted, next.provenAt = false, time.Time{}
 		}
 		if !old.synced() {
 			c.append(next, &entry{first: revision, last: revision, gap: true})

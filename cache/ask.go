@@ -16,8 +16,8 @@ import (
 
 // questionTimeout is the timeout of a question (one linearizable read that many readers share).
 // Without it, a question to a member that does not answer would keep the next question from being
-// sent.
-const questionTimeout = 5 * time.Second
+// sent. Each time that a question times out, the next one gets a longer timeout.
+var questionTimeout = backoff.Policy{Base: 5 * time.Second, Max: 2 * time.Minute}
 
 // askAgain sets the wait after a question (a linearizable read that many readers share) has failed,
 // before the next question is sent.
@@ -154,9 +154,9 @@ func (a *asker) next() *question.Question[*Cache, *reply] {
 // run sends one question after another, as long as readers wait for one. It runs on a goroutine of
 // its own.
 func (a *asker) run() {
-	failed := 0
+	failed, slow := 0, 0
 	for q := a.next(); q != nil; q = a.next() {
-		q.Answer.err = a.ask(q)
+		q.Answer.err = a.ask(q, questionTimeout.Delay(slow))
 		close(q.Answer.done)
 		if q.Answer.err == nil {
 			a.hold(q, time.Since(q.SentAt))
@@ -165,8 +165,11 @@ func (a *asker) run() {
 		a.line.Over()
 		a.mu.Unlock()
 		if q.Answer.err == nil {
-			failed = 0
+			failed, slow = 0, 0
 			continue
+		}
+		if errors.Is(q.Answer.err, context.DeadlineExceeded) {
+			slow++
 		}
 		// If a.ctx has ended, the next question fails at once, so the error of Wait can be ignored.
 		_ = backoff.Wait(a.ctx, askAgain.Delay(failed))
@@ -183,7 +186,7 @@ func (a *asker) run() {
 // answer. If c.eager is set, the view of the cache c was too old for the answer to the previous
 // question: the view had a lower revision when that question was sent. That is likely to happen
 // again, so ask then requests watch progress for c before it sends the question.
-func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
+func (a *asker) ask(q *question.Question[*Cache, *reply], timeout time.Duration) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {
 		before[i] = c.now()
@@ -195,7 +198,7 @@ func (a *asker) ask(q *question.Question[*Cache, *reply]) error {
 	var header *pb.ResponseHeader
 	err := error(nil)
 	for _, c := range q.Parties {
-		if header, err = c.count(a.ctx); !isRefusal(err) {
+		if header, err = c.count(a.ctx, timeout); !isRefusal(err) {
 			break
 		}
 		c.fail(err)
@@ -232,10 +235,12 @@ func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 
 // count sends the request of a question: a linearizable read that counts one key, which is the
 // cheapest kind of read. It returns the header of the answer.
-func (c *Cache) count(ctx context.Context) (*pb.ResponseHeader, error) {
-	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
+func (c *Cache) count(ctx context.Context, timeout time.Duration) (*pb.ResponseHeader, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	resp, err := c.get(ctx, c.opts.from, clientv3.WithCountOnly())
+	// The range has one key. A KV that answers single keys from memory passes it on to the server.
+	resp, err := c.get(ctx, c.opts.from, clientv3.WithRange(c.opts.from+"\x00"),
+		clientv3.WithCountOnly())
 	if err != nil {
 		return nil, err
 	}

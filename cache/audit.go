@@ -82,7 +82,13 @@ func (c *Cache) auditView(v *view) error {
 		return err
 	}
 	c.counts.audits.Add(1)
-	if !c.proven(resp.Header, sentAt, v) || resp.Count == int64(v.tree.Len()) {
+	if !c.proven(resp.Header, sentAt, v) {
+		return nil
+	}
+	if resp.Count == int64(v.tree.Len()) {
+		// If no reader needs a later revision, the copy stays where it is. Move it on, so that the
+		// history from which its watch would be opened again is not compacted.
+		c.reach(resp.Header.Revision)
 		return nil
 	}
 	c.counts.differences.Add(1)

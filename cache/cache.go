@@ -47,6 +47,7 @@ type Cache struct {
 	// asker sends the linearizable reads that prove freshness, for all caches of the client.
 	asker *asker
 	leave func() // tells asker that this cache is closed; a second call does nothing
+	stall stall  // used only by the askForProgress goroutine
 
 	mu sync.Mutex
 	// phase says in words what the follower (the goroutine that keeps the copy up to date) waits
@@ -54,9 +55,11 @@ type Cache struct {
 	phase string
 	// proofs are answers to linearizable reads whose revision no view has reached yet. When a view
 	// reaches the revision of such an answer, the answer proves how fresh the view is.
-	proofs    proofs
-	list      listing            // whether and why the whole range has to be read from the server
-	interrupt context.CancelFunc // ends the follower's watch; nil before the first watch
+	proofs proofs
+	// list says whether and why the whole range has to be read from the server.
+	list listing
+	// interrupt ends the follower's watch for a reason; nil before the first watch.
+	interrupt context.CancelCauseFunc
 	// target is a revision: progress is requested from the server until a view has reached it.
 	target int64
 	// listTarget is the revision that the watch must reach before the list (read of the whole
@@ -142,7 +145,7 @@ func (c *Cache) Snapshot() Snapshot { return Snapshot{view: c.now()} }
 // that are asked for the same rev return states that both contain every write up to rev, but one of
 // the states may be newer.
 func (c *Cache) AtLeast(ctx context.Context, rev int64) (Snapshot, error) {
-	reached := func(v *view) bool { return v.synced() && v.revision >= rev }
+	reached := func(v *view) bool { return v.valid() && v.revision >= rev }
 	if v := c.now(); v.err == nil && reached(v) {
 		return Snapshot{view: v}, nil
 	}

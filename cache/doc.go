@@ -28,7 +28,12 @@
 //	                                     has another cluster id, or a revision below that of the
 //	                                     copy. Another id is also noticed at the next response of
 //	                                     the watch
-//	memory                               what keys and values take, and some 150 bytes a key
+//	memory                               what keys and values take, and some 150 bytes a key. Keys
+//	                                     that were read together are freed together, in blocks of
+//	                                     32 KiB. So a range that shrinks to a few of its keys may
+//	                                     hold a block for each of them
+//	a watch that is stuck, or has lost   is opened again when a reader has waited for it for 20
+//	an event                             seconds. If that does not help, the range is read again
 //	a server that cannot tell how far    the cache reads the changed keys instead, which is slower,
 //	a watch has got                      but as exact
 //
@@ -56,22 +61,24 @@
 //	           has not been read yet, the newest event is kept aside.
 //	           → following, when all pages are read and the watch has passed the greatest L
 //	following  each response of the watch becomes one entry of the log and one view
-//	           → opening, when the watch is cancelled because its start was compacted, when an
-//	             audit or an Update finds that the copy is wrong, or when the cluster was replaced
-//	             or restored
+//	           → opening, when the watch is cancelled because events that it has not passed were
+//	             compacted, when an audit, an Update or a stalled watch shows that the copy is
+//	             wrong, or when the cluster was replaced or restored
 //	ended      by Close, a denied permission, or ErrTooLarge
 //
 // A watch that ends for another reason is opened again after the revision that it has passed, even
-// in the middle of filling. While the copy opens and fills again, readers go on seeing the old
-// view. The new state is then compared with the old one, and the difference becomes one entry of
-// the log, a gap.
+// in the middle of filling. So is a watch that the server does not confirm, or that is stalled: it
+// does not bring the changes that a read has shown. While the copy opens and fills again, readers
+// go on seeing the old view. The new state is then compared with the old one, and the difference
+// becomes one entry of the log, a gap.
 //
 // Invariants:
 //
 //   - The tree of a view is the state of the range at exactly its revision.
 //   - Within an era, revisions and ProvenAt of views never go back. An era ends when the cluster is
-//     replaced or restored, or when the copy is found to be wrong. From then on no view is proven,
-//     and Fresh waits. The next era begins when the range has been listed again.
+//     replaced or restored, or when the copy is found to be wrong. From then on the views are
+//     doubted: ProvenAt is zero, and Fresh, AtLeast and Update wait. The next era begins when the
+//     range has been listed again.
 //   - The watch has passed revision r when it has delivered an event of revision r or later (a
 //     response has all events of its revisions), or a notice of progress at r or later from a
 //     server that is known to send notices only after all earlier events.

@@ -21,6 +21,13 @@ import (
 // (read of the whole range) is read another time.
 var again = backoff.Policy{Base: 50 * time.Millisecond, Max: 3 * time.Second, Jitter: 0.5}
 
+// confirmTimeout is how long the server may take to confirm a watch. After that the cache opens
+// another, which may be at another member, and which has more time.
+var confirmTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
+
+// errUnconfirmed is the reason why the cache opens another watch: the server has not confirmed it.
+var errUnconfirmed = errors.New("the watch was not confirmed")
+
 // errListAgain is the reason why the cache ends its own watch: the range has to be listed (read as
 // a whole), which begins with a new watch.
 var errListAgain = errors.New("the range has to be listed")
@@ -80,15 +87,20 @@ type follower struct {
 	late *lateChanges
 
 	// the watch that is open
-	ctx    context.Context // ends when this watch is to end
+	ctx    context.Context // ends when this watch is to end; the cause is why
 	events clientv3.WatchChan
+	// unconfirmed is how many watches in a row the server has not confirmed.
+	unconfirmed int
 
 	// The list (read of the whole range) that is under way. It goes on when the watch fails and is
 	// opened again. All fields are zero if there is no list.
 	fill     *fill.Fill
 	stopPage context.CancelFunc // stops the goroutine that reads pages; nil if there is none
 	pages    <-chan answer      // what that goroutine has read
-	origin   origin
+	// overdue receives a time when all pages have been read for so long that the watch, which has
+	// not caught up with them, is to be opened again; nil if there is no list, or that was done.
+	overdue <-chan time.Time
+	origin  origin
 }
 
 // passed returns the revision up to which the watch has delivered all events.
@@ -106,8 +118,8 @@ func (f *follower) passed() int64 {
 // responses of the watch until the watch ends. It returns why the watch ended.
 func (f *follower) watch() error {
 	c := f.c
-	ctx, stop := context.WithCancel(c.watchCtx)
-	defer stop()
+	ctx, stop := context.WithCancelCause(c.watchCtx)
+	defer stop(nil)
 	c.mu.Lock()
 	c.interrupt = stop
 	list := c.list
@@ -131,7 +143,7 @@ func (f *follower) watch() error {
 	for {
 		select {
 		case <-ctx.Done():
-			return errListAgain
+			return context.Cause(ctx)
 		case resp, ok := <-f.events:
 			if !ok {
 				return errors.New("the watch ended without a reason")
@@ -139,6 +151,9 @@ func (f *follower) watch() error {
 			if err := f.response(&resp); err != nil {
 				return err
 			}
+		case <-f.overdue:
+			f.overdue = nil
+			return errStalled
 		case page := <-f.pages:
 			if err := f.page(page); err != nil {
 				return err
@@ -158,19 +173,27 @@ func (f *follower) open(list listing) error {
 		opts = append(opts, clientv3.WithRev(f.passed()+1))
 	}
 	c.wait("a watch to be opened")
+	f.unconfirmed++
+	late := time.AfterFunc(confirmTimeout.Delay(f.unconfirmed-1), func() {
+		c.reopen(errUnconfirmed)
+	})
+	defer late.Stop()
 	f.events = c.client.Watch(f.ctx, c.opts.from, opts...)
 	var resp clientv3.WatchResponse
 	select {
 	case <-f.ctx.Done():
-		return errListAgain
 	case resp = <-f.events:
 	}
 	switch err := f.ended(&resp); {
+	case f.ctx.Err() != nil:
+		return context.Cause(f.ctx)
 	case err != nil:
 		return err
 	case resp.Header == nil || !resp.Created:
-		return errors.New("the watch was not confirmed")
-	case begin:
+		return errUnconfirmed
+	}
+	f.unconfirmed = 0
+	if begin {
 		return f.startList(list, resp.Header)
 	}
 	return f.sameCluster(resp.Header)
@@ -180,7 +203,9 @@ func (f *follower) open(list listing) error {
 // events that the watch should deliver next were compacted, ended has the range listed (read as a
 // whole) again.
 func (f *follower) ended(resp *clientv3.WatchResponse) error {
-	if resp.CompactRevision != 0 {
+	// The client goes on from the last event of a watch. So the watch may also end if the compacted
+	// revisions have no events of it, as notices of progress have shown. Then it is opened again.
+	if resp.CompactRevision > f.passed()+1 {
 		f.c.startOver(fmt.Sprintf("the history up to revision %d was compacted while the watch "+
 			"was interrupted", resp.CompactRevision))
 	}
@@ -217,7 +242,7 @@ func (f *follower) response(resp *clientv3.WatchResponse) error {
 		return f.apply(resp, notice)
 	}
 	for _, ev := range resp.Events {
-		f.fill.Event(f.c.keepEvent(ev))
+		f.fill.Event(f.c.keepEvent(ev, len(resp.Events) > 1))
 		f.fill.Pass(ev.Kv.ModRevision)
 	}
 	if notice {

@@ -95,7 +95,7 @@ func (k *kv) wrote(before *view, header *pb.ResponseHeader) {
 	}
 	n := floor{era: before.era, revision: header.GetRevision()}
 	if !k.c.sameEra(header, before) {
-		n = floor{era: before.era + 1, at: time.Now()}
+		n = floor{era: max(before.era+1, k.c.now().era), at: time.Now()}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

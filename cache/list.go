@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -21,9 +22,9 @@ import (
 )
 
 // pageTimeout is the timeout of a request for a page. Each time that a request for a page times
-// out, the next request for that page gets a longer timeout. The shortest timeout,
-// pageTimeout.Base, also applies to each piece of a streamed answer, and to the read that proves
-// that the list is complete (see fill.Prove).
+// out, the next request for that page gets a longer timeout. The read that proves that the list is
+// complete (see fill.Prove) also gets a longer timeout each time. The shortest timeout,
+// pageTimeout.Base, applies to each piece of a streamed answer.
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
 // proofWait is the wait before a proof of the list: a read that shows whether the list is complete
@@ -73,10 +74,13 @@ func (f *follower) startList(list listing, header *pb.ResponseHeader) error {
 	c.mu.Lock()
 	if f.ctx.Err() != nil { // startOverLocked cancels f.ctx under mu to demand another list
 		c.mu.Unlock()
-		return errListAgain
+		return context.Cause(f.ctx)
 	}
 	c.list.begun = true
 	c.list.replaced = replaced
+	if replaced {
+		c.doubtLocked()
+	}
 	c.phase = "the keys to be listed"
 	c.mu.Unlock()
 	if list.why != "" {
@@ -104,7 +108,7 @@ func (f *follower) stopList() {
 	if f.stopPage != nil {
 		f.stopPage()
 	}
-	f.fill, f.pages, f.stopPage, f.origin = nil, nil, nil, origin{}
+	f.fill, f.pages, f.stopPage, f.overdue, f.origin = nil, nil, nil, nil, origin{}
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	f.c.listTarget = 0
@@ -137,9 +141,14 @@ func (f *follower) page(a answer) error {
 	f.fill.Page(a.kvs, a.revision, a.more)
 	c.counts.pages.Add(1)
 	c.learn(a.revision)
+	// A notice of progress moves on the revision from which the watch can be opened again, so that
+	// a compaction cannot break the list.
+	c.advance()
 	keys, bytes := f.fill.Size()
-	if err := c.tooLarge(bytes); err != nil {
-		return err
+	// The pages are of different revisions. What has moved from one key to another may count twice
+	// until the watch has delivered the events.
+	if bytes/2 > c.opts.maxBytes && c.opts.maxBytes != noLimit {
+		return c.tooLarge(bytes)
 	}
 	c.wait("the keys to be listed: %d so far", keys)
 	if rev, ok := f.fill.Wants(); ok {
@@ -147,6 +156,7 @@ func (f *follower) page(a answer) error {
 		c.mu.Lock()
 		c.listTarget = rev
 		c.mu.Unlock()
+		f.overdue = time.NewTimer(stalledFor.Base).C
 		c.wake()
 	}
 	return f.finish()
@@ -214,7 +224,7 @@ func (r *reader) run() {
 		}
 	}
 	for attempt := 0; ; attempt++ {
-		if backoff.Wait(r.ctx, proofWait.Delay(attempt)) != nil || !r.prove() {
+		if backoff.Wait(r.ctx, proofWait.Delay(attempt)) != nil || !r.prove(attempt) {
 			return
 		}
 	}
@@ -234,9 +244,10 @@ func (r *reader) deliver(a answer) bool {
 // prove reads which keys have changed since the first page was read, and how many keys there are,
 // and delivers both as a proof: see fill.Prove. It returns false if the reading of the list ends.
 // If the server denies permission or the cluster was restored, prove delivers an error instead. It
-// ignores other failures, because a later call of prove may succeed.
-func (r *reader) prove() bool {
-	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
+// ignores other failures, because a later call of prove may succeed. attempt is the number of the
+// call, which determines its timeout.
+func (r *reader) prove(attempt int) bool {
+	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Delay(attempt))
 	defer cancel()
 	resp, err := r.linearizable(r.c.changedSince(ctx, r.certain))
 	switch {
@@ -277,7 +288,7 @@ func (r *reader) read(from string) answer {
 				more: resp.More && len(resp.Kvs) > 0}
 		case r.ctx.Err() != nil, isRefusal(err), errors.Is(err, errWentBack):
 			return answer{err: err}
-		case status.Code(err) == codes.ResourceExhausted && r.size > 1:
+		case isTooLong(err) && r.size > 1:
 			r.size /= 2 // the page had more bytes than the client may receive
 			r.most = r.size
 		case errors.Is(err, context.DeadlineExceeded):
@@ -288,6 +299,13 @@ func (r *reader) read(from string) answer {
 			return answer{err: err}
 		}
 	}
+}
+
+// isTooLong reports whether an answer had more bytes than the client may receive. gRPC's message
+// says that, the code alone may also come from a limit on the rate of requests.
+func isTooLong(err error) bool {
+	return status.Code(err) == codes.ResourceExhausted &&
+		strings.Contains(status.Convert(err).Message(), "larger than max")
 }
 
 // grow sets how many keys the next pages of a large range have. For each page the server counts all

@@ -60,7 +60,8 @@ func WithKeysOnly() Option { return func(o *options) { o.keysOnly = true } }
 func WithHistory(bytes int64) Option { return func(o *options) { o.history = bytes } }
 
 // WithMaxBytes sets how many bytes all keys and values together may take. If they take more, the
-// cache ends with ErrTooLarge. The default is no limit.
+// cache ends with ErrTooLarge. While the range is being read, the keys and values are of different
+// revisions, and the cache ends only if they take twice the limit. The default is no limit.
 func WithMaxBytes(bytes int64) Option { return func(o *options) { o.maxBytes = bytes } }
 
 // WithAudit sets how often the number of keys in the cache is compared with the number on the

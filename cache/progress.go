@@ -183,7 +183,8 @@ func (c *Cache) askOnce() (answered, alive bool) {
 		_ = c.client.RequestProgress(c.watchCtx) // after an error, the next attempt asks again
 	}
 	if prove {
-		if err := c.prove(); err != nil {
+		err := c.prove(questionTimeout.Delay(c.stall.slow))
+		if c.proved(err); err != nil {
 			return false, backoff.Wait(c.ctx, proveAgain.Delay(0)) == nil
 		}
 		return true, true

@@ -2,12 +2,27 @@ package cache
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"go.etcd.io/etcd/client/v3/cache/internal/fill"
+	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
+
+// proveWait is how long Cache.prove waits for the watch to bring what was read.
+const proveWait = 5 * time.Second
+
+// stalledFor is how long the watch may bring nothing, although reads show that it lacks changes,
+// before the cache opens it again. If that does not help, the wait before the next step is longer.
+var stalledFor = backoff.Policy{Base: 20 * time.Second, Max: 10 * time.Minute}
+
+// errStalled is the reason why the cache opens its watch again although the server has not ended
+// it: it brings no events, and reads show that there are some.
+var errStalled = errors.New("the watch does not bring the changes that a read has shown")
 
 // prove moves the newest view on to a later revision without a notice of watch progress. It is for
 // servers that send no notices, or that may send them before older events. It takes a base view,
@@ -16,11 +31,14 @@ import (
 // it is not older than the base view, has as many keys as the range, and has the changed keys with
 // the mod revisions that were read. prove waits until there is such a view, and then sets its
 // revision to R. It also returns when the watch itself has brought a view of revision R or higher.
-func (c *Cache) prove() error {
-	ctx, cancel := context.WithTimeout(c.ctx, questionTimeout)
-	defer cancel()
+//
+// prove returns an error that wraps errStalled if the watch has not brought what was read within
+// proveWait.
+func (c *Cache) prove(timeout time.Duration) error {
 	base := c.now()
-	resp, err := c.changedSince(ctx, base.revision)
+	reading, stop := context.WithTimeout(c.ctx, timeout)
+	resp, err := c.changedSince(reading, base.revision)
+	stop()
 	switch {
 	case isRefusal(err):
 		c.fail(err)
@@ -30,12 +48,17 @@ func (c *Cache) prove() error {
 	case !c.sameEra(resp.Header, base):
 		return errListAgain
 	}
+	ctx, cancel := context.WithTimeout(c.ctx, proveWait)
+	defer cancel()
 	for {
 		v, err := c.await(ctx, func(v *view) bool {
 			return v.era != base.era || v.revision >= resp.Header.Revision ||
 				fill.Unchanged(v.tree, resp.Kvs, resp.Count)
 		})
-		if err != nil || v.era != base.era || v.revision >= resp.Header.Revision {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return fmt.Errorf("%w: %w", errStalled, err)
+		case err != nil || v.era != base.era || v.revision >= resp.Header.Revision:
 			return err
 		}
 		if c.confirm(v, resp.Header) {
@@ -68,4 +91,38 @@ func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 		next.confirmed = next.revision
 	})
 	return true
+}
+
+// stall notes for how long the watch has brought nothing although it should. Only the goroutine
+// that requests progress uses it. A stream may be stuck while its connection and its member are
+// well, or a member may have lost an event.
+type stall struct {
+	since  time.Time // of the first failure of prove in a row; zero if there is none
+	logged int64     // view.logged at that time
+	steps  int       // what was done about it
+	slow   int       // how many reads of prove in a row have timed out
+}
+
+// proved takes the result of prove. If the watch has been stalled for long, proved has it opened
+// again, and the next times has the whole range read again.
+func (c *Cache) proved(err error) {
+	s, now, logged := &c.stall, time.Now(), c.now().logged
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errStalled) {
+		s.slow++
+		return
+	}
+	switch {
+	case err == nil:
+		*s = stall{}
+	case !errors.Is(err, errStalled):
+	case s.since.IsZero() || logged != s.logged:
+		*s = stall{since: now, logged: logged}
+	case now.Sub(s.since) < stalledFor.Delay(s.steps):
+	case s.steps == 0:
+		s.steps, s.since = 1, now
+		c.reopen(errStalled)
+	default:
+		s.steps, s.since = s.steps+1, now
+		c.startOver(errStalled.Error())
+	}
 }

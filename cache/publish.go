@@ -184,7 +184,27 @@ func (c *Cache) startOverLocked(why string, replaced bool) {
 		return
 	}
 	c.list = listing{wanted: true, replaced: replaced || c.list.replaced, why: why}
+	if replaced {
+		c.doubtLocked()
+	}
 	if c.interrupt != nil {
-		c.interrupt()
+		c.interrupt(errListAgain)
+	}
+}
+
+// doubtLocked makes the newest view a doubted one, which is not proven. The caller holds mu.
+func (c *Cache) doubtLocked() {
+	if v := c.now(); v.synced() && !v.doubted {
+		c.proofs = nil
+		c.publishLocked(func(next *view) { next.doubted, next.provenAt = true, time.Time{} })
+	}
+}
+
+// reopen ends the watch for the reason why, and has it opened again where it was.
+func (c *Cache) reopen(why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.interrupt != nil {
+		c.interrupt(why)
 	}
 }

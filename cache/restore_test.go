@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -37,10 +38,11 @@ func (w *confirmedWatcher) Watch(
 // watch of another list is confirmed. It does so often, because chance decides which one of the two
 // the follower sees first.
 func TestAnEraEndsWhileAListBegins(t *testing.T) {
-	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
-		w := &confirmedWatcher{Watcher: c.client.Watcher}
-		c.client.Watcher = w
-		defer func() { c.client.Watcher = w.Watcher }()
+	synctest.Test(t, func(t *testing.T) {
+		client := etcdfake.New(t).Client()
+		w := &confirmedWatcher{Watcher: client.Watcher}
+		client.Watcher = w
+		c := synced(t, client, "a/")
 		for range 20 {
 			v := c.now()
 			w.next = func() { c.replaced(v, "of the test") }

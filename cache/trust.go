@@ -18,6 +18,10 @@ const statusTimeout = 5 * time.Second
 // unknown.
 const askVersions = 10 * time.Second
 
+// versionsValid is for how long a member is taken to have the version that it had. Servers are
+// upgraded, and moved back.
+const versionsValid = 10 * time.Minute
+
 // versions records, for each member, whether its notices of progress can be trusted: whether a
 // notice at revision r comes only after all events up to r. Servers of etcd before 3.4.25, and from
 // 3.5.0 to 3.5.7, may send a notice before older events. A server whose version or member id is
@@ -34,7 +38,7 @@ type versions struct {
 
 // trusts reports whether a notice of progress proves that all events up to its revision have been
 // delivered. For a member whose version is unknown it returns false, and starts asking all
-// endpoints for their versions.
+// endpoints for their versions. It also asks them again after versionsValid.
 func (c *Cache) trusts(resp *clientv3.WatchResponse) bool {
 	return c.asker.ordersProgress(c, resp.Header)
 }
@@ -44,12 +48,16 @@ func (a *asker) ordersProgress(c *Cache, header *pb.ResponseHeader) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	orders, known := v.orders[member]
-	if known || member == 0 || c.client.Maintenance == nil {
+	switch {
+	case member == 0 || c.client.Maintenance == nil:
 		return orders
-	}
-	if v.asking {
+	case known && time.Since(v.asked) < versionsValid:
+		return orders
+	case v.asking && !known:
 		v.wait = append(v.wait, c)
 		return false
+	case v.asking:
+		return orders
 	}
 	if a.ctx.Err() == nil && (v.asked.IsZero() || time.Since(v.asked) > askVersions) {
 		v.asking, v.asked, v.wait = true, time.Now(), []*Cache{c}
@@ -57,7 +65,7 @@ func (a *asker) ordersProgress(c *Cache, header *pb.ResponseHeader) bool {
 		// it.
 		a.tasks.Go(func() { a.askVersions(c.client) })
 	}
-	return false
+	return orders
 }
 
 // askVersions asks all endpoints for their versions. Some caches wait for the version of a member.

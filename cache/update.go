@@ -61,7 +61,7 @@ var afterConflict = backoff.Policy{
 // cache does not show it.
 func (c *Cache) Update(ctx context.Context, f func(tx *Tx) error) (rev int64, err error) {
 	for attempt := 0; ; attempt++ {
-		v, err := c.await(ctx, (*view).synced)
+		v, err := c.await(ctx, (*view).valid)
 		if err != nil {
 			return 0, err
 		}

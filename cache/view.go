@@ -29,12 +29,16 @@ type view struct {
 	origin   origin // the cluster and member that the newest data came from
 	// era is how often the copy had to be replaced because the cluster was replaced or restored, or
 	// because the copy was wrong.
-	era          int64
-	lists        int64  // how often the whole range was read from the server
-	bytes        int64  // the total length of keys and values in the tree
-	last         *entry // the newest entry of the log of changes; never nil
-	leaderLosses int64  // how often the cache's watch ended because its member had no leader
-	err          error  // why the cache ended; nil as long as it lives
+	era   int64
+	lists int64  // how often the whole range was read from the server
+	bytes int64  // the total length of keys and values in the tree
+	last  *entry // the newest entry of the log of changes; never nil
+	// doubted says that the copy was found to be wrong, or to be of a cluster that was replaced or
+	// restored. The range is being read again, which begins the next era. Until then no view is
+	// proven.
+	doubted      bool
+	leaderLosses int64 // how often the cache's watch ended because its member had no leader
+	err          error // why the cache ended; nil as long as it lives
 	// replaced is closed when the next view is published, which wakes the waiting readers.
 	replaced chan struct{}
 }
@@ -58,3 +62,6 @@ func (o origin) header(revision int64) *pb.ResponseHeader {
 
 // synced reports whether the range has been read at all. Before that, the view is empty.
 func (v *view) synced() bool { return v.revision > 0 }
+
+// valid reports whether the range has been read, and the copy was not found to be wrong since.
+func (v *view) valid() bool { return v.synced() && !v.doubted }

@@ -135,8 +135,7 @@ func TestSlowServersAreNotTakenForMute(t *testing.T) {
 					e.askProgress()
 				}
 				require.Zero(e, ofRange.Load(), "watches of the whole range")
-				// Questions are given up after questionTimeout.
-				require.Equal(e, lag < questionTimeout, len(l.Notices) > 0)
+				require.NotEmpty(e, l.Notices)
 			}, WithHistory(0))
 		})
 	}

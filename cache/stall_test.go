@@ -1,0 +1,260 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/etcdfake"
+)
+
+// within returns a context that ends after d.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestAWatchThatIsNotConfirmedIsOpenedElsewhere has one of three members take watches and answer
+// nothing, while it serves all else.
+func TestAWatchThatIsNotConfirmedIsOpenedElsewhere(t *testing.T) {
+	for frozen := range 3 {
+		t.Run(fmt.Sprint("member ", frozen), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cluster := etcdfake.New(t, etcdfake.WithMembers(3))
+				cluster.On("Watch", func(call *etcdfake.Call) etcdfake.Action {
+					if call.Member == frozen {
+						<-call.Context().Done()
+					}
+					return etcdfake.Pass()
+				})
+				c, err := New(cluster.Client(), "a/")
+				require.NoError(t, err)
+				defer c.Close()
+				require.NoError(t, c.WaitSynced(within(t, 10*time.Minute)))
+			})
+		})
+	}
+}
+
+// stick makes the first stream of watches confirm its watch, and then send nothing until release is
+// called. All later streams work.
+func stick(cluster *etcdfake.Cluster) (release func()) {
+	stuck, first := make(chan struct{}), atomic.Int64{}
+	cluster.On("Watch", func(call *etcdfake.Call) etcdfake.Action {
+		first.CompareAndSwap(0, int64(call.Stream))
+		if int64(call.Stream) != first.Load() {
+			return etcdfake.Pass()
+		}
+		return etcdfake.Edit(func(resp *pb.WatchResponse) {
+			if !resp.Created {
+				select {
+				case <-call.Context().Done():
+				case <-stuck:
+				}
+			}
+		})
+	})
+	return func() { close(stuck) }
+}
+
+// TestAStuckStreamIsOpenedAgain has the stream of the watch bring nothing although its member is
+// well. A key changes after the list, or between two pages of it.
+func TestAStuckStreamIsOpenedAgain(t *testing.T) {
+	for _, listing := range []bool{false, true} {
+		t.Run(fmt.Sprint("while listing: ", listing), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cluster := etcdfake.New(t, etcdfake.WithMembers(3))
+				defer stick(cluster)()
+				fillRange(t, cluster, 20)
+				other, pages := cluster.Client(), atomic.Int64{}
+				cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+					if call.Request.(*pb.RangeRequest).Limit > 0 && pages.Add(1) == 2 && listing {
+						_, _ = other.Delete(call.Context(), "a/001")
+					}
+					return etcdfake.Pass()
+				})
+				c, err := New(cluster.Client(), "a/", WithPageSize(10))
+				require.NoError(t, err)
+				defer c.Close()
+				if !listing {
+					require.NoError(t, c.WaitSynced(t.Context()))
+					mustPut(t, other, "a/1", "x")
+				}
+				s, err := c.Fresh(within(t, 5*time.Minute), 0)
+				require.NoError(t, err)
+				require.Equal(t, cluster.Dump("a/"), contents(s))
+				require.EqualValues(t, 1, c.Status().Lists)
+			})
+		})
+	}
+}
+
+// TestALostEventIsFoundByAReader has a server lose an event. Its notices prove nothing.
+func TestALostEventIsFoundByAReader(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		t.Run(fmt.Sprint("it loses it again: ", again), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				// The notices of this version are not trusted.
+				cluster, lost := etcdfake.New(t, etcdfake.WithVersion("3.5.7")), atomic.Int64{}
+				cluster.On("Watch", func(*etcdfake.Call) etcdfake.Action {
+					return etcdfake.Edit(func(resp *pb.WatchResponse) {
+						if len(resp.Events) > 0 && (again || lost.Add(1) == 1) {
+							resp.WatchId = 1 << 40
+						}
+					})
+				})
+				c := synced(t, cluster.Client(), "a/")
+				mustPut(t, cluster.Client(), "a/lost", "y")
+				s, err := c.Fresh(within(t, 10*time.Minute), 0)
+				require.NoError(t, err)
+				require.Equal(t, map[string]string{"a/lost": "y"}, contents(s))
+				lists := map[bool]int64{false: 1, true: 2}
+				require.Equal(t, lists[again], c.Status().Lists)
+			})
+		})
+	}
+}
+
+// TestReadsMayTakeLong has a server answer reads correctly, but later than the first timeout.
+func TestReadsMayTakeLong(t *testing.T) {
+	for name, slow := range map[string]func(*pb.RangeRequest) bool{
+		"every read":       func(*pb.RangeRequest) bool { return true },
+		"what has changed": func(req *pb.RangeRequest) bool { return req.MinModRevision > 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+				if name != "every read" {
+					mute(cluster)
+				}
+				cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+					if slow(call.Request.(*pb.RangeRequest)) {
+						return etcdfake.Delay(20 * time.Second)
+					}
+					return etcdfake.Pass()
+				})
+				mustPut(t, cluster.Client(), "b", "outside of the range")
+				_, err := c.Fresh(within(t, 5*time.Minute), 0)
+				require.NoError(t, err)
+			})
+		})
+	}
+}
+
+// TestAuditsMoveACopyOn has no reader of a cache while others write for an hour. Then history is
+// compacted but for its last minutes, and the watch is lost for a moment.
+func TestAuditsMoveACopyOn(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		other := cluster.Client()
+		for range 60 {
+			mustPut(t, other, "b", "outside of the range")
+			time.Sleep(time.Minute)
+		}
+		cluster.Compact(cluster.Revision() - 12)
+		restore := cluster.LoseLeader()
+		time.Sleep(5 * time.Second)
+		restore()
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 1, c.Status().Lists)
+	})
+}
+
+// TestACompactionKeepsAList has other keys be written, the history up to them be compacted, and the
+// stream of the watch end, while the range is listed.
+func TestACompactionKeepsAList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdfake.New(t)
+		fillRange(t, cluster, 100)
+		other, pages := cluster.Client(), atomic.Int64{}
+		cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+			if call.Request.(*pb.RangeRequest).Limit > 0 {
+				switch pages.Add(1) {
+				case 4:
+					for range 10 {
+						_, _ = other.Put(call.Context(), "b", "outside of the range")
+					}
+				case 8:
+					cluster.Compact(cluster.Revision())
+					cluster.Member(0).EndStreams("Watch", status.Error(codes.Unavailable, "cut"))
+				}
+				return etcdfake.Delay(time.Second)
+			}
+			return etcdfake.Pass()
+		})
+		c := synced(t, cluster.Client(), "a/", WithPageSize(10))
+		require.Equal(t, cluster.Dump("a/"), contents(c.Snapshot()))
+		require.EqualValues(t, 10, pages.Load())
+	})
+}
+
+// TestServersAreUpgraded upgrades a member in place from a version whose notices of progress cannot
+// be trusted. An hour later they are.
+func TestServersAreUpgraded(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		cluster.On("Status", func(*etcdfake.Call) etcdfake.Action {
+			return etcdfake.Edit(func(resp *pb.StatusResponse) { resp.Version = "3.5.7" })
+		})
+		readFresh(t, cluster, c, 20)
+		cluster.Member(0).Stop()
+		cluster.On("Status", nil)
+		cluster.Member(0).Start()
+		time.Sleep(time.Hour)
+		readFresh(t, cluster, c, 20)
+		time.Sleep(time.Hour)
+		before := cluster.Calls("Range")
+		readFresh(t, cluster, c, 100)
+		require.LessOrEqual(t, cluster.Calls("Range")-before, 110)
+	})
+}
+
+// TestALimitedRateDoesNotShrinkPages has a proxy refuse reads for half a minute.
+func TestALimitedRateDoesNotShrinkPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdfake.New(t, etcdfake.WithVersion("3.6.1"))
+		fillRange(t, cluster, 300)
+		start := time.Now()
+		cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+			if time.Since(start) < 30*time.Second {
+				return etcdfake.Refuse(status.Error(codes.ResourceExhausted, "rate limit"))
+			}
+			return etcdfake.Pass()
+		})
+		before := cluster.Calls("Range")
+		synced(t, cluster.Client(), "a/")
+		require.Less(t, cluster.Calls("Range")-before, 40)
+	})
+}
+
+// singleKeys is a KV that answers gets of one key from memory, at a revision of the past.
+type singleKeys struct{ clientv3.KV }
+
+func (k singleKeys) Get(
+	ctx context.Context, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
+	if op := clientv3.OpGet(key, opts...); len(op.RangeBytes()) > 0 {
+		return k.KV.Get(ctx, key, opts...)
+	}
+	return &clientv3.GetResponse{Header: &pb.ResponseHeader{Revision: 1}}, nil
+}
+
+// TestQuestionsAreNotAnsweredFromMemory has a client embed a KV that answers single keys itself, as
+// a leasing KV does.
+func TestQuestionsAreNotAnsweredFromMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdfake.New(t)
+		client := cluster.Client()
+		client.KV = singleKeys{client.KV}
+		c := synced(t, client, "a/")
+		readFresh(t, cluster, c, 20)
+		require.EqualValues(t, 1, c.Status().Lists)
+	})
+}
