@@ -9,7 +9,7 @@ import (
 type gate struct {
 	// guarded by mu
 	mu   sync.Mutex
-	open chan struct{} // closed while the gate is open
+	open chan struct{} // this channel is closed while the gate is open
 }
 
 func newGate() *gate {

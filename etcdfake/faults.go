@@ -20,5 +20,5 @@ func (c *Cluster) Revoke(id clientv3.LeaseID) {
 	}
 }
 
-// ExpireTokens makes all authentication tokens invalid that were issued until now.
+// ExpireTokens invalidates all authentication tokens that the cluster has issued so far.
 func (c *Cluster) ExpireTokens() { c.store.ExpireTokens() }

@@ -52,8 +52,8 @@ func (c *Cluster) restoreLeader(back chan struct{}) {
 }
 
 // awaitLeader waits until there is a leader. If there is no leader within requestTimeout, it
-// returns its argument late, an error. If ctx ends first, it returns the gRPC status of the error
-// of ctx.
+// returns the error that the caller passed as the parameter late. If ctx ends first, it returns the
+// gRPC status of the error of ctx.
 func (c *Cluster) awaitLeader(ctx context.Context, late error) error {
 	c.mu.Lock()
 	back := c.leaderBack

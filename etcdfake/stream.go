@@ -164,7 +164,7 @@ func (s *serverStream) serve() error {
 }
 
 // serveMessages handles each message of the client with f, until a message fails or the client has
-// sent its last message. first is an empty message of the type that the client sends.
+// sent its last message. The parameter first is an empty message of the type that the client sends.
 func (s *serverStream) serveMessages(first proto.Message, f func(proto.Message) error) error {
 	for {
 		msg := first.ProtoReflect().New().Interface()
@@ -212,7 +212,7 @@ func (s *serverStream) take(msg proto.Message, f func(proto.Message) error) (err
 }
 
 // loseAnswer calls f, so that the message takes effect, but drops everything that f sends to the
-// client. It returns the error of f, or lost if f succeeds.
+// client. It returns the error of f. If f succeeds, it returns the error in the parameter lost.
 func (s *serverStream) loseAnswer(
 	msg proto.Message, f func(proto.Message) error, lost error,
 ) error {

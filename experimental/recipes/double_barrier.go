@@ -72,10 +72,12 @@ func (b *DoubleBarrier) Enter() error {
 	return nil
 }
 
-// full reports whether the barrier was already full when the client's key was put. waiters are the
-// keys of all clients that are waiting or inside, with this client's key. The barrier was full if
-// waiters has more keys than the barrier's count. It was also full if some clients were inside.
-// Their keys are older than the ready key, which is put when all clients have entered.
+// full reports whether the barrier was already full when the client's key was put. The parameter
+// waiters holds the keys of all clients that are waiting or inside, including this client's key.
+// The barrier was full if these are more keys than the barrier's count. It was also full if some
+// clients were inside. The keys of clients inside are older than the ready key, which is put when
+// all clients have entered. The parameter ready holds the ready key, or is empty if it does not
+// exist.
 func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 	return len(waiters) > b.count || len(ready) > 0 &&
 		slices.ContainsFunc(waiters, func(kv *mvccpb.KeyValue) bool {
@@ -165,7 +167,7 @@ func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 		return changeOf(b.s.Client(), last, rev, clientv3.WithFilterPut()), nil
 	}
 	if here {
-		b.left = true // set before the request: it may be applied although its answer is lost
+		b.left = true // set first: the request may be applied although its answer is lost
 		if err := b.own.delete(ctx); err != nil {
 			return nil, err
 		}

@@ -43,8 +43,9 @@ func (q *Queue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstRev())
 }
 
-// dequeue takes an element out of the queue and returns the element's value. The element is the key
-// that a get of pfx returns with the options in first. dequeue waits while there is no element.
+// dequeue takes an element out of the queue and returns the element's value. To find the element,
+// it gets the key pfx with the options in the parameter first. These options select one key among
+// those that begin with pfx. dequeue waits while there is no element.
 func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {
@@ -100,8 +101,9 @@ func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 	ctx := q.client.Ctx()
 	dir := fmt.Sprintf("%s%05d", q.pfx, pr)
-	// Each Enqueue with the number pr also puts the key guard. So of two concurrent calls with this
-	// number, the second finds that guard has changed, and tries again.
+	// Each Enqueue with the number pr also puts one more key, whose name is in guard. If two calls
+	// with this number run concurrently, the second finds that this key has changed, and tries
+	// again.
 	guard := "__" + dir
 	for races := 0; ; races++ {
 		last, err := q.client.Get(ctx, dir+"/", clientv3.WithLastKey()...)

@@ -49,8 +49,9 @@ func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 // are those of [RWMutex.RLock].
 func (rw *RWMutex) Lock() error { return rw.lock("write/", "") }
 
-// lock puts a key whose name begins with dir. Then it waits until there is no older key whose name
-// begins with rivals.
+// lock puts a key for this contender in the directory dir below the lock's prefix. Then it waits
+// until the directory rivals has no older key. If rivals is "", it waits for all older keys of the
+// lock.
 func (rw *RWMutex) lock(dir, rivals string) error {
 	rw.mu.Lock()
 	if rw.busy || rw.own != nil {

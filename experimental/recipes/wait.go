@@ -22,9 +22,10 @@ import (
 // changed the keys first. After the wait the client tries again.
 var raceBackoff = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond, Jitter: 1}
 
-// waitUntil calls look until look returns neither a Change nor an error, and then returns nil. A
-// Change is a function that waits until look has to be called again. waitUntil returns those errors
-// of look that a later attempt cannot clear, and the error of ctx when ctx ends.
+// waitUntil calls the function look until this function returns neither a Change nor an error, and
+// then returns nil. A Change is a function that waits until look has to be called again. waitUntil
+// returns those errors of look that a later attempt cannot clear, and the error of ctx when ctx
+// ends.
 func waitUntil(
 	ctx context.Context, look func(context.Context) (await.Change, error),
 ) error {
@@ -35,7 +36,7 @@ func waitUntil(
 	})
 }
 
-// read runs gets in one transaction. It returns, for each of gets, the keys that this get has
+// read runs the operations gets in one transaction. It returns the keys that each of them has
 // found, and the revision of the store.
 func read(
 	ctx context.Context, client *clientv3.Client, gets ...clientv3.Op,
@@ -123,8 +124,8 @@ func waitEvents(
 	return nil, ErrNoWatcher
 }
 
-// uniqueName returns a name that no other put uses. The names that one program gets sort by the
-// time at which they were made.
+// uniqueName returns a name that no other put uses. The names begin with the current time, so the
+// names of one program are sorted by the time at which they were made.
 func uniqueName() string {
 	//nolint:forbidigo // the time is part of a name, not of a deadline
 	return fmt.Sprintf("%d%08x", time.Now().UnixNano(), rand.Uint32())

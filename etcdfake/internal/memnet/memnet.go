@@ -172,8 +172,8 @@ func (s *stream) write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// shut ends the stream. reader is true if the end that reads from the stream was closed, and false
-// if the end that writes to it was closed.
+// shut ends the stream, because one end of the connection was closed. The parameter reader is true
+// if that end reads from the stream, and false if it writes to the stream.
 func (s *stream) shut(reader bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

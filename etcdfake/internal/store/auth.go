@@ -124,7 +124,7 @@ func (s *Store) proposeAdmin(c Caller) error {
 	return s.auth.isAdmin(who)
 }
 
-// ExpireTokens makes all authentication tokens invalid that were issued until now.
+// ExpireTokens invalidates all authentication tokens that the store has issued so far.
 func (s *Store) ExpireTokens() {
 	s.enter()
 	defer s.leave()

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keyHash is a hash of the changes in a keyspace. at is the newest revision that is part of the
-// hash. compacted is the compacted revision of the keyspace when the hash was computed.
+// keyHash is a hash of the changes in a keyspace. The field at is the newest revision that is part
+// of the hash. The field compacted is the compacted revision when the hash was computed.
 type keyHash struct {
 	hash          uint32
 	compacted, at int64
@@ -48,9 +48,9 @@ func (e *entry) stored() []byte {
 }
 
 // hash returns the hash of the changes up to rev. compacted is the compacted revision. A change at
-// or before the compacted revision is hashed only if it is in kept, or if kept is empty. A deletion
-// at the compacted revision itself is never hashed, because older etcd servers remove it in the
-// compaction.
+// or before the compacted revision is hashed only if it is in the set kept, or if this set is
+// empty. A deletion at the compacted revision itself is never hashed, because older etcd servers
+// remove it in the compaction.
 func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	sum := crc32.Update(0, castagnoli, []byte("key"))
 	for _, e := range k.log {

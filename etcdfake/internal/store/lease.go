@@ -85,8 +85,8 @@ func (s *Store) NextExpiry() (time.Time, bool) {
 	return s.leases.next, len(s.leases.byID) > 0 && s.leader != 0
 }
 
-// setExpiry sets the expiry of a lease to the current time plus the TTL plus extra. After an
-// election extra is the election timeout; otherwise it is 0.
+// setExpiry sets the expiry of a lease to the current time plus the TTL plus the parameter extra.
+// Callers pass the election timeout as extra after an election, and 0 at any other time.
 func (s *Store) setExpiry(l *lease, extra time.Duration) {
 	l.expiry = s.cfg.Now().Add(seconds(l.ttl)).Add(extra)
 	if len(s.leases.byID) == 1 || l.expiry.Before(s.leases.next) {

@@ -172,7 +172,8 @@ func (s *Store) memberID(urls []string) uint64 {
 }
 
 // started returns how many voting members have started, and how many voting members there are. A
-// member has started if it has a name. started does not count the member whose id is except.
+// member has started if it has a name. The parameter except is the id of a member that is not
+// counted.
 func (s *Store) started(except uint64) (started, voters int) {
 	for _, m := range s.members {
 		if m.IsLearner || m.ID == except {

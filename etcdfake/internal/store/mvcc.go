@@ -144,7 +144,8 @@ func (h *history) firstKept(rev int64) int {
 	return n
 }
 
-// revisionAt returns the newest revision that was committed at a time or before it.
+// revisionAt returns the newest revision that was committed at the time t or before t. It returns
+// at least the compacted revision.
 func (k *keyspace) revisionAt(t time.Time) int64 {
 	i := sort.Search(len(k.log), func(i int) bool { return k.log[i].at.After(t) })
 	if i == len(k.log) {

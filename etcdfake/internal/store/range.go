@@ -66,10 +66,11 @@ func (s *Store) viewOf(c Caller) int64 {
 	return s.kv.revisionAt(s.cfg.Now().Add(-c.Lag))
 }
 
-// readable returns the revision at which to read. asked is the revision in the request. rev is the
-// newest revision that the caller may see. If asked is 0 or negative, readable returns rev. Errors:
-// ErrGRPCFutureRev if asked is above rev, ErrGRPCCompacted if the revision at which to read is
-// below the compacted revision.
+// readable returns the revision at which to read. The parameter asked is the revision in the
+// request. The parameter rev is the newest revision that the caller may see. If the request has no
+// revision or a negative one, readable returns rev. Errors: ErrGRPCFutureRev if the revision in the
+// request is above rev, ErrGRPCCompacted if the revision at which to read is below the compacted
+// revision.
 func (k *keyspace) readable(asked, rev int64) (int64, error) {
 	if asked > rev {
 		return 0, rpctypes.ErrGRPCFutureRev

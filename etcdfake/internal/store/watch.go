@@ -33,8 +33,9 @@ type WatchStream struct {
 	queue    []queued
 }
 
-// queued is a response in the queue. A member that lags sends the response late: at the time at
-// plus the lag of the member. If the response has events, at is the time of the change.
+// queued is a response in the queue. A member that lags sends the response late: when its lag has
+// passed since the time in the field at. For a new change this is the time of the change. For a
+// response that is due at once, it is the time of queueing minus the lag.
 type queued struct {
 	resp *pb.WatchResponse
 	at   time.Time
@@ -80,8 +81,8 @@ func (ws *WatchStream) Watchers() []*pb.WatchCreateRequest {
 }
 
 // Take removes responses from the front of the queue and returns them. It stops at the first
-// response whose time is after the argument by. If a response is left in the queue, more is true,
-// and next is the time of the first response that is left.
+// response whose time is after the parameter by. If a response is left in the queue, the result
+// more is true, and the result next is the time of the first response that is left.
 func (ws *WatchStream) Take(by time.Time) (due []*pb.WatchResponse, next time.Time, more bool) {
 	s := ws.store
 	s.enter()
@@ -190,10 +191,10 @@ func (ws *WatchStream) newID(asked int64) int64 {
 	return ws.nextID - 1
 }
 
-// catchUp queues the events that a new watcher has missed. view is the newest revision that the
-// member shows. The events up to view are queued in batches of many revisions. For the events after
-// view, one response is queued for each revision. If the watcher's start revision has been
-// compacted, catchUp queues the cancellation of the watcher and no events.
+// catchUp queues the events that a new watcher has missed. The parameter view is the newest
+// revision that the member shows, given its lag. Events up to this revision are queued in batches
+// of many revisions. Each later revision gets a response of its own. If the watcher's start
+// revision has been compacted, catchUp queues the cancellation of the watcher and no events.
 func (ws *WatchStream) catchUp(w *watcher, view int64) {
 	kv := &ws.store.kv
 	if w.next <= view && w.next < kv.compacted {
@@ -307,9 +308,9 @@ func (ws *WatchStream) cancel(id int64) {
 	ws.push(resp, ws.store.cfg.Now())
 }
 
-// progress queues a progress notice whose watch id is id. It queues nothing if watchers is empty,
-// if one of the watchers starts at a revision that is not reached yet, or if one of the watchers
-// was cancelled by a compaction.
+// progress queues a progress notice with the given watch id. It queues nothing if it is called
+// without watchers, if one of the watchers starts at a revision that is not reached yet, or if one
+// of the watchers was cancelled by a compaction.
 func (ws *WatchStream) progress(id int64, watchers ...*watcher) {
 	rev := ws.store.kv.rev
 	for _, w := range watchers {
