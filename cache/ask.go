@@ -36,6 +36,9 @@ type asker struct {
 	versions versions
 	// noStreams is when a server was last found to have no RangeStream method; nil if never.
 	noStreams atomic.Pointer[time.Time]
+	// slow is how many questions have timed out since one was answered within the shortest timeout.
+	// Only the goroutine that runs asker.run uses it.
+	slow int
 
 	// guarded by mu
 	mu   sync.Mutex
@@ -154,22 +157,26 @@ func (a *asker) next() *question.Question[*Cache, *reply] {
 // run sends one question after another, as long as readers wait for one. It runs on a goroutine of
 // its own.
 func (a *asker) run() {
-	failed, slow := 0, 0
+	failed := 0
 	for q := a.next(); q != nil; q = a.next() {
-		q.Answer.err = a.ask(q, questionTimeout.Delay(slow))
+		q.Answer.err = a.ask(q, questionTimeout.Delay(a.slow))
 		close(q.Answer.done)
 		if q.Answer.err == nil {
-			a.hold(q, time.Since(q.SentAt))
+			took := time.Since(q.SentAt)
+			if took < questionTimeout.Base {
+				a.slow = 0
+			}
+			a.hold(q, took)
 		}
 		a.mu.Lock()
 		a.line.Over()
 		a.mu.Unlock()
 		if q.Answer.err == nil {
-			failed, slow = 0, 0
+			failed = 0
 			continue
 		}
 		if errors.Is(q.Answer.err, context.DeadlineExceeded) {
-			slow++
+			a.slow++
 		}
 		// If a.ctx has ended, the next question fails at once, so the error of Wait can be ignored.
 		_ = backoff.Wait(a.ctx, askAgain.Delay(failed))

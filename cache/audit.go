@@ -88,7 +88,7 @@ func (c *Cache) auditView(v *view) error {
 	if resp.Count == int64(v.tree.Len()) {
 		// If no reader needs a later revision, the copy stays where it is. Move it on, so that the
 		// history from which its watch would be opened again is not compacted.
-		c.reach(resp.Header.Revision)
+		c.advance()
 		return nil
 	}
 	c.counts.differences.Add(1)

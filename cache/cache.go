@@ -151,8 +151,12 @@ func (c *Cache) AtLeast(ctx context.Context, rev int64) (Snapshot, error) {
 	}
 	c.waitFor(1)
 	defer c.waitFor(-1)
-	c.reach(rev)
-	v, err := c.await(ctx, reached)
+	// The revision of a doubted view says nothing about the next one.
+	v, err := c.await(ctx, (*view).valid)
+	if err == nil {
+		c.reach(rev)
+		v, err = c.await(ctx, reached)
+	}
 	if err != nil {
 		return Snapshot{}, err
 	}

@@ -67,6 +67,29 @@ func TestADoubtedCopyIsNotFresh(t *testing.T) {
 	}
 }
 
+// TestAtLeastOfADoubtedCopyWaitsForTheNextEra asks a doubted copy for a revision that is lower than
+// that of the copy, and which the restored cluster reaches later by writes outside of the range.
+func TestAtLeastOfADoubtedCopyWaitsForTheNextEra(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		loseHistory(t, cluster, c)
+		slowPages(cluster)
+		go func() { _, _ = c.Fresh(t.Context(), 0) }()
+		synctest.Wait()
+		rev := cluster.Revision() + 20
+		require.Less(t, rev, c.Snapshot().Revision())
+		done := make(chan error)
+		go func() {
+			_, err := c.AtLeast(within(t, time.Hour), rev)
+			done <- err
+		}()
+		time.Sleep(time.Minute)
+		for range 20 {
+			mustPut(t, cluster.Client(), "b", "outside of the range")
+		}
+		require.NoError(t, <-done)
+	})
+}
+
 // TestTheFloorOfAWriteIsOfALaterEra has the copy be replaced twice between a write and its answer,
 // and the newest copy lag behind the write.
 func TestTheFloorOfAWriteIsOfALaterEra(t *testing.T) {

@@ -88,6 +88,7 @@ type follower struct {
 
 	// the watch that is open
 	ctx    context.Context // ends when this watch is to end; the cause is why
+	stop   context.CancelCauseFunc
 	events clientv3.WatchChan
 	// unconfirmed is how many watches in a row the server has not confirmed.
 	unconfirmed int
@@ -97,9 +98,10 @@ type follower struct {
 	fill     *fill.Fill
 	stopPage context.CancelFunc // stops the goroutine that reads pages; nil if there is none
 	pages    <-chan answer      // what that goroutine has read
-	// overdue receives a time when all pages have been read for so long that the watch, which has
-	// not caught up with them, is to be opened again; nil if there is no list, or that was done.
+	// overdue receives a time when the watch is to be opened again, because it has not caught up
+	// with the pages, all of which have been read for long; nil if there are pages to be read.
 	overdue <-chan time.Time
+	stalls  int // how often that was done
 	origin  origin
 }
 
@@ -124,15 +126,16 @@ func (f *follower) watch() error {
 	c.interrupt = stop
 	list := c.list
 	c.mu.Unlock()
-	f.ctx = ctx
+	f.ctx, f.stop = ctx, stop
 	if list.wanted && !list.begun {
 		f.stopList()
 	}
 	if err := f.open(list); err != nil {
 		return err
 	}
-	if f.fill == nil {
-		c.wait("")
+	c.wait("")
+	if f.fill != nil {
+		c.wait("the keys to be listed")
 	}
 	c.mu.Lock()
 	// Unanswered requests for progress were sent on the stream of the previous watch, so they do
@@ -152,7 +155,8 @@ func (f *follower) watch() error {
 				return err
 			}
 		case <-f.overdue:
-			f.overdue = nil
+			f.stalls++
+			f.overdue = time.NewTimer(stalledFor.Delay(f.stalls)).C
 			return errStalled
 		case page := <-f.pages:
 			if err := f.page(page); err != nil {
@@ -173,10 +177,8 @@ func (f *follower) open(list listing) error {
 		opts = append(opts, clientv3.WithRev(f.passed()+1))
 	}
 	c.wait("a watch to be opened")
-	f.unconfirmed++
-	late := time.AfterFunc(confirmTimeout.Delay(f.unconfirmed-1), func() {
-		c.reopen(errUnconfirmed)
-	})
+	stop := f.stop
+	late := time.AfterFunc(confirmTimeout.Delay(f.unconfirmed), func() { stop(errUnconfirmed) })
 	defer late.Stop()
 	f.events = c.client.Watch(f.ctx, c.opts.from, opts...)
 	var resp clientv3.WatchResponse
@@ -186,7 +188,11 @@ func (f *follower) open(list listing) error {
 	}
 	switch err := f.ended(&resp); {
 	case f.ctx.Err() != nil:
-		return context.Cause(f.ctx)
+		err := context.Cause(f.ctx)
+		if errors.Is(err, errUnconfirmed) {
+			f.unconfirmed++
+		}
+		return err
 	case err != nil:
 		return err
 	case resp.Header == nil || !resp.Created:

@@ -109,6 +109,7 @@ func (f *follower) stopList() {
 		f.stopPage()
 	}
 	f.fill, f.pages, f.stopPage, f.overdue, f.origin = nil, nil, nil, nil, origin{}
+	f.stalls = 0
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	f.c.listTarget = 0
@@ -156,7 +157,7 @@ func (f *follower) page(a answer) error {
 		c.mu.Lock()
 		c.listTarget = rev
 		c.mu.Unlock()
-		f.overdue = time.NewTimer(stalledFor.Base).C
+		f.overdue = time.NewTimer(stalledFor.Delay(f.stalls)).C
 		c.wake()
 	}
 	return f.finish()

@@ -100,7 +100,7 @@ type stall struct {
 	since  time.Time // of the first failure of prove in a row; zero if there is none
 	logged int64     // view.logged at that time
 	steps  int       // what was done about it
-	slow   int       // how many reads of prove in a row have timed out
+	slow   int       // how many reads of prove have timed out
 }
 
 // proved takes the result of prove. If the watch has been stalled for long, proved has it opened
@@ -112,11 +112,11 @@ func (c *Cache) proved(err error) {
 		return
 	}
 	switch {
-	case err == nil:
-		*s = stall{}
+	case err == nil, c.listing():
+		*s = stall{slow: s.slow}
 	case !errors.Is(err, errStalled):
 	case s.since.IsZero() || logged != s.logged:
-		*s = stall{since: now, logged: logged}
+		*s = stall{since: now, logged: logged, slow: s.slow}
 	case now.Sub(s.since) < stalledFor.Delay(s.steps):
 	case s.steps == 0:
 		s.steps, s.since = 1, now

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -46,13 +47,17 @@ func TestAWatchThatIsNotConfirmedIsOpenedElsewhere(t *testing.T) {
 	}
 }
 
-// stick makes the first stream of watches confirm its watch, and then send nothing until release is
-// called. All later streams work.
-func stick(cluster *etcdfake.Cluster) (release func()) {
-	stuck, first := make(chan struct{}), atomic.Int64{}
+// stick makes the first n streams of watches confirm their watch, and then send nothing until
+// release is called. All later streams work.
+func stick(cluster *etcdfake.Cluster, n int) (release func()) {
+	stuck, mu, streams := make(chan struct{}), sync.Mutex{}, map[int]bool{}
 	cluster.On("Watch", func(call *etcdfake.Call) etcdfake.Action {
-		first.CompareAndSwap(0, int64(call.Stream))
-		if int64(call.Stream) != first.Load() {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(streams) < n {
+			streams[call.Stream] = true
+		}
+		if !streams[call.Stream] {
 			return etcdfake.Pass()
 		}
 		return etcdfake.Edit(func(resp *pb.WatchResponse) {
@@ -68,13 +73,13 @@ func stick(cluster *etcdfake.Cluster) (release func()) {
 }
 
 // TestAStuckStreamIsOpenedAgain has the stream of the watch bring nothing although its member is
-// well. A key changes after the list, or between two pages of it.
+// well, and so the next streams. A key changes after the list, or between two pages of it.
 func TestAStuckStreamIsOpenedAgain(t *testing.T) {
-	for _, listing := range []bool{false, true} {
+	for streams, listing := range map[int]bool{1: false, 2: true} {
 		t.Run(fmt.Sprint("while listing: ", listing), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cluster := etcdfake.New(t, etcdfake.WithMembers(3))
-				defer stick(cluster)()
+				defer stick(cluster, streams)()
 				fillRange(t, cluster, 20)
 				other, pages := cluster.Client(), atomic.Int64{}
 				cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
@@ -148,6 +153,59 @@ func TestReadsMayTakeLong(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSlowReadsAreRemembered has a server that sends no notices take long to read what has changed.
+// Only the first reader pays for timeouts that are too short.
+func TestSlowReadsAreRemembered(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		mute(cluster)
+		scans := atomic.Int64{}
+		cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+			if call.Request.(*pb.RangeRequest).MinModRevision > 0 {
+				scans.Add(1)
+				return etcdfake.Delay(12 * time.Second)
+			}
+			return etcdfake.Pass()
+		})
+		for round := range 5 {
+			mustPut(t, cluster.Client(), "b", "outside of the range")
+			before := scans.Load()
+			_, err := c.Fresh(within(t, 5*time.Minute), 0)
+			require.NoError(t, err)
+			require.True(t, round == 0 || scans.Load() == before+1)
+		}
+	})
+}
+
+// TestAnIdleCacheSendsOnlyAudits is behind a server that sends no notices, while others write.
+func TestAnIdleCacheSendsOnlyAudits(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		mute(cluster)
+		other, before := cluster.Client(), cluster.Calls("Range")
+		for range 60 {
+			mustPut(t, other, "b", "x")
+			time.Sleep(time.Minute)
+		}
+		require.EqualValues(t, c.Status().Audits, cluster.Calls("Range")-before)
+	})
+}
+
+// TestAStalledWatchDoesNotEndAList has the range be listed for another reason just before it would
+// be listed because an event was lost.
+func TestAStalledWatchDoesNotEndAList(t *testing.T) {
+	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
+		slowPages(cluster)
+		c.startOver("of the test")
+		synctest.Wait()
+		v := c.now()
+		c.stall = stall{since: time.Now().Add(-time.Hour), logged: v.logged, steps: 1}
+		c.proved(errStalled)
+		_, err := c.await(t.Context(), func(next *view) bool { return next.lists > v.lists })
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.Equal(t, v.lists+1, c.now().lists)
+	})
 }
 
 // TestAuditsMoveACopyOn has no reader of a cache while others write for an hour. Then history is
