@@ -174,8 +174,8 @@ func (l *lateChanges) next() *lateChanges {
 	return &lateChanges{entry: e, alive: l.alive}
 }
 
-// join returns one log entry that has the changes of the entry e, followed by those of the entry
-// later. If e is nil, join returns the entry later.
+// join returns one log entry that has the changes of e, followed by those of the argument. If e is
+// nil, join returns the argument.
 func (e *entry) join(later *entry) *entry {
 	if e == nil {
 		return later

@@ -146,8 +146,9 @@ func (f *follower) page(a answer) error {
 	// a compaction cannot break the list.
 	c.advance()
 	keys, bytes := f.fill.Size()
-	// The pages are of different revisions. What has moved from one key to another may count twice
-	// until the watch has delivered the events.
+	// The pages are of different revisions. If a key of an earlier page was deleted, and a key of a
+	// later page was put, both count until the watch has delivered the deletion. So only twice the
+	// limit is surely too much.
 	if bytes/2 > c.opts.maxBytes && c.opts.maxBytes != noLimit {
 		return c.tooLarge(bytes)
 	}

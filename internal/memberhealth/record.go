@@ -44,7 +44,8 @@ type record struct {
 	rate           float64       // smoothed answers a second, without refusals
 	typicalLatency time.Duration // the latency at its last answer; 0: unknown
 	slowTicks      int           // consecutive ticks with a latency that makes it slow
-	// outstanding requests that were sent before it became slow; their answers do not count
+	// outstanding requests that were sent before it became slow; their answers do not count for
+	// its rate and load
 	sentBeforeSlow uint64
 	active         bool // requests are outstanding, or were answered since the last tick
 

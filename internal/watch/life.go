@@ -55,7 +55,8 @@ func (l *life) opened() {
 	l.renewed.Store(true)
 }
 
-// received notes that a response was received. Any response answers the check that was sent last.
+// received notes that a response was received. Any response counts as the answer to the requests
+// that tick has sent last to check whether the server answers.
 func (l *life) received() {
 	if l.timer == nil {
 		return
@@ -122,8 +123,9 @@ func (st *stream) look() sight {
 	return s
 }
 
-// act does what a tick has decided. It stores the time of a check before it sends the requests of
-// the check, because an answer may arrive at once.
+// act does what a tick (a periodic look at the stream) has decided. If requests are to be sent that
+// check whether the server still answers, act first stores the time of the check. An answer may
+// arrive at once, and is then compared with that time.
 func (st *stream) act(a action) {
 	l := &st.life
 	if a.check {

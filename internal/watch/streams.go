@@ -75,8 +75,9 @@ type Config struct {
 	// Broken is called each time that a stream has ended, or could not be opened, and is to be
 	// opened again. err says why.
 	Broken func(err error)
-	// Backlog is called with the backlog of one consumer: how many responses the consumer has not
-	// taken yet, and their size in bytes. [Watch.NoteBacklog] notes backlogs.
+	// Backlog is called after a response of the server with the largest backlog that was noted by
+	// [Watch.NoteBacklog] since the last call: how many responses a consumer has not taken yet, and
+	// their size in bytes.
 	Backlog func(responses, bytes int)
 }
 
@@ -194,7 +195,8 @@ func (s *Streams) Close() {
 // before s.ctx has ended.
 func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
 
-// forget removes a stream whose link has ended.
+// forget removes a stream that has ended for good, so that the next watch with the same metadata
+// opens another.
 func (s *Streams) forget(st *stream) {
 	s.mu.Lock()
 	if s.byKey[st.key] == st {

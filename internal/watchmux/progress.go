@@ -102,9 +102,10 @@ func (m *Mux) Liveness() (l Liveness) {
 }
 
 // CheckLiveness sends requests that a healthy server answers, and reports whether it sent any. If
-// ask is set, it sends a progress request. It also sends creates for shadows (second creates for
-// active watchers) in two cases: a watcher waits for a future revision; or ask is set and the order
-// of progress notices is to be tested.
+// ask is set, it sends a progress request. It may also create shadows: second watches on the server
+// for active watchers (see the package document). It does so for a watcher that waits for a future
+// revision, because the server answers no progress request then. If ask is set, it also does so to
+// find out whether the server sends a notice of progress only after all earlier events.
 //
 // Consumers do not see the answers, but the answers move the revisions from which watchers resume.
 // quiet says that nothing was received on the stream for a second.

@@ -91,9 +91,9 @@ func pairText(kv *mvccpb.KeyValue) string {
 		kv.ModRevision, kv.Lease)
 }
 
-// New returns a watch with random options. The parameter newest is the latest revision. The watch
-// starts at this revision or an earlier one, at a revision in the near future, or at the current
-// revision.
+// New returns a watch with random options. The parameter newest is the latest revision. Some of the
+// watches begin at this revision or an earlier one, and some at a revision in the near future. The
+// others have no start revision, so they begin when they are opened.
 func New(r *rand.Rand, newest int64) *Pair {
 	p := &Pair{}
 	add := func(name string, opt clientv3.OpOption) {
