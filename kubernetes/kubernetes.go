@@ -235,8 +235,9 @@ func (k Client) OptimisticDelete(
 	return DeleteResponse(put), err
 }
 
-// guarded runs write if the mod revision of key is rev. Otherwise it reads the key if getOnFailure
-// is set, and the response has the key-value pair that was read.
+// guarded runs the operation write if the mod revision of the key is rev. If the revision differs
+// and getOnFailure is set, it reads the key instead, and the response has the key-value pair that
+// was read.
 func (k Client) guarded(
 	ctx context.Context, key string, rev int64, write clientv3.Op, getOnFailure bool,
 ) (resp PutResponse, err error) {
@@ -259,8 +260,8 @@ func (k Client) guarded(
 }
 
 // onlyAnswer checks that the transaction's response has exactly one part. If the transaction
-// succeeded, this part must be a response to write. If not, it must be a response to a get, and
-// onlyAnswer returns the key-value pair that the get found, or nil.
+// succeeded, this part must be a response to the operation write. If not, it must be a response to
+// a get, and onlyAnswer returns the key-value pair that the get found, or nil.
 func onlyAnswer(resp *clientv3.TxnResponse, write clientv3.Op) (*mvccpb.KeyValue, error) {
 	err := txnanswer.CheckCount(resp.Responses, 1)
 	if err != nil {

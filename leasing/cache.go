@@ -20,8 +20,8 @@ type cache struct {
 
 	// safe for concurrent use without mu, except as noted
 	latest latestHeader
-	// running counts the goroutines of ownerships. It is incremented only during an epoch, with mu
-	// held, so that no goroutine starts after endEpoch.
+	// running counts the goroutines of ownerships. It is incremented only with mu held and while
+	// epoch is not nil. So no goroutine starts after endEpoch.
 	running sync.WaitGroup
 
 	// guarded by mu
@@ -53,10 +53,10 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 		return nil, nil
 	}
 	cached, isPending := o.usable(), o.state == acquiring
-	// isCertain reads the clock and must be called after latest was loaded. If the lease is certain
-	// to live when isCertain is called, no other client has written the key until then. So at the
-	// revision of latest the server had the key as it is cached. A revision that is seen after the
-	// call of isCertain may be that of another client's write.
+	// The order matters: first load the header with the latest revision, then call isCertain, which
+	// reads the clock. If the lease is certain to live at the time of that call, no other client
+	// has written the key until then. So at the revision of the header, the server had the key as
+	// it is cached. A revision that is seen after the call may be that of another client's write.
 	latest := c.latest.Load()
 	isAnswer := cached != nil && o.epoch.isCertain()
 	c.mu.RUnlock()
@@ -86,10 +86,11 @@ func (c *cache) begin(key string) *ownership {
 	return c.addLocked(key, acquiring)
 }
 
-// beginRelease adds an ownership in the state releasing for a key whose lease key is orphaned: it
-// is attached to the epoch's lease, but has no ownership. The caller starts the goroutine of added.
-// If the key has an ownership, the lease key is not orphaned, and added is nil. change is closed
-// when the key's ownership changes its state or ends. Between epochs added and change are nil.
+// beginRelease adds an ownership in the state releasing for a key whose lease key is orphaned, and
+// returns it as added. A lease key is orphaned if it is attached to the epoch's lease, but the key
+// has no ownership. The caller starts the goroutine of the new ownership. If the key has an
+// ownership already, added is nil. The channel change is closed when the key's ownership changes
+// its state or ends. Between epochs both results are nil.
 func (c *cache) beginRelease(key string) (added *ownership, change <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,8 +121,9 @@ func (c *cache) addLocked(key string, s state) *ownership {
 }
 
 // acquired ends the state acquiring of an ownership whose lease key was put. The next state is
-// owned, if the epoch has not ended. created is the create revision of the lease key. read is the
-// key as it was read by the request that has put the lease key.
+// owned, if the epoch has not ended. created is the create revision of the lease key. The parameter
+// read is the program's key (not the lease key), as the request that has put the lease key has
+// found it.
 func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,8 +138,8 @@ func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 // cannot become owned. One reason is that the request that puts the lease key has failed. If the
 // response shows that a lease key of this client exists, created is the create revision of that
 // lease key. Otherwise created is 0. isUncertain says that the lease key may be this client's, or
-// may become so later. read is the program's key (not the lease key) as the request has read it, or
-// nil.
+// may become so later. The parameter read is the program's key (not the lease key), as the request
+// has found it, or nil.
 func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -22,7 +22,7 @@ type leasingKV struct {
 }
 
 // NewKV returns a KV that answers linearizable gets of single keys from a cache. A key is cached
-// once this KV has read it, and as long as no other client writes it. All clients that write these
+// after this KV has read it, for as long as no other client writes it. All clients that write these
 // keys must use the same prefix pfx for their lease keys. The prefix must not be empty; see the
 // package documentation. The KV uses cl's KV, Watcher and Lease as they are when NewKV is called.
 //

@@ -58,8 +58,8 @@ func (p leasePrefix) ofRange(r keyRange) keyRange {
 
 // refusal returns an error for an operation that can put or delete only lease keys. Programs must
 // not write lease keys, because a lease key shows which client owns a key. For all other operations
-// refusal returns nil. One of these is the delete of a range that has lease keys and other keys:
-// the writer runs it once all keys in the range are released.
+// refusal returns nil. A delete of a range that has lease keys and other keys is not refused: the
+// writer runs such a delete when all keys in the range are released.
 func (p leasePrefix) refusal(op clientv3.Op) error {
 	if op.IsTxn() {
 		_, thenOps, elseOps := op.Txn()
@@ -133,7 +133,7 @@ func (w *writes) collect(p leasePrefix, op clientv3.Op) {
 			w.addRange(p.ofRange(r))
 		}
 		// The range of the delete may contain lease keys. A lease key that exists has an owner, so
-		// the delete must wait until it is gone.
+		// the delete must wait until the lease key is gone.
 		w.addRange(overlap(r, p.all()))
 	}
 }

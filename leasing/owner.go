@@ -34,8 +34,8 @@ func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	if o == nil {
 		return nil, nil
 	}
-	// The goroutine ends when the lease key is released, or when its epoch ends. leasingKV.stop
-	// ends the epoch and waits for the goroutine.
+	// The goroutine ends when the lease key is released, or when the ownership's epoch ends.
+	// leasingKV.stop ends the epoch and waits for the goroutine.
 	go func() {
 		defer ow.cache.running.Done()
 		ow.request(o)
@@ -172,8 +172,8 @@ func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	added, change := ow.cache.beginRelease(key)
 	if added != nil {
-		// The goroutine ends when the lease key is gone, or when its epoch ends. leasingKV.stop
-		// ends the epoch and waits for the goroutine.
+		// The goroutine ends when the lease key is gone, or when the ownership's epoch ends.
+		// leasingKV.stop ends the epoch and waits for the goroutine.
 		go func() {
 			defer ow.cache.running.Done()
 			ow.release(added)
@@ -226,7 +226,8 @@ func first(kvs []*mvccpb.KeyValue) *mvccpb.KeyValue {
 	return nil
 }
 
-// wait blocks until ch is closed and returns nil, or the error of ctx if that ends first.
+// wait blocks until ch is closed or ctx ends. It returns nil if ch is closed, and otherwise the
+// error of ctx.
 func wait(ctx context.Context, ch <-chan struct{}) error {
 	select {
 	case <-ch:

@@ -33,7 +33,7 @@ type ownership struct {
 	settled chan struct{} // closed when the request that puts the lease key has ended
 	ended   chan struct{} // closed when the ownership is removed from the cache
 
-	// written before settled is closed, read-only afterwards
+	// written before the channel settled is closed, read-only afterwards
 	read        *cachedKey // the key, as the request that puts the lease key has read it, or nil
 	created     int64      // create revision of the lease key if it is this client's; otherwise 0
 	isUncertain bool       // the lease key may be this client's, or may become so later
@@ -44,7 +44,8 @@ type ownership struct {
 
 	// guarded by cache.mu
 	state state
-	// cached is the key, in the state owned. While writes is not 0, no get may be answered from it.
+	// cached is the key as the cache has it. It is set in the state owned. While writes is not 0,
+	// the key is being written, and the cache must not answer gets of it.
 	cached *cachedKey
 	writes int // the number of this client's writes of the key that are under way
 }
@@ -119,7 +120,7 @@ const (
 	// asks for a key that this client owns and that had a recent cooldown.
 	maxPause = 4 * time.Second
 	// cleanUpEvery is how many cooldowns are started between two clean-ups of the map of cooldowns.
-	// A clean-up removes those that are no longer recent.
+	// A clean-up removes the cooldowns that are no longer recent.
 	cleanUpEvery = 1024
 )
 

@@ -35,7 +35,7 @@ func (s *session) close() {
 // grants is the clientv3.Lease with which sessions are made. It records the ID of the lease that
 // was granted last. It also ends a call of Grant when the KV is closed, because the context of that
 // call is from the user's session options and may live longer. Sessions are made one at a time, so
-// no mutex guards last.
+// no mutex guards the field last.
 type grants struct {
 	clientv3.Lease
 	ctx  context.Context
@@ -170,8 +170,8 @@ func (ss *sessions) discard(s *session) {
 	}
 }
 
-// stop ends serve and its session, and waits until serve has returned. It also waits for the
-// goroutines that others counts, which end with the session's epoch.
+// stop ends the method serve and its session, and returns when serve has returned. It also waits
+// for the WaitGroup others, whose goroutines end with the session's epoch.
 func (ss *sessions) stop(others *sync.WaitGroup) {
 	defer time.AfterFunc(closeTimeout, func() { _ = ss.client.Close() }).Stop()
 	ss.cancel()

@@ -31,8 +31,8 @@ const (
 // owns a key that the operation may write. The embedded owner releases orphaned lease keys.
 type writer struct{ *owner }
 
-// write runs op once no other client owns a key that op may write. w holds these keys and ranges.
-// The result is the response to the transaction whose first operation is op.
+// write waits until no other client owns a key that op may write, and then runs op. w holds these
+// keys and ranges. The result is the response to the transaction whose first operation is op.
 func (wr *writer) write(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {
@@ -147,8 +147,9 @@ func (wr *writer) outcome(
 	return now
 }
 
-// releaseLost starts the release of each ownership in own whose lease key is gone. resp is the
-// response to a write whose conditions were false, and has the lease keys that exist.
+// releaseLost starts the release of those ownerships whose lease key is gone or was put again. own
+// are the ownerships to check. resp is the response to a write whose conditions were false, and has
+// the lease keys that exist.
 func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResponse) {
 	for _, o := range own {
 		i, _ := slices.BinarySearch(w.keys, o.key)
@@ -253,7 +254,7 @@ func (wr *writer) askToRelease(
 }
 
 // ask writes revokeValue into each of the lease keys that still exists and does not have that value
-// already. It adds the names of the lease keys that still exist to left.
+// already. It adds the names of the lease keys that still exist to the map left.
 func (wr *writer) ask(
 	ctx context.Context, leaseKeys []*mvccpb.KeyValue, left map[string]bool,
 ) error {

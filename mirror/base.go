@@ -77,7 +77,7 @@ func (b *base) read() (*clientv3.GetResponse, error) {
 	if bytes.Compare(last, b.start) < 0 {
 		return nil, txnanswer.Errorf("key %q for a range from %q", last, b.start)
 	}
-	b.start = append(bytes.Clone(last), 0) // the lowest possible key after last
+	b.start = append(bytes.Clone(last), 0) // the lowest key after the page
 	return page, nil
 }
 
@@ -85,7 +85,7 @@ func (b *base) read() (*clientv3.GetResponse, error) {
 // error that ended the delivery.
 func (b *base) deliver(page *clientv3.GetResponse) error {
 	for {
-		more := page.More // read now: once sent, the page belongs to the reader
+		more := page.More // after the send, the page belongs to the reader
 		select {
 		case b.pages <- page:
 		case <-b.ctx.Done():

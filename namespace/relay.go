@@ -14,15 +14,16 @@ import (
 type relays struct {
 	// safe for use without mu, except where noted
 	stop    chan struct{}  // closed by close to end the goroutines
-	running sync.WaitGroup // call running.Go only with mu held and closed false
+	running sync.WaitGroup // call Go only while mu is held and the field closed is false
 
 	// guarded by mu
 	mu     sync.Mutex
 	closed bool
 }
 
-// start returns a channel that delivers the responses of in, after rewrite has changed their
-// events. After close was called, start returns a closed channel.
+// start returns a channel that delivers the responses of the channel in. Before a response is
+// delivered, the function rewrite changes its events. After close was called, start returns a
+// closed channel.
 func (r *relays) start(
 	ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event,
 ) clientv3.WatchChan {
@@ -33,7 +34,8 @@ func (r *relays) start(
 		close(out)
 		return out
 	}
-	// Ends when ctx ends, when in is closed, or when r.close is called. r.close waits for it.
+	// Ends when ctx ends, when the channel in is closed, or when r.close is called. r.close waits
+	// for this goroutine.
 	r.running.Go(func() {
 		defer close(out)
 		r.copy(ctx, out, in, rewrite)

@@ -8,11 +8,11 @@ import (
 )
 
 // cursor reads the bytes of one message, which may be spread over several buffers. A copy of a
-// cursor starts at the position of the original. To move the copy does not move the original.
+// cursor starts at the position of the original. After that, each of the two moves on its own.
 type cursor struct {
 	cur    []byte          // the unread bytes of the current buffer
 	rest   mem.BufferSlice // the buffers that follow
-	beyond int             // how many bytes of rest belong to the message
+	beyond int             // how many bytes of the buffers in rest belong to the message
 }
 
 // cursorOn returns a cursor at the start of data.
@@ -39,7 +39,8 @@ func (c *cursor) more() bool {
 	return len(c.cur) > 0
 }
 
-// at reports whether the message has a next field, and the field has the given tag.
+// at reports whether the next field of the message has the given tag. It returns false at the end
+// of the message.
 func (c *cursor) at(tag byte) bool { return c.more() && c.cur[0] == tag }
 
 // tag reads one byte, the tag of a field. The caller must have called more, which must have
@@ -181,10 +182,12 @@ func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) 
 	return data[:size:size], fields, true
 }
 
-// minEstimated is how many fields as large as the first one must be within the limits of a group.
-// If fewer are, the method group measures all fields before it copies them. Otherwise it copies as
-// many bytes as it expects the group to have. If more than one part in minEstimated of that copy is
-// unused, it copies the used part once more.
+// minEstimated decides how the method group finds the end of a group. If the limits of the group
+// have room for minEstimated fields as large as the first field, the method copies as many bytes as
+// it expects the group to have. Otherwise it measures all fields before it copies them. Of the
+// bytes that it copied by expectation, some may not belong to the group. If these are more than one
+// part in minEstimated, the method copies the group's bytes once more, into a buffer of the right
+// size.
 const minEstimated = 8
 
 // skipField skips one field. It returns false if the field is malformed, or is neither a varint nor
@@ -220,8 +223,8 @@ func (c cursor) count(tag byte) (fields int, ok bool) {
 	return fields, true
 }
 
-// measure returns the number of fields, and of bytes, of the largest group within lim that begins
-// at c. It returns false if one of the fields goes on beyond the end of the message.
+// measure finds the largest group within lim that begins at c, and returns the number of its fields
+// and of its bytes. It returns false if one of the fields goes on beyond the end of the message.
 func (c cursor) measure(tag byte, lim limits) (fields, size int, ok bool) {
 	for fields < lim.fields && c.at(tag) {
 		start := c.left()

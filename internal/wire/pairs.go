@@ -50,11 +50,12 @@ func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 	return true
 }
 
-// roomFor returns list with room for n more elements, one for each field of a group. The group has
-// size bytes, and left bytes of the message follow it. If roomFor has to allocate a new list, it
-// also makes room for the elements that may follow: it assumes that the left bytes are fields as
-// large as those of the group. The new capacity is at most growth times the length that the list
-// has with the group, because a short message must not cause a large allocation.
+// roomFor returns list with room for n more elements, one for each field of a group. The parameter
+// size is the number of bytes of the group. The parameter left is the number of bytes of the
+// message after the group. If roomFor has to allocate a new list, it also makes room for the
+// elements that may follow: it assumes that the bytes after the group are fields as large as those
+// of the group. The new capacity is at most growth times the length that the list has with the
+// group, because a short message must not cause a large allocation.
 func roomFor[E any](list []*E, n, size, left int) []*E {
 	need := len(list) + n
 	if need <= cap(list) {
