@@ -18,8 +18,8 @@
 //	                                                                 to resume from
 //	creating   the server confirms the create             active     Created, only the first time
 //	creating   the create is refused for the first time   queued     first in the queue; a new
-//	                                                                 stream if the token is the
-//	                                                                 reason
+//	                                                                 stream if the user's token was
+//	                                                                 refused
 //	creating   refused again, or compacted                done       Done, for this watcher only
 //	creating   Cancel                                     abandoned  when it is confirmed, cancel
 //	                                                                 its watch
@@ -128,9 +128,10 @@
 // of server it has, and does not trust the server's version. A stream is in one of these states:
 //
 //	untested   the server has answered a progress request; the order of its notices is not known
-//	testing    the mux has sent a create for a shadow (see below) from a past revision, and then a
-//	           progress request; when the shadow is confirmed, the mux cancels a watch
-//	ordered    the server has answered the cancel and not the progress request
+//	testing    the mux has sent a create for a shadow (a second watch for an active watcher, see
+//	           Shadows), and then a progress request; when the shadow is confirmed, the mux cancels
+//	           the shadow, or the watch that the shadow replaces
+//	ordered    the server has answered the cancel before the progress request
 //	unordered  the server has answered the progress request first; the test is repeated, up to
 //	           maxOrderTests tests in all
 //

@@ -108,7 +108,8 @@ func (m *Mux) Liveness() (l Liveness) {
 // find out whether the server sends a notice of progress only after all earlier events.
 //
 // Consumers do not see the answers, but the answers move the revisions from which watchers resume.
-// quiet says that nothing was received on the stream for a second.
+// quiet says that nothing was received on the stream for a second. Then a later notice may move
+// those revisions even if the order of notices is not known.
 func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	m.mu.Lock()
 	defer m.unlock()

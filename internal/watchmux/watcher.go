@@ -48,8 +48,8 @@ const (
 type Watcher struct {
 	// MergeBytes is the size up to which the mux merges the fragments of a response again before it
 	// delivers them. With 0, each revision is delivered as soon as it is complete. The field is set
-	// before Add. If the request given to Add does not ask for fragments, the mux merges only until
-	// the watcher is paused or loses its first stream.
+	// before Add. The mux may ask the server for fragments even if the request given to Add does
+	// not. It then merges only until the watcher is paused or its stream breaks for the first time.
 	MergeBytes int
 
 	// Read-only after Add.
