@@ -131,7 +131,7 @@
 //	testing    the mux has sent a create for a shadow (a second watch for an active watcher, see
 //	           Shadows), and then a progress request; when the shadow is confirmed, the mux cancels
 //	           the shadow, or the watch that the shadow replaces
-//	ordered    the server has answered the cancel before the progress request
+//	ordered    the server has answered the cancel, and has not answered the progress request by then
 //	unordered  the server has answered the progress request first; the test is repeated, up to
 //	           maxOrderTests tests in all
 //
