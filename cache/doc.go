@@ -32,8 +32,8 @@
 //	                                     that were read together are freed together, in blocks of
 //	                                     32 KiB. So a range that shrinks to a few of its keys may
 //	                                     hold a block for each of them
-//	a watch that is stuck, or has lost   is opened again when a reader has waited for it for 20
-//	an event                             seconds. If that does not help, the range is read again
+//	a watch that is stuck                is opened again when a reader has waited for it for 20
+//	                                     seconds. If that does not help, the range is read again
 //	a server that cannot tell how far    the cache reads the changed keys instead, which is slower,
 //	a watch has got                      but as exact
 //
