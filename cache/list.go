@@ -303,8 +303,8 @@ func (r *reader) read(from string) answer {
 	}
 }
 
-// isTooLong reports whether an answer had more bytes than the client may receive. gRPC's message
-// says that, the code alone may also come from a limit on the rate of requests.
+// isTooLong reports whether an answer had more bytes than the client may receive. Only the message
+// of gRPC's error says so: the same code also stands for a limit on the rate of requests.
 func isTooLong(err error) bool {
 	return status.Code(err) == codes.ResourceExhausted &&
 		strings.Contains(status.Convert(err).Message(), "larger than max")
