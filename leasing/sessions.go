@@ -170,8 +170,8 @@ func (ss *sessions) discard(s *session) {
 	}
 }
 
-// stop ends the method serve and its session, and returns when serve has returned. It also waits
-// for the WaitGroup others, whose goroutines end with the session's epoch.
+// stop ends the method serve and its session, and waits until serve has returned. It also waits for
+// the goroutines that the WaitGroup others counts. These end with the session's epoch.
 func (ss *sessions) stop(others *sync.WaitGroup) {
 	defer time.AfterFunc(closeTimeout, func() { _ = ss.client.Close() }).Stop()
 	ss.cancel()

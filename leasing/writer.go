@@ -147,9 +147,9 @@ func (wr *writer) outcome(
 	return now
 }
 
-// releaseLost starts the release of those ownerships whose lease key is gone or was put again. own
-// are the ownerships to check. resp is the response to a write whose conditions were false, and has
-// the lease keys that exist.
+// releaseLost starts the release of those ownerships in the slice own whose lease key is gone or
+// was made anew. resp is the response to a write whose conditions were false, and has the lease
+// keys that exist.
 func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResponse) {
 	for _, o := range own {
 		i, _ := slices.BinarySearch(w.keys, o.key)

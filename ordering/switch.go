@@ -47,7 +47,7 @@ type switcher struct {
 	full      []string    // the client's endpoints before it was limited
 	ahead     []string    // the endpoints that the client is limited to; nil if it is not limited
 	restore   *time.Timer // ends the limit; nil if there was no limit yet
-	uncounted int         // counts calls of violated whose op holds no number of violations
+	uncounted int         // counts the calls of s.violated in which op holds no number
 }
 
 func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {

@@ -244,8 +244,8 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 }
 
 // authorities reads the authorities with which servers' certificates are checked. If the file has
-// no PEM block, the error is nil, missing says so, and the pool is empty, so that no certificate is
-// accepted.
+// no PEM block, the error is nil, and the result missing has a text that says so. The pool is then
+// empty, so that no certificate is accepted.
 func authorities(name string) (pool *x509.CertPool, missing []string, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
