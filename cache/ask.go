@@ -69,11 +69,11 @@ type answered struct {
 }
 
 // takenBy reports whether readers that wait for a view of the answer's revision can stop waiting
-// when the newest view is v. They can if v has reached that revision and the answer proves
-// freshness. They can also if v is of another era: then the copy was replaced after the question
-// was sent, so the answer means nothing any more.
+// when the newest view is v. They can if v has reached that revision, the answer proves freshness,
+// and the copy was not found to be wrong since. They can also if v is of another era: then the copy
+// was replaced after the question was sent, so the answer means nothing any more.
 func (a answered) takenBy(v *view) bool {
-	return v.era != a.era || a.proves && v.revision >= a.revision
+	return v.era != a.era || a.proves && !v.doubted && v.revision >= a.revision
 }
 
 func newReply() *reply {

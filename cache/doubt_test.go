@@ -67,6 +67,16 @@ func TestADoubtedCopyIsNotFresh(t *testing.T) {
 	}
 }
 
+// TestAnAnswerProvesNothingOfADoubtedView has a copy be found wrong between the answer to a
+// question and the view that the question's readers wait for.
+func TestAnAnswerProvesNothingOfADoubtedView(t *testing.T) {
+	a := answered{era: 1, revision: 5, proves: true}
+	require.False(t, a.takenBy(&view{era: 1, revision: 4}))
+	require.True(t, a.takenBy(&view{era: 1, revision: 5}))
+	require.False(t, a.takenBy(&view{era: 1, revision: 5, doubted: true}))
+	require.True(t, a.takenBy(&view{era: 2, revision: 1}))
+}
+
 // TestAtLeastOfADoubtedCopyWaitsForTheNextEra asks a doubted copy for a revision that is lower than
 // that of the copy, and which the restored cluster reaches later by writes outside of the range.
 func TestAtLeastOfADoubtedCopyWaitsForTheNextEra(t *testing.T) {
