@@ -138,7 +138,8 @@ func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 }
 
 // replace returns the one or two nodes that take the place of n when one child of n has changed.
-// Setting the pair of the given key has turned child i into the nodes of the slice fresh.
+// Setting the pair of the given key has turned child i into the node child, and into the node next
+// after it if next is not nil. The parameter edit is as for set.
 func (n *node) replace(
 	i int, key string, child, next *node, edit uint64,
 ) (first, second *node) {
