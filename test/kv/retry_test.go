@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -159,6 +160,9 @@ func TestWritesWaitForAConnection(t *testing.T) {
 		}),
 	}})
 	s.Stop()
+	testclient.Eventually(t, func() bool {
+		return c.ActiveConnection().GetState() != connectivity.Ready
+	}, "the client has seen its connection end")
 	errs := make(chan error, 1)
 	// ends once the server is back, awaited below
 	go func() { _, err := c.Put(t.Context(), "k", "v"); errs <- err }()
