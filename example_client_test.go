@@ -152,8 +152,9 @@ func ExampleNewCtxClient() {
 	// true
 }
 
-// The interfaces that a client embeds can be decorated. New ones on its connection are plain, and a
-// Watcher and a Lease of its own can be closed alone.
+// A program may replace the KV, Watcher and Lease in a client by decorated ones. NewKV, NewWatcher
+// and NewLease make undecorated ones on the connection of the client. Such a Watcher or Lease can
+// be closed without the client.
 func ExampleNewKV() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

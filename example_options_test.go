@@ -128,8 +128,7 @@ func ExampleWithSerializable() {
 	// Output: value
 }
 
-// Of the keys with a prefix, one can be asked for by its place in the order of keys, of creation or
-// of modification.
+// A get can ask for one key of a prefix: the first or last by key, by creation or by modification.
 func ExampleWithLastCreate() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

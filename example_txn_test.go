@@ -179,7 +179,8 @@ func ExampleOpWatch() {
 	// true true true
 }
 
-// A Cmp is sent as a message of the protocol, and can be made of one. Copies share the message.
+// Clone makes a Cmp that can be changed without changing the original. FromCompare makes a Cmp from
+// the protobuf message that another Cmp is sent as.
 func ExampleCmp_Clone() {
 	condition := clientv3.Compare(clientv3.Value("k"), "=", "v")
 	prefixed := condition.Clone()

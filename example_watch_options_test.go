@@ -68,7 +68,8 @@ func ExampleWithFragment() {
 	// Output: 2 events in one response
 }
 
-// A watch whose reader is slow keeps little here, and the rest waits on the server.
+// A watch with a slow reader keeps few responses in the client. The other events wait on the
+// server.
 func ExampleWithWatchBuffer() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -156,7 +156,7 @@ func (b *bench) getsOfLoop(ctx context.Context, n int, keys [][]string) (hand co
 // getReach are the limits of a get at the usual sizes.
 var getReach = []string{"≤ 250 ns", "≤ 500 ns", "≤ 1,200 ns"}
 
-// busy calls f while another process writes keys that are in no copy, so many a second.
+// busy calls f while another process writes rate keys a second. No copy has these keys.
 func (b *bench) busy(ctx context.Context, rate int, f func() error) error {
 	if rate == 0 {
 		return f()

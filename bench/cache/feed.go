@@ -88,7 +88,7 @@ func runFeed(args []string, in io.Reader) error {
 // feeders is how many callers write.
 const feeders = 16
 
-// write has the callers write until ctx ends.
+// write runs the writers until ctx ends.
 func (f feed) write(ctx context.Context, client *clientv3.Client) error {
 	var group sync.WaitGroup
 	var next atomic.Int64

@@ -78,7 +78,7 @@ func listInLoops(ctx context.Context, list func(context.Context), readers int) (
 	}
 }
 
-// revisions returns by how many revisions a second a copy goes on.
+// revisions returns how many revisions a second the copy takes in.
 func (b *bench) revisions(ctx context.Context, c *cache.Cache) float64 {
 	_ = backoff.Wait(ctx, b.length/5)
 	start, first := time.Now(), c.Snapshot().Revision()

@@ -26,8 +26,8 @@ type cost struct {
 
 func (c cost) cpuEach() time.Duration { return c.cpu / time.Duration(c.ops) }
 
-// measure calls op again and again for a time, and at least once. batch is how many operations a
-// call is; the quantiles are those of calls, divided by it.
+// measure calls op again and again for the time length, and at least once. A call counts as batch
+// operations. The quantiles are those of the calls, divided by batch.
 func measure(ctx context.Context, length time.Duration, batch int, op func() error) (cost, error) {
 	runtime.GC()
 	var before, after runtime.MemStats
@@ -81,7 +81,7 @@ func middle(costs []cost) cost {
 // cpuUsed is the CPU time of this process.
 func cpuUsed() time.Duration {
 	var usage syscall.Rusage
-	// Fails only for arguments that are none.
+	// It fails only for invalid arguments.
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

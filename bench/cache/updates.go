@@ -101,7 +101,7 @@ func next(text string) string {
 	return strconv.Itoa(n + 1)
 }
 
-// done is what callers have done together.
+// done is the sum of what several callers have done.
 type done struct {
 	rate float64 // operations a second
 	sent int64   // messages

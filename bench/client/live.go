@@ -118,7 +118,7 @@ func manyWatchers(ctx context.Context, c connection, s settings) (figures.Sample
 		if err != nil {
 			return err
 		}
-		// Ends with the channel; the client's close ends that and waits.
+		// It ends when the channel is closed. The client's close closes the channel and waits.
 		client.readers.Go(func() { count(ch, &events) })
 		return nil
 	})

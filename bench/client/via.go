@@ -29,8 +29,8 @@ type connection interface {
 	// list returns the keys with the prefix.
 	list(ctx context.Context, prefix string) ([]*mvccpb.KeyValue, error)
 
-	// watch calls arrived for each response with events, with the value of the first, until ctx
-	// ends.
+	// watch calls arrived for each response that has events, until ctx ends. The parameter value is
+	// that of the first event.
 	watch(ctx context.Context, prefix string, arrived func(events int, value []byte)) error
 
 	close() error
