@@ -78,9 +78,9 @@ func TestDefaultLimits(t *testing.T) {
 	assert.Equal(t, math.MaxInt32, cfg.MaxCallRecvMsgSize)
 }
 
-// TestSmallResponsesBesideTheDefaultForRequests: programs set a limit on responses below the
-// default limit for requests. Only a limit for requests that the program has set itself must not
-// exceed that for responses.
+// TestSmallResponsesBesideTheDefaultForRequests shows that a program may set a limit for responses
+// below the default limit for requests. Only an explicit limit for requests must not be above the
+// limit for responses.
 func TestSmallResponsesBesideTheDefaultForRequests(t *testing.T) {
 	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, MaxCallRecvMsgSize: 1000})
 	assert.Equal(t, 1000, c.cfg.MaxCallRecvMsgSize)

@@ -73,7 +73,7 @@ func (b *bench) withCopy(
 	return f(ctx, c)
 }
 
-// withLoop calls f with a loop's copy of the n keys.
+// withLoop calls f with a loop, which is a copy of the n keys made with plain Get and Watch.
 func (b *bench) withLoop(ctx context.Context, n int, f func(*loop) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	l, err := startLoop(ctx, b.client, prefixOf(n))
@@ -223,8 +223,8 @@ func (b *bench) together(callers int, op func() error) (string, error) {
 		float64(b.sends.n.Load()-before)/n), err
 }
 
-// calls has so many callers call op for the length of a measurement. It returns how often they
-// did, and how long that took.
+// calls has each of the callers call op in a loop, for the length of a measurement. It returns the
+// number of calls and how long they took together.
 func (b *bench) calls(callers int, op func() error) (float64, time.Duration, error) {
 	var group sync.WaitGroup
 	var calls atomic.Int64

@@ -17,8 +17,8 @@ type loop struct {
 	done chan struct{}
 }
 
-// startLoop returns when the list has been read. The copy is followed until ctx ends; done is
-// closed then.
+// startLoop reads the keys and returns the copy. A goroutine applies later changes to the copy
+// until ctx ends, and then closes done.
 func startLoop(ctx context.Context, client *clientv3.Client, prefix string) (*loop, error) {
 	resp, err := client.Get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {

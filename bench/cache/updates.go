@@ -95,7 +95,7 @@ func (b *bench) contended(ctx context.Context) error {
 	})
 }
 
-// next returns the number after one that is written in text; 1 for the empty text.
+// next adds 1 to a number in decimal. The empty text counts as 0.
 func next(text string) string {
 	n, _ := strconv.Atoi(text)
 	return strconv.Itoa(n + 1)

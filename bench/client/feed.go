@@ -14,7 +14,7 @@ import (
 // feeders is how many callers write what others watch.
 const feeders = 4
 
-// feed writes n keys at once, over and over, which live watches.
+// feed writes n keys in one transaction, over and over. The workload live watches these keys.
 func feed(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	keys := make([]string, s.n)
 	for i := range keys {

@@ -28,7 +28,7 @@ func keepAlive(ctx context.Context, c connection, s settings) (figures.Sample, e
 		if err != nil {
 			return figures.Sample{}, err
 		}
-		// Ends with the channel; the client's close ends that and waits.
+		// It ends when the channel is closed. The client's close closes the channel and waits.
 		client.readers.Go(func() {
 			for range ch {
 				answers.Add(1)
@@ -62,7 +62,7 @@ func grant(ctx context.Context, client *clientv3.Client, n int, ttl int64) (
 	})
 }
 
-// shared calls do for every number below n, some at once.
+// shared calls do for every number below n, from granters goroutines.
 func shared(n int, do func(i int) error) error {
 	var (
 		group sync.WaitGroup

@@ -11,8 +11,9 @@ import (
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
 
-// window measures what happens by itself, for a time. The counter has the operations. The warm-up
-// begins with the first of them, because another process may be what makes them.
+// window measures the operations that goroutines in the background add to counter, for s.length.
+// It waits for the first operation before it warms up, because another process may cause the
+// operations and may start late.
 func window(ctx context.Context, s settings, counter *atomic.Int64) (figures.Sample, error) {
 	if err := awaitFirst(ctx, counter); err != nil {
 		return figures.Sample{}, err
@@ -76,7 +77,7 @@ func live(ctx context.Context, c connection, s settings) (figures.Sample, error)
 	return sample, err
 }
 
-// many has the keys of watchers.
+// manyKey returns the key that watcher i watches.
 func manyKey(i int) string { return fmt.Sprintf("many/%06d", i) }
 
 // openWatchers opens n watches that get no events, and leaves them open while memory is measured.
@@ -127,7 +128,7 @@ func manyWatchers(ctx context.Context, c connection, s settings) (figures.Sample
 	}
 	// Tells the server with canned answers to begin. A real member has no such key.
 	ch := client.Watch(ctx, "spread/1/1000000000/0/")
-	// Ends with the channel; the client's close ends that and waits.
+	// It ends when the channel is closed. The client's close closes the channel and waits.
 	client.readers.Go(func() { count(ch, &events) })
 	return window(ctx, s, &events)
 }

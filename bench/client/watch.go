@@ -49,7 +49,7 @@ func floods(ctx context.Context, c connection, n int, length time.Duration) (int
 	return total, nil
 }
 
-// watchFor watches until so many events have arrived, and passes on the first value of each
+// watchFor watches until want events have arrived. It calls arrived with the first value of each
 // response.
 func watchFor(
 	ctx context.Context, c connection, prefix string, want int, arrived func(value []byte),

@@ -78,7 +78,7 @@ func (s *server) handle(_ any, stream grpc.ServerStream) error {
 	return status.Errorf(codes.Unimplemented, "no canned answer to %s", method)
 }
 
-// always answers a call of one request.
+// always receives the one request of a call, and sends answer.
 func always(stream grpc.ServerStream, answer frame) error {
 	var request frame
 	if err := stream.RecvMsg(&request); err != nil {

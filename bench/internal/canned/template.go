@@ -11,8 +11,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// revision is that of every answer, and the one before a stream's first event. As varints, all
-// revisions up to 8 times as much have one length, so that they can be overwritten.
+// revision is the revision in every answer. The first event of a stream has the next revision. As
+// varints, revision and all later ones below 1<<35 have 5 bytes, so a template can overwrite one
+// with another.
 const revision = int64(1)<<34 + 0x2a5a5a5
 
 // template is a marshalled response whose revisions and times are overwritten for each copy.

@@ -144,7 +144,8 @@ func (w *watchers) sendAll() error {
 	}
 }
 
-// next returns the next message, or when to look again if there is none: zero for when woken.
+// next returns the next message to send. If there is none yet, it returns the time to call next
+// again; the zero time means that the sender waits until it is woken.
 func (w *watchers) next(now time.Time) (message frame, due time.Time, stopped bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -32,13 +32,13 @@ type Sample struct {
 	// P50 and P99 are latencies, zero if the workload measures none.
 	P50, P99 time.Duration
 
-	// Heap, Stack and Goroutines are those at the end of the run, after a garbage collection,
-	// HeapBefore is that of the connected client before. PeakRSS is the largest resident set of
-	// the process.
+	// Heap, Stack and Goroutines are measured at the end of the run, after a garbage collection.
+	// HeapBefore is measured before the run, when the client is connected. PeakRSS is the largest
+	// resident set of the process.
 	HeapBefore, Heap, Stack, PeakRSS uint64
 	Goroutines                       int
 
-	// Versions has the version of each module that matters to the figures. A directory has none
-	// and is "(devel)".
+	// Versions has the version of each module that matters to the figures. The version of a module
+	// that was built from a directory is "(devel)".
 	Versions map[string]string
 }

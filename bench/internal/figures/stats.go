@@ -29,8 +29,8 @@ func Quantile[T any](sorted []T, q float64) T {
 }
 
 // Quotients divides values that were measured side by side. What else the machine does changes
-// from round to round, so the median of quotients says more than the quotient of medians. Values
-// without one that they can be divided by have no quotient.
+// from round to round, so the median of quotients says more than the quotient of medians. A value
+// without a partner, or whose partner is not positive, has no quotient.
 func Quotients(above, below []float64) []float64 {
 	var quotients []float64
 	for i := range min(len(above), len(below)) {
