@@ -14,8 +14,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// watchers is what watches of other keys cost: what they add to the CPU of an event, and what each
-// of them takes.
+// watchers measures what watches of keys that do not change cost: how much CPU they add to an event
+// of another key, and how much memory each of them takes.
 func (b *bench) watchers(ctx context.Context) error {
 	n := b.upTo(100_000)
 	written := feed{prefix: prefixOf(b.list), keys: b.list, batch: 100, rate: 50}
@@ -94,7 +94,7 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// behind is how fast a watch gets what has happened since it ended.
+// behind measures how fast a watch gets the events since a past revision.
 func (b *bench) behind(ctx context.Context) error {
 	events := b.upTo(200_000)
 	return b.withCopy(ctx, b.list, func(ctx context.Context, c *cache.Cache) error {
