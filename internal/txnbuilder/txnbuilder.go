@@ -25,8 +25,9 @@ type Parts[C, O, T any] struct {
 }
 
 // Builder collects the conditions and operations of a transaction of the decorator (a KV that wraps
-// another KV). It also adds them to a transaction of the wrapped KV, which checks the order of the
-// calls. The decorator's transaction embeds a Builder and adds the method Commit.
+// another KV). It also adds them to a transaction of the wrapped KV. That transaction panics if If,
+// Then and Else are called in a wrong order. The decorator's transaction embeds a Builder and adds
+// the method Commit.
 type Builder[C, O any, T Txn[C, O, T]] struct {
 	// RewriteCmps and RewriteOps change conditions and operations before the wrapped KV gets them.
 	// A nil function changes nothing. Both are read-only after Start.
@@ -40,9 +41,9 @@ type Builder[C, O any, T Txn[C, O, T]] struct {
 	parts Parts[C, O, T]
 }
 
-// Start begins a transaction. inner is the transaction of the wrapped KV. outer is the decorator's
-// own transaction, which If, Then and Else return. Start must be called once, before the other
-// methods.
+// Start begins a transaction of the decorator (a KV that wraps another KV). The parameter outer is
+// this transaction; If, Then and Else return it. The parameter inner is a new transaction of the
+// wrapped KV. Start must be called exactly one time, before the other methods.
 func (b *Builder[C, O, T]) Start(inner, outer T) { b.parts.Inner, b.outer = inner, outer }
 
 // If implements clientv3.Txn.

@@ -12,13 +12,14 @@ const (
 	// leaves a silent server 3.6 s after the last response. The watches then stall for four seconds
 	// at most, including the time to open a new stream.
 	checkPeriod = 3 * time.Second
-	// firstPeriod is used in place of checkPeriod before the first check of a stream, and while it
-	// is being tested whether the server sends progress notices in order with its events. It is
-	// also the time to the next tick while the server has confirmed no watch, and after a tick that
-	// has probed the members.
+	// firstPeriod is used in place of checkPeriod in two cases: if the stream was not checked yet,
+	// and while the client tests whether the server sends progress notices in order with its
+	// events. It is also the time to the next tick (the next look at the stream) while the server
+	// has confirmed no watch, and after a tick that has probed the members.
 	firstPeriod = time.Second
 	// minAnswerTimeout and maxAnswerTimeout limit how long the client waits for the answer to a
-	// check. Within these limits, the wait is four times as long as the last answer took.
+	// check (a request that a healthy server answers). Within these limits, the wait is four times
+	// as long as the last answer took.
 	minAnswerTimeout = 600 * time.Millisecond
 	maxAnswerTimeout = 10 * time.Second
 	// busyPeriod is the time between checks of a stream that is never idle. Some of its watches may
@@ -45,13 +46,13 @@ type sight struct {
 	mayAsk   bool          // a request for progress may be sent to the server
 }
 
-// action says what a tick must do.
+// action says what a tick (a periodic look at the stream) must do.
 type action struct {
 	check        bool          // check the stream: send requests that a healthy server answers
 	ask          bool          // send a request for progress as part of the check
 	quiet        bool          // tell the mux that nothing was received for a second
 	probeMembers bool          // probe the members, because the stream is silent
-	waitOn       bool          // keep the unanswered check, so that the next tick looks at it
+	waitOn       bool          // go on waiting for the answer to the last check
 	reconnect    bool          // give the stream up
 	next         time.Duration // the time until the next tick
 }
@@ -65,8 +66,8 @@ type proof struct {
 	isFirst bool          // the stream was not checked yet
 }
 
-// newProof returns the proof of a stream whose first tick runs at the time now. The proof decides
-// what the ticks do.
+// newProof returns the proof of a new stream. The parameter now is the time of the first tick (a
+// periodic look at the stream) since the stream was opened.
 func newProof(now time.Duration) proof { return proof{due: now, isFirst: true} }
 
 // decide returns what a tick must do. s has the facts that the tick has found.
@@ -88,8 +89,8 @@ func (p *proof) decide(s sight) (a action) {
 	return a
 }
 
-// answerTimeout returns how long to wait for the answer to a check. A server whose last answer took
-// long gets more time.
+// answerTimeout returns how long to wait for the answer to a check (a request that a healthy server
+// answers). A server that took long to answer the last check gets more time.
 func answerTimeout(s sight) time.Duration {
 	return min(max(minAnswerTimeout, 4*s.took), maxAnswerTimeout)
 }

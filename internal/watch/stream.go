@@ -37,9 +37,9 @@ const (
 	// linger is how long a server may take to end a stream that has no watches left. Then the
 	// client cancels the stream.
 	linger = 50 * time.Millisecond
-	// refusalPeriod limits how often a stream reconnects because a create was refused for a reason
-	// other than the token. The stream reconnects only if no refused create has made it reconnect
-	// within this period.
+	// refusalPeriod limits how often a stream reconnects because the server has refused a create
+	// (the request that starts a watch). If a refused create has made the stream reconnect within
+	// this period, the stream reconnects only if its authentication token was refused or replaced.
 	refusalPeriod = time.Second
 )
 

@@ -75,9 +75,9 @@ type Config struct {
 	// Broken is called each time that a stream has ended, or could not be opened, and is to be
 	// opened again. err says why.
 	Broken func(err error)
-	// Backlog is called after a response of the server with the largest backlog that was noted by
-	// [Watch.NoteBacklog] since the last call: how many responses a consumer has not taken yet, and
-	// their size in bytes.
+	// Backlog is called after a response of the server was handled, if [Watch.NoteBacklog] has
+	// noted a backlog. The parameters are the largest backlog since the last call: how many
+	// responses a consumer has not taken yet, and their size in bytes.
 	Backlog func(responses, bytes int)
 }
 
@@ -86,7 +86,7 @@ type Streams struct {
 	// read-only after New
 	cfg    Config
 	parent context.Context
-	ctx    context.Context // ends with parent and with Close
+	ctx    context.Context // ends when parent ends, and when Close is called
 	cancel context.CancelFunc
 
 	// own synchronisation

@@ -166,8 +166,8 @@ func (m *Mux) reconnectLocked(reason error) {
 	m.link.Reconnect(reason)
 }
 
-// onStreamLocked returns the watchers that are active or whose creates are in flight. It leaves out
-// shadows and abandoned watchers.
+// onStreamLocked returns the watchers that are active or whose creates are unanswered. It leaves
+// out the watchers that were cancelled, and the mux's own second watches (shadows).
 func (m *Mux) onStreamLocked() (ws []*Watcher) {
 	for _, w := range m.inflight {
 		if w.state == creating && w.original == nil {

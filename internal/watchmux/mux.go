@@ -51,8 +51,9 @@ type Config struct {
 	// If it is set, the mux asks for fragments for every watch that begins in the past. Otherwise
 	// the mux asks for fragments only if the watch begins in the past and has large events.
 	Limited bool
-	// Servers remembers whether the servers take the options that a mux adds. All muxes of a client
-	// share it. If it is nil, New makes one.
+	// Servers remembers whether the servers take the options that a mux adds to creates: a watch
+	// id, and the option that asks for fragments. All muxes of a client share it. If it is nil, New
+	// makes one.
 	Servers *Servers
 	// TryingOptions, if set, is called when the first create with an id chosen by the client is
 	// sent on a stream. The owner of the mux calls Overdue with this id some time later.
@@ -227,9 +228,9 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	return !m.closed, 0
 }
 
-// advanceLocked sends as many creates as the window allows. It sends none while a refusal is not
-// yet matched with its create. Once no watcher is queued, it also sends the progress request that a
-// consumer has asked for.
+// advanceLocked sends the creates of queued watchers, up to the limit of unanswered creates. While
+// it is unknown which create the server has refused, advanceLocked sends none. When no watcher is
+// left in the queue, it sends the progress request that a consumer has asked for.
 func (m *Mux) advanceLocked() {
 	if !m.open || m.closed {
 		return

@@ -28,7 +28,8 @@ func (s *Servers) refused() bool { return s.verdict.Load() == optionsRefused }
 // is unanswered, and a create without options then succeeds on the next stream.
 const minDoubts = 2
 
-// openOptionsLocked decides whether creates on a new stream carry options.
+// openOptionsLocked decides whether creates on a new stream carry options: a watch id, and the
+// option that asks for fragments.
 func (m *Mux) openOptionsLocked() {
 	mode := untried
 	switch {
@@ -42,7 +43,8 @@ func (m *Mux) openOptionsLocked() {
 }
 
 // breakOptionsLocked is called when a stream ends with err. If creates were unanswered, it decides
-// whether their options may be the cause.
+// whether the stream may have ended because of the options in these creates: a watch id, and the
+// option that asks for fragments.
 func (m *Mux) breakOptionsLocked(err error) {
 	if m.doubt = false; len(m.inflight) == 0 {
 		return
@@ -74,15 +76,15 @@ func (m *Mux) plainAnsweredLocked() {
 	}
 }
 
-// Overdue is called some time after the stream's first create with options was sent. id is the
-// watch id of this create. If the create is still unanswered, and the server has confirmed no other
-// create under an id that the client has chosen, Overdue sends the create again, without options.
+// Overdue is called some time after the stream's first create with options (a watch id, and the
+// option that asks for fragments) was sent. The parameter id is the watch id of this create. If the
+// server has answered neither this create nor a later create with an id, Overdue sends the create
+// again, without options.
 //
-// The first response to the two creates shows what the server does. If the response has the
-// client's id, the server takes options, and the mux later cancels the watch of the second create.
-// If the response has another id, the server ignores options, or does not answer in order. Then the
-// mux uses no more options. It also gives the stream up, because a late answer to one of the two
-// creates would look like the answer to the next create.
+// If the first response to the two creates has the client's id, the server takes options. The mux
+// later cancels the watch of the second create. If the first response has another id, the mux uses
+// no more options. It also gives the stream up, because a late answer to one of the two creates
+// would look like the answer to the next create.
 func (m *Mux) Overdue(id int64) {
 	m.mu.Lock()
 	defer m.unlock()

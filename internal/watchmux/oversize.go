@@ -87,9 +87,10 @@ func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	}
 }
 
-// Release is called some time after each call of Config.Holding. If the stream has not broken for
-// minQuiet calls of Release, none of the watchers on it is a possible cause, and the watchers that
-// were held back resume. Release calls Holding again, until no watcher is held back.
+// Release is called some time after each call of Config.Holding. If Release was called minQuiet
+// times and the stream has not broken in between, the messages over the client's limit were for
+// none of the watchers on the stream. Then Release lets the watchers resume that were held back.
+// Release calls Holding again, until no watcher is held back.
 func (m *Mux) Release() {
 	m.mu.Lock()
 	defer m.unlock()

@@ -32,9 +32,10 @@ type progress struct {
 
 	order   orderTest
 	ordered bool // proven: the server sends a notice only after all events up to its revision
-	// mark is the revision of a notice on a stream that is not known to be ordered. If nothing is
-	// received for a second, and then another notice arrives, the server has sent all events up to
-	// mark. Watchers then resume from the revision after mark. 0: there is no such notice.
+	// mark is used while ordered is false. It is the revision of an earlier progress notice after
+	// which no event was received, or 0. If nothing was received for a second after that notice,
+	// the next notice shows that the server has sent all events up to mark. Watchers then resume
+	// from the revision after mark.
 	mark  int64
 	quiet bool // nothing was received for a second after the notice that set mark
 }
@@ -153,8 +154,8 @@ func (m *Mux) requestProgressLocked(user bool) {
 	}
 }
 
-// noticeLocked handles a notice that answers a progress request. It is for all watchers of the
-// stream.
+// noticeLocked handles a progress notice that answers a progress request. Such a notice is about
+// all watchers of the stream.
 func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	rev := resp.Header.Revision
 	if rev <= 0 {

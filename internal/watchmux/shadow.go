@@ -3,9 +3,7 @@ package watchmux
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 // maxOrderTests is how often the mux tests on one stream whether progress notices come in order
-// with events. Even a server that keeps this order may fail a test. Every 100 ms, it serves the
-// watches that catch up. If it does so just between two requests of the test, the test fails. That
-// is rare, because these requests are microseconds apart.
+// with events. A server that keeps this order can fail a test by chance, so the mux tries again.
 const maxOrderTests = 3
 
 // orderTest is a test of whether the server sends a progress notice only after all events up to the

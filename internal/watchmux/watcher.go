@@ -22,8 +22,8 @@ type Sink interface {
 	Done(Final)
 }
 
-// Final says why a watch has ended. Either Err is set, or the server ended the watch with a
-// response that has the other fields.
+// Final says why a watch has ended. If Err is nil, the server has ended the watch, and the other
+// fields are those of its last response.
 type Final struct {
 	Err             error
 	Header          *pb.ResponseHeader
@@ -244,7 +244,7 @@ func (q *queue) remove(w *Watcher) {
 	w.place = nil
 }
 
-// first returns the first watcher of a queue that is not empty.
+// first returns the first watcher of the queue. The queue must not be empty.
 func (q *queue) first() *Watcher { return q.Front().Value.(*Watcher) }
 
 // all returns the watchers of the queue in order.

@@ -30,8 +30,8 @@ func (p *Proxy) Blackhole(dir Direction) { p.change(func(r *rules) { r.blackhole
 // connections that have lost bytes, because their receivers cannot make sense of later bytes.
 func (p *Proxy) Drop(dir Direction) { p.change(func(r *rules) { r.drop |= dir }) }
 
-// Delay makes everything arrive d later in both directions, so that a round trip takes 2d longer.
-// The throughput does not change. Delay(0) ends the delay.
+// Delay makes all bytes arrive d later in both directions. A round trip then takes 2d longer. The
+// throughput does not change. Delay(0) ends the delay.
 func (p *Proxy) Delay(d time.Duration) { p.change(func(r *rules) { r.delay = d }) }
 
 // Throttle limits each direction of each connection to bytesPerSec bytes a second. Throttle(0) ends
@@ -76,8 +76,9 @@ func (p *Proxy) Heal() {
 	}
 }
 
-// take counts n bytes in a direction for CutAfter. It returns how many of them the connection may
-// still carry, and whether the connection must be closed after them.
+// take counts n more bytes that a connection is about to carry in the direction dir. It returns how
+// many of these bytes the connection may carry, and whether CutAfter demands that the connection is
+// closed after these bytes.
 func (p *Proxy) take(dir Direction, n int) (int, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -52,9 +52,9 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	return m, err
 }
 
-// Without returns m with a changed go.mod, which replaces the required module named module by a
-// copy. The copy lacks the file named file. A copy is needed because the go command cannot leave
-// out a file of a module. Without writes the copy and the changed go.mod to the directory scratch.
+// Without returns m with another go.mod. In that go.mod, a replace directive points to a copy of a
+// required module, and the copy lacks one file. The parameters module and file name the module and
+// the file. Without writes the copy and the go.mod to the directory scratch.
 func (m Module) Without(ctx context.Context, scratch, module, file string) (Module, error) {
 	if _, err := m.run(m.Go(ctx, "mod", "download", module)); err != nil {
 		return Module{}, err

@@ -1,6 +1,6 @@
 // Package kvstub has a pb.KVClient that answers requests in the test's process. Tests use it to see
-// which requests a KV sends, and how it reads responses. It imports no package of the client, so
-// that tests inside the root package can use it as well.
+// which requests a KV sends, and how it reads responses. Package kvstub imports no package of the
+// client, because tests inside the root package use it, too.
 package kvstub
 
 import (
@@ -185,13 +185,14 @@ func KeyValues(keys ...string) []*mvccpb.KeyValue {
 	return kvs
 }
 
-// Piece returns a piece of a stream's response. The piece has the given keys, and is not the last.
+// Piece returns one message of a RangeStream response, with the given keys. It is not the last
+// message: it has no header and no count.
 func Piece(keys ...string) *pb.RangeResponse {
 	return &pb.RangeResponse{Kvs: KeyValues(keys...)}
 }
 
-// LastPiece returns the last piece of a stream's response. The piece has the given keys. The whole
-// range has count keys.
+// LastPiece returns the last message of a RangeStream response, with the given keys. The field
+// Count says that the whole range has count keys.
 func LastPiece(count int64, keys ...string) *pb.RangeResponse {
 	return &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 9}, Kvs: KeyValues(keys...),
 		Count: count}

@@ -144,7 +144,7 @@ func (s *pipe[Req, Resp]) Recv() (*Resp, error) {
 	case <-s.ctx.Done():
 	}
 	select {
-	case <-s.ended: // the end of the handler also cancels ctx
+	case <-s.ended: // the handler's return cancels ctx, too; its error goes first
 		return nil, s.endError()
 	default:
 		return nil, status.FromContextError(s.ctx.Err()).Err()

@@ -180,7 +180,7 @@ func (l *Log) text(fromNow bool) string {
 		strings.Join(Lines(l.Events), "\n"))
 }
 
-// Write makes one random write at one revision, which may change several keys.
+// Write makes one random write. The write may change several keys, all at one revision.
 func Write(ctx context.Context, r *rand.Rand, kv clientv3.KV) error {
 	key := fmt.Sprintf("a/%02d", r.IntN(12))
 	value := fmt.Sprint(r.IntN(1000))
