@@ -31,8 +31,8 @@ type cache struct {
 	cooldowns  cooldowns
 	// blocked holds ranges of lease keys. begin acquires no key whose lease key is in one of them.
 	blocked map[*[]keyRange]bool
-	// mayHaveOrphans says that lease keys without an ownership are attached to the epoch's lease,
-	// or may become so. Other clients cannot write the keys of such lease keys.
+	// mayHaveOrphans says that the session's lease may have orphans: lease keys that no ownership
+	// records. While an orphan exists, other clients cannot write its key.
 	mayHaveOrphans bool
 }
 
@@ -157,8 +157,9 @@ func (c *cache) startRelease(o *ownership) {
 	o.startRelease()
 }
 
-// end removes an ownership and starts the cooldown of its key. It must be called only when the
-// lease key certainly is not this client's any more, or when the epoch has ended.
+// end removes an ownership and starts the cooldown, in which the key is not acquired again. end
+// must be called only when the lease key certainly is not this client's any more, or when the
+// epoch, the time of one session, has ended.
 func (c *cache) end(o *ownership) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -265,9 +266,10 @@ func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{
 	return own, nil
 }
 
-// endWrite ends a write that beginWrite has begun. now[i] is the key of own[i] after the write. If
-// the state of the key is unknown, or the key cannot be cached, now[i] is nil, and the release of
-// own[i] starts. If now itself is nil, nothing was written.
+// endWrite ends a write that beginWrite has begun. The parameter own is the ownerships that
+// beginWrite has returned. now[i] is the value of own[i]'s key after the write. It is nil if this
+// value is unknown or cannot be cached. endWrite then starts the release of own[i]. If now itself
+// is nil, nothing was written.
 func (c *cache) endWrite(own []*ownership, now []*cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -17,8 +17,8 @@ const (
 	endOfKeys = "\x00"
 )
 
-// keyRange is the range of the keys from start up to, but not including, end. If end is empty, it
-// is the single key start.
+// keyRange is the range of the keys from start up to, but not including, end. If end is empty, the
+// range holds only the key start.
 type keyRange struct{ start, end string }
 
 func (r keyRange) contains(key string) bool {

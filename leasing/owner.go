@@ -64,12 +64,12 @@ func (ow *owner) request(o *ownership) {
 	}
 	ow.cache.latest.saw(resp.Header)
 	rev := resp.Header.GetRevision()
-	found, _ := txnanswer.Range(resp.Responses, 0) // nil if the response has no such part
+	found, _ := txnanswer.Range(resp.Responses, 0) // the answer to the get; nil if it is missing
 	read := newCachedKey(found, rev)
 	switch {
 	case resp.Succeeded && read.isLasting():
 		ow.cache.acquired(o, rev, read)
-	case resp.Succeeded: // a malformed response, without the key, or with a key that has a lease
+	case resp.Succeeded: // malformed: the answer to the get is missing, or its key has a lease
 		ow.cache.notAcquired(o, rev, false, read)
 	default:
 		ow.cache.notAcquired(o, o.epoch.createRevisionOf(firstIn(resp, 1)), false, read)

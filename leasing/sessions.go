@@ -114,10 +114,10 @@ func (ss *sessions) keepAlive(s *session) error {
 	return nil
 }
 
-// serve looks for orphaned lease keys at once and after each renewal of the lease of s, until the
-// session is lost. Then it ends the epoch of s, makes a new session, starts the epoch of that
-// session, and goes on with it. It returns when stop is called, or when no session can be made any
-// more.
+// serve looks for orphans, the lease keys that no ownership records, at once and after each renewal
+// of the lease of s. When the session s is lost, serve makes a new session and goes on with it. The
+// cache learns of both changes: the epoch of s ends, and the epoch of the new session starts. serve
+// returns when stop is called, or when no session can be made any more.
 func (ss *sessions) serve(s *session, ow *owner) {
 	for {
 		ow.releaseOrphans(s.epoch)
@@ -170,8 +170,8 @@ func (ss *sessions) discard(s *session) {
 	}
 }
 
-// stop ends the method serve and its session, and waits until serve has returned. It also waits for
-// the goroutines that the WaitGroup others counts. These end with the session's epoch.
+// stop makes the method serve end its session and return, and waits for that. It also waits for the
+// goroutines that the WaitGroup others counts. The end of the session ends these goroutines, too.
 func (ss *sessions) stop(others *sync.WaitGroup) {
 	defer time.AfterFunc(closeTimeout, func() { _ = ss.client.Close() }).Stop()
 	ss.cancel()

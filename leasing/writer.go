@@ -58,7 +58,8 @@ func (wr *writer) write(
 
 // tryWrite runs an operation on the condition that no other client owns a key that the operation
 // may write. If another client owns one, nothing is written and Succeeded is false. The response
-// then has the lease keys that exist, in one part for each element of w.leaseKeys.
+// then holds the lease keys of the operation's keys, as far as they exist: a lease key shows that a
+// client owns the key.
 func (wr *writer) tryWrite(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {

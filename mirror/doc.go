@@ -1,5 +1,5 @@
 // Package mirror reads all keys that begin with a prefix at one revision, and then every later
-// change. With them, a program can keep a copy of the keys in another cluster.
+// change. So a program can keep a copy of the keys in another cluster.
 //
 //	s := mirror.NewSyncer(client, "app/", 0)
 //	pages, errs := s.SyncBase(ctx)
@@ -13,7 +13,7 @@
 //		// check resp.Err; apply resp.Events, each revision as one transaction
 //	}
 //
-// The channel of SyncUpdates stays open when a connection is lost. If it ends with
+// The channel of SyncUpdates stays open when a connection is lost. If the channel ends with
 // rpctypes.ErrCompacted, some changes were compacted before they could be read, and the copy lacks
 // them. Then make a new Syncer, copy all pages again, and delete from the copy the keys that are in
 // no page.

@@ -39,4 +39,5 @@ package namespace
 // package finds by a type assertion. The KV and the Watcher of a namespace have these methods, too,
 // so that nested namespaces need no goroutines either.
 //
-// FuzzNamespace compares a namespace with a model in memory that has no other keys.
+// FuzzNamespace compares a namespace with a model: a store in memory that holds only the keys of
+// the namespace.

@@ -47,7 +47,7 @@ type switcher struct {
 	full      []string    // the client's endpoints before it was limited
 	ahead     []string    // the endpoints that the client is limited to; nil if it is not limited
 	restore   *time.Timer // ends the limit; nil if there was no limit yet
-	uncounted int         // counts the calls of s.violated in which op holds no number
+	uncounted int         // counts the violations whose op carries no number; see s.number
 }
 
 func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {
@@ -122,8 +122,8 @@ func (s *switcher) revision(ctx context.Context, ep string) int64 {
 	return resp.GetHeader().GetRevision()
 }
 
-// switchTo limits the client to the endpoints in ahead. If ahead is empty, it restores all of the
-// client's endpoints.
+// switchTo limits the client to the endpoints in the parameter ahead. If ahead is empty, switchTo
+// restores all of the client's endpoints.
 func (s *switcher) switchTo(ahead []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -264,9 +264,9 @@ func authorities(name string) (pool *x509.CertPool, missing []string, err error)
 
 // renewed returns a function for tls.Config.GetClientCertificate that reads both files at each
 // handshake. If the files cannot be read, or do not fit together because only one of them has been
-// replaced yet, the function returns the last certificate that could be read. If the server's
-// request says that it would not accept this certificate, the function returns an empty
-// certificate, as a tls.Config without GetClientCertificate does.
+// replaced yet, the function returns the last certificate that could be read. If the server asks
+// for a different kind of certificate, the function returns an empty certificate, as a tls.Config
+// without GetClientCertificate does.
 func renewed(
 	certFile, keyFile string, first *tls.Certificate,
 ) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

@@ -131,8 +131,8 @@ func (c *cursor) message() (cursor, bool) {
 	return sub, true
 }
 
-// copied returns a copy of the next n bytes, which the caller owns. It does not move the caller's
-// cursor. It uses bytes.Clone and bytes.Join, because make would clear the memory before the copy.
+// copied returns a copy of the next n bytes. The caller's cursor stays where it is. bytes.Clone and
+// bytes.Join are faster than make and copy, because make clears the memory first.
 func (c cursor) copied(n int) []byte {
 	if n <= len(c.cur) {
 		return bytes.Clone(c.cur[:n:n])

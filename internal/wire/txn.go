@@ -75,8 +75,8 @@ func decodeOp(c cursor, depth int) (*pb.ResponseOp, bool) {
 	tag := c.tag()
 	sub, ok := c.message()
 	if !ok || c.more() {
-		// The message is malformed, or has a second answer, which the library would merge with the
-		// first or take in place of the first.
+		// The message is malformed, or it has a second answer. This decoder leaves both cases to
+		// gRPC's codec.
 		return nil, false
 	}
 	switch tag {

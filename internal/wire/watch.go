@@ -43,11 +43,11 @@ type oneEvent struct {
 	slab   [1]eventSlot
 }
 
-// events is the list of events of one response while it is decoded.
+// events is the list of events of one response while the response is decoded.
 type events struct {
 	header *pb.ResponseHeader // room for the response's header if there is only one event; else nil
 	list   []*mvccpb.Event
-	prevs  []mvccpb.KeyValue // unused structs of the current group, for previous pairs
+	prevs  []mvccpb.KeyValue // allocated but unused structs for the PrevKv of further events
 }
 
 func decodeWatch(c cursor, m *pb.WatchResponse) bool {

@@ -28,8 +28,8 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		release()
 		return nil, err
 	}
-	// Ends when ctx ends or the client is closed. Before this goroutine ends, it closes f.ch, for
-	// which the reader waits.
+	// The goroutine ends when ctx ends or the client is closed. It then closes f.ch, which ends the
+	// reader's loop.
 	go func() {
 		defer close(f.ch)
 		defer release()
