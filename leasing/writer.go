@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxReadBack is the largest number of owned keys that a write reads back, so that they stay
-	// cached. If the write changes more owned keys, this client releases the others.
+	// maxReadBack is the largest number of owned keys that a write reads again, to keep them
+	// cached. If a write changes more keys that this client owns, it releases the rest of them.
 	maxReadBack = 32
 	// maxLeaseKeys is the largest number of lease keys that one request reads in each range.
 	maxLeaseKeys = 1000
@@ -148,9 +148,9 @@ func (wr *writer) outcome(
 	return now
 }
 
-// releaseLost starts the release of those ownerships in the slice own whose lease key is gone or
-// was made anew. resp is the response to a write whose conditions were false, and has the lease
-// keys that exist.
+// releaseLost starts the release of those ownerships in the slice own that are lost: the lease key
+// does not exist any more, or was deleted and created again. The parameter resp is the response to
+// a write that was not applied. It holds the lease keys that exist.
 func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResponse) {
 	for _, o := range own {
 		i, _ := slices.BinarySearch(w.keys, o.key)
@@ -218,11 +218,12 @@ func (wr *writer) owners(
 	return ours, others
 }
 
-// askToRelease asks the owners of some lease keys in the range r to release them, and returns true
-// when all of these lease keys are gone. It returns false if its watch ends first. The watch also
-// ends when ctx ends.
+// askToRelease asks the owners of the lease keys in the parameter leaseKeys to release them. It
+// blocks until all of these lease keys are deleted, and returns true. It notices that by a watch of
+// the range r, in which all of them lie. If the watch is lost or ctx ends, askToRelease returns
+// false or an error.
 //
-// It starts the watch before it asks, so that the watch begins at the newest revision. A server
+// The watch starts before the owners are asked, so it begins at the newest revision. A server
 // delays the first events of a watch that begins at an older revision by up to 100 ms.
 func (wr *writer) askToRelease(
 	ctx context.Context, r keyRange, leaseKeys []*mvccpb.KeyValue,

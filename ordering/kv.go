@@ -118,10 +118,11 @@ func (kv *orderedKV) GetStream(
 // repeatBackoff defines the wait before a request is repeated because its response was too old.
 var repeatBackoff = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// inOrder runs op by calling the function do. It returns the response if that is not older than any
-// response that the KV had returned before inOrder was called. If the response is older, inOrder
-// calls onViolation. If that returns nil, inOrder waits and runs op again, or returns
-// ErrNoGreaterRev if op can write. It returns an error of do, of onViolation, or of ctx.
+// inOrder runs op by calling the function do. If the response is not older than any response that
+// the KV had returned before the call, inOrder returns the response. If it is older, inOrder calls
+// onViolation, and returns an error of onViolation. Without such an error, inOrder waits and runs
+// op again. It does not run again an op that can write, but returns ErrNoGreaterRev. Errors of do
+// and of ctx are returned, too.
 func (kv *orderedKV) inOrder(
 	ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error),
 ) (clientv3.OpResponse, error) {

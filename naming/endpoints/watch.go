@@ -28,8 +28,8 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		release()
 		return nil, err
 	}
-	// The goroutine ends when ctx ends or the client is closed. It then closes f.ch, which ends the
-	// reader's loop.
+	// The goroutine ends when ctx ends or the client is closed. It then closes f.ch. The reader
+	// waits for this.
 	go func() {
 		defer close(f.ch)
 		defer release()
