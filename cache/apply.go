@@ -15,9 +15,9 @@ import (
 const changeOverhead = 160
 
 // apply takes a response of the watch and publishes the view that results from its events. The
-// parameter notice is true if the response is a notice of progress, and its server sends a notice
-// only after all events up to the notice's revision. While apply runs, Cache.prove may set the
-// revision of the newest view to a later one. apply then starts again from the newest view.
+// parameter notice is true if the response is a notice of progress from a server that sends such a
+// notice only after all events up to the notice's revision. While apply runs, Cache.prove may set
+// the revision of the newest view to a later one. apply then starts again from the newest view.
 func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	if notice {
 		defer f.c.noticed()
@@ -95,7 +95,7 @@ type successor struct {
 	// delivers so late are collected in the field late until all of their keys have been deleted
 	// again. Then they go to the log together, and the tree does not change.
 	late     *lateChanges // the late events so far; nil if there are none
-	ownsLate bool         // late is this successor's own copy and may be changed
+	ownsLate bool         // the value of late is this successor's own copy and may be changed
 	complete *entry       // the late changes that go to the log now; nil if there are none
 	// wrong says that the tree lacks an event that it should contain, so that the copy is wrong.
 	wrong bool
@@ -127,7 +127,7 @@ func (n *successor) add(ev *mvccpb.Event) {
 }
 
 // logged returns the revision up to which the log will have every change when the successor is
-// published.
+// published. The late events in n.late are not in the log yet.
 func (n *successor) logged() int64 {
 	if n.late != nil {
 		return max(n.view.logged, n.late.first-1)
@@ -174,8 +174,8 @@ func (l *lateChanges) next() *lateChanges {
 	return &lateChanges{entry: e, alive: l.alive}
 }
 
-// join returns one log entry that has the changes of e, followed by those of the argument. If e is
-// nil, join returns the argument.
+// join returns one log entry that has the changes of e, followed by those of the entry later. If e
+// is nil, join returns the entry later itself.
 func (e *entry) join(later *entry) *entry {
 	if e == nil {
 		return later

@@ -86,8 +86,8 @@ var askers = struct {
 	byClient map[*clientv3.Client]*asker
 }{byClient: map[*clientv3.Client]*asker{}}
 
-// joinAsker returns the asker of a client, which all caches of the client share, and makes it if
-// there is none. The cache that calls joinAsker must call leaveAsker when it is closed.
+// joinAsker returns the one asker that all caches of a client share. The first cache of the client
+// makes it. A cache that has called joinAsker must call leaveAsker when it is closed.
 func joinAsker(client *clientv3.Client) *asker {
 	askers.mu.Lock()
 	defer askers.mu.Unlock()
@@ -190,9 +190,9 @@ func (a *asker) run() {
 // cache.
 //
 // A reader can use an answer only after the view of its cache has reached the revision of the
-// answer. If c.eager is set, the view of the cache c was too old for the answer to the previous
-// question: the view had a lower revision when that question was sent. That is likely to happen
-// again, so ask then requests watch progress for c before it sends the question.
+// answer. If c.eager is set, the view of the cache c had not reached the revision of the previous
+// answer when the previous question was sent. The view is probably too old again, so ask requests
+// watch progress for c before it sends the question.
 func (a *asker) ask(q *question.Question[*Cache, *reply], timeout time.Duration) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {
@@ -240,12 +240,13 @@ func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 	}
 }
 
-// count sends the request of a question: a linearizable read that counts one key, which is the
-// cheapest kind of read. It returns the header of the answer.
+// count sends a linearizable read that counts one key, which is the cheapest kind of read. It
+// returns the header of the answer.
 func (c *Cache) count(ctx context.Context, timeout time.Duration) (*pb.ResponseHeader, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	// The range has one key. A KV that answers single keys from memory passes it on to the server.
+	// The read is of a range with one key, not of a single key. So a KV that answers reads of
+	// single keys from memory passes it on to the server.
 	resp, err := c.get(ctx, c.opts.from, clientv3.WithRange(c.opts.from+"\x00"),
 		clientv3.WithCountOnly())
 	if err != nil {

@@ -25,7 +25,8 @@ var again = backoff.Policy{Base: 50 * time.Millisecond, Max: 3 * time.Second, Ji
 // another, which may be at another member, and which has more time.
 var confirmTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
-// errUnconfirmed is the reason why the cache opens another watch: the server has not confirmed it.
+// errUnconfirmed is the reason why the cache ends a watch that the server has not confirmed. The
+// cache then opens another watch.
 var errUnconfirmed = errors.New("the watch was not confirmed")
 
 // errListAgain is the reason why the cache ends its own watch: the range has to be listed (read as
@@ -87,7 +88,7 @@ type follower struct {
 	late *lateChanges
 
 	// the watch that is open
-	ctx    context.Context // ends when this watch is to end; the cause is why
+	ctx    context.Context // ends when this watch is to end; context.Cause(ctx) says why
 	stop   context.CancelCauseFunc
 	events clientv3.WatchChan
 	// unconfirmed is how many watches in a row the server has not confirmed.
@@ -209,8 +210,9 @@ func (f *follower) open(list listing) error {
 // events that the watch should deliver next were compacted, ended has the range listed (read as a
 // whole) again.
 func (f *follower) ended(resp *clientv3.WatchResponse) error {
-	// The client goes on from the last event of a watch. So the watch may also end if the compacted
-	// revisions have no events of it, as notices of progress have shown. Then it is opened again.
+	// The client resumes an interrupted watch after its last event. So a compaction may end the
+	// watch although notices of progress have shown that the compacted revisions have no events in
+	// the range. Then the watch is only opened again, from a later revision.
 	if resp.CompactRevision > f.passed()+1 {
 		f.c.startOver(fmt.Sprintf("the history up to revision %d was compacted while the watch "+
 			"was interrupted", resp.CompactRevision))

@@ -83,12 +83,13 @@ func (k *kv) least() floor {
 	return k.floor
 }
 
-// wrote raises the floor after a write that has succeeded. The parameter before is the view that
-// was the newest one when the write was sent. header is the header of the answer to the write.
+// wrote is called after a write that has succeeded. It raises the floor, which says how new a view
+// must be to answer later reads with WithSerializable. The parameter before is the view that was
+// the newest one when the write was sent. header is the header of the answer to the write.
 // Normally, later reads need a view that has at least the revision of the answer. But if the copy
 // is replaced because the cluster was replaced or restored, the revision of the write says nothing
-// about the next copy. Then only a linearizable read that is sent from now on shows when the next
-// copy has the write.
+// about the next copy. Then later reads need a view of the next copy that contains every write
+// acknowledged before now.
 func (k *kv) wrote(before *view, header *pb.ResponseHeader) {
 	if header.GetRevision() == 0 {
 		return
@@ -241,8 +242,8 @@ func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 	if v := c.now(); v.err == nil && least.shownBy(v) {
 		return v, nil
 	}
-	// If the cluster was replaced or restored, first wait until the copy has been replaced, too.
-	// Requests for progress cannot bring this about, so none are sent until then.
+	// If the cluster was replaced or restored, only a view of the new copy can answer. Wait for
+	// such a view first. Requests for watch progress would not make it come sooner.
 	v, err := c.await(ctx, func(v *view) bool { return v.era >= least.era })
 	if err == nil && v.provenAt.Before(least.at) {
 		v, err = c.provenSince(ctx, least.at)

@@ -13,9 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/cache/internal/evaluate"
 )
 
-// memory is a pb.KVClient that answers requests from a cache. It is used below the KV of package
-// clientv3, which then turns options into requests, and statuses into errors, as it does for a
-// server.
+// memory is a pb.KVClient that answers requests from a cache instead of a server. A KV of package
+// clientv3 is built on it. That KV turns options into requests, and gRPC statuses into errors.
 type memory struct{ c *Cache }
 
 // call is the record of one call of a method of the KV that Cache.KV returns. It is in the context
@@ -142,10 +141,10 @@ func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 }
 
 // answersTxn reports whether the cache can answer a transaction: whether the transaction only
-// reads, has no more operations than etcd accepts, and needs only keys, values and leases that the
-// cache has. It does not check the revisions that the transaction asks for: see keysAt. The result
-// serializable reports whether any view may answer the transaction, even one that is not the
-// newest.
+// reads, has no more operations than etcd accepts, reads only keys in the range of the cache, and
+// needs no value and no lease if the cache has keys only. It does not check the revisions that the
+// transaction asks for: see keysAt. The result serializable reports whether the transaction may be
+// answered with data that is not the newest.
 func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {
 	readOnly, serializable := evaluate.ReadOnly(req)
 	if !readOnly || max(len(req.Compare), len(req.Success), len(req.Failure)) > maxTxnOps {

@@ -49,8 +49,8 @@ func (c *Cache) reach(rev int64) {
 	}
 }
 
-// waitFor adds n to the number of calls that wait for a revision that may not exist. As long as
-// there are any, requests for progress do not end.
+// waitFor adds n to the number of calls that wait for a revision that may not exist yet. While this
+// number is above 0, the number of requests for progress is not limited.
 func (c *Cache) waitFor(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -97,14 +97,16 @@ func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 // that requests progress uses it. A stream may be stuck while its connection and its member are
 // well, or a member may have lost an event.
 type stall struct {
-	since  time.Time // of the first failure of prove in a row; zero if there is none
-	logged int64     // view.logged at that time
-	steps  int       // what was done about it
-	slow   int       // how many reads of prove have timed out
+	// since is when the stall was found, or when the last step against it was taken. It is zero if
+	// there is no stall.
+	since  time.Time
+	logged int64 // view.logged when the watch was first found stalled
+	steps  int   // how many times proved has reopened the watch or had the range read again
+	slow   int   // how many reads of prove have timed out
 }
 
 // proved takes the result of prove. If the watch has been stalled for long, proved has it opened
-// again, and the next times has the whole range read again.
+// again. If that does not help, proved has the whole range read again.
 func (c *Cache) proved(err error) {
 	s, now, logged := &c.stall, time.Now(), c.now().logged
 	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errStalled) {

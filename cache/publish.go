@@ -68,8 +68,8 @@ func (c *Cache) publishLocked(f func(next *view)) {
 	}
 	next := *old
 	f(&next)
-	// The recorded proofs and revisions belong to the previous era: to the copy that is replaced by
-	// the view next.
+	// A new era means that the copy has been replaced. The answers of the server that were recorded
+	// in proofs and known say nothing about the new copy.
 	if next.era != old.era {
 		c.proofs, c.known = nil, 0
 	}

@@ -18,8 +18,8 @@ const statusTimeout = 5 * time.Second
 // unknown.
 const askVersions = 10 * time.Second
 
-// versionsValid is for how long a member is taken to have the version that it had. Servers are
-// upgraded, and moved back.
+// versionsValid is how long the versions that the endpoints have reported are relied on. Then the
+// endpoints are asked again, because a server may have been upgraded or downgraded.
 const versionsValid = 10 * time.Minute
 
 // versions records, for each member, whether its notices of progress can be trusted: whether a

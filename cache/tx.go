@@ -158,7 +158,7 @@ func (tx *Tx) merged(from, to string) iter.Seq2[string, *mvccpb.KeyValue] {
 	}
 }
 
-// writtenIn returns the keys of a range that the Tx has written or deleted, in order.
+// writtenIn returns, in ascending order, the keys of a range that the Tx has written or deleted.
 func (tx *Tx) writtenIn(from, to string) []string {
 	var keys []string
 	for key := range tx.writes {

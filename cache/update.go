@@ -120,7 +120,7 @@ func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) 
 		return rev, false, err
 	}
 	if !shows {
-		tx.c.reach(rev) // the commit may bring no event in the range, so request progress
+		tx.c.reach(rev) // rev may bring no event in the range, so notices of progress are needed
 	}
 	_, err = tx.c.await(ctx, func(v *view) bool {
 		return v.era != tx.view.era || v.revision >= rev
