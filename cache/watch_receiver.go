@@ -52,7 +52,7 @@ type sourceReceiver struct {
 	// switched is the value of last when the wide watch replaced the first. The wide watch repeats
 	// events up to this revision, and deliver skips them.
 	switched int64
-	asks     int // how many requests for progress were sent without a notice that can be trusted
+	asks     int // how many requests for progress in a row have brought no notice that can be trusted
 }
 
 // serverWatch is one watch on the server. The zero value brings no events.
@@ -113,12 +113,12 @@ func (r *sourceReceiver) open(key, end string) serverWatch {
 	return serverWatch{r.m.cache.client.Watch(ctx, key, opts...), stop}
 }
 
-// ask requests progress of the watches on the server. It returns true if the source should begin to
-// watch the whole range of the cache, because asksBeforeWide requests have brought no notice of
-// progress that can be trusted.
+// ask sends a RequestProgress, which asks the server how far the watches are. It returns true if
+// the caller must open the wide watch, because asksBeforeWide of these requests have brought no
+// notice of progress that can be trusted.
 //
-// Once the cache has ended, there is no log that the watches could go on with. Then ask requests
-// progress only if a consumer has requested it.
+// After the end of the cache, its log gets no more changes, so the cache itself has no use for a
+// notice. Then ask sends a request only if a consumer has requested progress.
 func (r *sourceReceiver) ask() bool {
 	c := r.m.cache
 	ended := c.now().err != nil
@@ -143,9 +143,10 @@ func (r *sourceReceiver) ask() bool {
 	return true
 }
 
-// deliver passes a response to the stream. It leaves out events that an earlier watch of the source
-// has delivered, and notices of progress that cannot be trusted. It returns false if the response
-// has ended the watch.
+// deliver passes a response to the stream. It leaves out events that were delivered before the wide
+// watch replaced the first watch. It also leaves out a notice of progress that cannot be trusted,
+// because the server may have sent it before older events. It returns false if the response has
+// ended the watch.
 func (r *sourceReceiver) deliver(resp clientv3.WatchResponse) bool {
 	if resp.IsProgressNotify() && !r.m.cache.trusts(&resp) {
 		return true

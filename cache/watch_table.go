@@ -36,7 +36,7 @@ const (
 //	                            the head group
 type watchTable struct {
 	history *history
-	view    *view // the newest view that the stream has seen
+	view    *view // the newest view (state of the cache) that the stream has seen
 	watches map[int64]*watchItem
 	lastID  int64         // the next id to try for a watch that lets the table choose its id
 	head    *watchGroup   // the watches that are up to date with the log
@@ -155,8 +155,8 @@ func (t *watchTable) newID(id int64) int64 {
 	return id
 }
 
-// place puts a new watch into the head group. If the watch starts in the past, place gives it a
-// group of its own.
+// place puts a new watch into the head group, whose watches have been given everything in the log
+// of the cache. A watch that starts in the past gets a group of its own.
 func (t *watchTable) place(it *watchItem) {
 	next := it.Value.next
 	if next > t.head.revision {
@@ -170,11 +170,11 @@ func (t *watchTable) place(it *watchItem) {
 	t.resume(g)
 }
 
-// resume lets one of the other groups go on after its revision. If the group is as far as the head
-// group, its watches move to the head group. Otherwise, if the log has the group's next changes,
-// the group reads the log. In both cases resume returns true. Otherwise the group needs a watch on
-// the server, and resume returns false. Once the cache has ended, resume always returns false,
-// because the log gets no more entries.
+// resume finds out where one of the other groups gets its next changes. If the group is as far as
+// the head group, its watches join the head group. If the log has the group's next changes, the
+// group goes on with the log. In these two cases resume returns true. In all other cases the group
+// needs a watch on the server, and resume returns false. It always returns false after the end of
+// the cache, because the log then gets no more entries.
 func (t *watchTable) resume(g *watchGroup) (found bool) {
 	if t.view.err == nil {
 		if g.revision >= t.head.revision {
@@ -281,7 +281,8 @@ func (t *watchTable) fromServer(g *watchGroup, resp *clientv3.WatchResponse) {
 	t.leaveServer(g)
 }
 
-// leaveServer ends a group's watch on the server if the group can go on with the log.
+// leaveServer ends a group's watch on the server if the log of the cache has the group's next
+// changes.
 func (t *watchTable) leaveServer(g *watchGroup) {
 	if t.resume(g) {
 		g.source.stop()

@@ -140,9 +140,10 @@ func (c contender) tooLate(ctx context.Context) error {
 	return nil
 }
 
-// putMarked runs txn, and repeats it until the value of the key begins with the contender's mark.
-// It returns the position of the key. If putMarked fails, it records the end of the put in the
-// state of the key. If it succeeds, its caller must record the end of the put.
+// putMarked runs txn. If txn finds a key that another session on the same lease has written,
+// putMarked writes the contender's mark into that key, or runs txn again if the key is gone by
+// then. It returns the position of the key. After an error, putMarked records in the session's
+// keystate.State that the put has ended. After success the caller must record it.
 func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		sending, proof := retry.WithProof(ctx)
@@ -166,10 +167,9 @@ func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (
 }
 
 // putMark writes the contender's mark into a key that another session on the same lease has
-// created. It returns the position with the new version of the key, or p unchanged if the key is
-// gone. The mark protects the key from the other session, which may be about to delete it: the
-// other session's delete has the old version as a condition, and does nothing once the mark is
-// written.
+// created. The other session may be about to delete the key. Its delete requires the version that
+// the key had before putMark, so it no longer deletes the key. putMark returns the position with
+// the key's new version, or p unchanged if the key is gone.
 func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	resp, err := c.s.client.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(c.key), "=", p.rev())).
@@ -242,9 +242,9 @@ func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error)
 	return position{hdr: resp.Header, version: c.s.versionOf(own), ahead: first, found: own}, nil
 }
 
-// readOwnAndOther reads the response to a get of the contender's key and a get of another key in
-// the queue. own is the contender's key, or nil if it does not exist. other is the name of the
-// other key, or "" if there is none.
+// readOwnAndOther reads the response to a transaction of two gets: the first gets the contender's
+// key, the second gets another key in the queue. own is the contender's key, or nil if it does not
+// exist. other is the name of the other key, or "" if there is none.
 func (c contender) readOwnAndOther(
 	resp *clientv3.TxnResponse,
 ) (own *mvccpb.KeyValue, other string, err error) {

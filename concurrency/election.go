@@ -96,13 +96,13 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	return nil
 }
 
-// stand records that the session is a candidate with the key of the position p, so that Resign can
-// end the candidacy. If a candidacy with a newer key is recorded already, that record stays. The
-// result before reports whether a candidacy with this key or a newer key was already recorded.
+// stand records that the session is a candidate with the key of the position p. Resign uses this
+// record. If a candidacy with a newer key is recorded already, that record stays. stand reports
+// whether a candidacy with this key or a newer key was already recorded.
 //
-// A recorded candidacy counts as one user of its key. The caller counts as one user of the key of
-// p. If the earlier record stays, stand removes the caller's use. If stand makes a new record, the
-// caller's use counts for that record, and stand removes the use of the earlier record.
+// Clean-up deletes no key that has users. Before stand, the earlier record counts as one user of
+// its key, and the caller counts as one user of the key of p. After stand, only the record that is
+// left counts as a user.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

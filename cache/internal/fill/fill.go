@@ -71,8 +71,8 @@ func (f *Fill) Size() (keys int, bytes int64) { return f.tree.Len(), f.bytes }
 // the given revision. more says that the range has more keys after the last pair. Page keeps kvs
 // and its pairs without copying them.
 //
-// Page returns false if it refuses the page. The reason is that all pages have been added, or that
-// the revision is too low. In the second case the page must be read again.
+// Page refuses the page and returns false if all pages have been added, or if the revision is lower
+// than that of Least. In the second case the page must be read again.
 func (f *Fill) Page(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 	if f.complete || revision < f.least {
 		return false
@@ -149,13 +149,13 @@ func (f *Fill) Wants() (revision int64, ok bool) {
 	return f.greatest, f.complete && f.passed < f.greatest
 }
 
-// Prove is for servers that do not say how far the watch is. It takes the answer of one read of the
-// whole range at the given revision. count is the number of all keys. newer has all pairs with a
-// mod revision above some revision r. The caller chooses r such that the state has every change up
-// to r. Values are not needed. If the state has all pairs of newer, with the same mod revisions,
-// and has count keys, it equals the range at the given revision: all other keys are unchanged, and
-// there is no key too many. Prove then acts as if the watch had delivered all events up to the
-// given revision.
+// Prove is for servers that do not say how far the watch is. Its parameters are the answer to a
+// read of the range at the given revision: count is the number of keys at that revision, and newer
+// has all pairs that were modified after some revision r. The state must have every change up to r.
+// The pairs of newer need no values. If the state has all pairs of newer, with the same mod
+// revisions, and has count keys, it equals the range at the given revision: all other keys are
+// unchanged, and there is no key too many. Prove then acts as if the watch had delivered all events
+// up to the given revision.
 func (f *Fill) Prove(newer []*mvccpb.KeyValue, count, revision int64) {
 	if f.complete && revision >= f.greatest && Unchanged(f.tree, newer, count) {
 		f.Pass(revision)

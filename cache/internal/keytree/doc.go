@@ -1,7 +1,8 @@
 // Package keytree is an immutable ordered map from keys to key-value pairs. A change returns
 // another tree. The two trees share every node that is not on the way from the root to the changed
 // pair. So any number of goroutines can read a tree, and make other trees from it, without a lock.
-// An Editor makes one tree by many changes at once, for a half of what they cost one by one.
+// An Editor makes many changes and returns one tree, which costs half as much as a tree for each
+// change.
 //
 // The map is a B+ tree: leaves have pairs, inner nodes have children. Each node has the prefix that
 // all its keys begin with. For each entry it also has a head: a number made of the 7 bytes of the
@@ -21,6 +22,7 @@
 //     one with the lower head is lower. Keys with equal heads are equal if the head is whole: if it
 //     has all bytes of the key after the prefix. Otherwise the keys have to be compared.
 //   - All leaves are equally far from the root.
-//   - A node of a Tree that a caller has is not written to, and neither is what it refers to. An
-//     Editor writes only to nodes that it has made itself, and until its method Tree is called.
+//   - After a function has returned a Tree, nothing writes to the nodes of this tree, or to what
+//     they refer to. An Editor writes only to nodes that it has made itself, and only until its
+//     method Tree is called.
 package keytree

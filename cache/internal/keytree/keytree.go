@@ -16,7 +16,7 @@ type Pair = mvccpb.KeyValue
 type Tree struct{ root *node }
 
 // Key returns the bytes of a pair's key as a string, without copying them. That is safe because a
-// pair is never changed after it has been received. It saves a copy of every key.
+// pair is never changed after it has been received.
 func Key(key []byte) string { return unsafe.String(unsafe.SliceData(key), len(key)) }
 
 // Len returns the number of pairs.

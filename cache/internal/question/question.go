@@ -67,5 +67,6 @@ func (l *Line[P, A]) Send(now time.Time) *Question[P, A] {
 	return l.underWay
 }
 
-// Over records that the question under way was answered or has failed.
+// Over ends the question (a shared linearizable read) that is under way. The caller calls Over when
+// that read was answered or has failed.
 func (l *Line[P, A]) Over() { l.underWay = nil }
