@@ -135,7 +135,7 @@ type reading int
 
 const (
 	readSome reading = iota // the group has more of the log to read
-	readAll                 // the group has read up to the entry asked for, or to the newest
+	readAll                 // the group has read the entry at which to stop, or the newest one
 	readLost                // the log no longer has the next changes of the group
 )
 

@@ -52,7 +52,8 @@ type sourceReceiver struct {
 	// switched is the value of last when the wide watch replaced the first. The wide watch repeats
 	// events up to this revision, and deliver skips them.
 	switched int64
-	asks     int // how many requests for progress in a row have brought no notice that can be trusted
+	// asks is how many requests for progress in a row have brought no notice that can be trusted.
+	asks int
 }
 
 // serverWatch is one watch on the server. The zero value brings no events.

@@ -58,7 +58,7 @@ type memoryStream struct {
 	// needsLeader says that the stream ends when the member that serves the cache's watch has no
 	// leader.
 	needsLeader bool
-	leader      int64 // view.leaderLosses of the newest view when the stream began
+	leader      int64 // how often the cache's watch had ended for that reason before the stream
 
 	// kick receives a signal when a request was sent or CloseSend was called. It has room for one.
 	kick    chan struct{}
@@ -147,8 +147,8 @@ func (m *memoryStream) ended(v *view) error {
 	return nil
 }
 
-// work handles the requests that have arrived, and gives the watches some of the changes up to the
-// view v. It returns false if there was nothing to do.
+// work handles the requests that have arrived, and gives the watches some of the changes that they
+// need, up to the view v (a state of the cache). It returns false if there was nothing to do.
 func (m *memoryStream) work(v *view) bool {
 	if m.table == nil {
 		m.table = newWatchTable(m.cache.history, v)

@@ -134,9 +134,8 @@ func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	}
 }
 
-// endedByItself reports whether the cache has ended by a failure. err is the result of a wait for
-// the cache; nil means that the wait has succeeded. endedByItself returns false if err is nil or
-// shows that the cache was closed.
+// endedByItself reports whether the cache has ended by a failure, not by Close. It returns false if
+// err, the result of a wait for the cache, is nil or ErrClosed.
 func (c *Cache) endedByItself(err error) bool {
 	return err != nil && c.now().err != nil && !errors.Is(err, ErrClosed)
 }

@@ -210,8 +210,9 @@ func (s *session) note(name string, change func(*key)) {
 }
 
 // cleanLocked starts a cleaner for a key that needs one and has none. If the key has a cleaner,
-// cleanLocked wakes it. If the session is closed, there is nothing to clean up: the server deletes
-// the key with the lease.
+// cleanLocked wakes it when the key has to be deleted or read at once, or when nothing is left to
+// clean up. If the session is closed, there is nothing to clean up: the server deletes the key with
+// the lease.
 func (s *session) cleanLocked(name string, k *key) {
 	switch {
 	case k.cleaner != nil && (k.Urgent() || !k.Dirty()):

@@ -138,8 +138,8 @@ func (e *Election) win(ctx context.Context, p position, val string) error {
 	return err
 }
 
-// forget removes the record of the candidacy whose key was created at the revision rev, because it
-// has ended. Election.Rev still returns rev.
+// forget removes the record of a candidacy that has ended. rev is the revision at which the
+// candidate's key was created. Election.Rev still returns rev.
 func (e *Election) forget(rev int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

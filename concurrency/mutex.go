@@ -160,10 +160,11 @@ func (m *Mutex) acquire(
 	return nil
 }
 
-// acquired records that the session holds the lock with the key of the position p. If the lock was
-// already acquired with this key or with a newer key, the earlier record stays. A recorded
-// acquisition counts as one user of its key, however many goroutines of the session have locked the
-// mutex. So if the earlier record stays, acquired ends the caller's use of the key of p.
+// acquired records that the session holds the lock with the key of the position p. If the session
+// has already acquired the lock with this key or with a newer key, the earlier record stays.
+// Clean-up deletes no key that has users. The record is one user of its key, even if many
+// goroutines of the session have locked the mutex. The caller was a user of the key of p until now:
+// this use becomes that of the new record, or ends if the earlier record stays.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

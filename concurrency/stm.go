@@ -65,7 +65,7 @@ type STM interface {
 	// an error.
 	commit() *clientv3.TxnResponse
 
-	// reset begins another attempt of the transaction, which has read and written nothing.
+	// reset forgets what was read and written, for another attempt of the transaction.
 	reset()
 }
 

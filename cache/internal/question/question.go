@@ -33,11 +33,12 @@ type Line[P comparable, A any] struct {
 	underWay, next *Question[P, A]
 }
 
-// Join returns the question (a shared linearizable read) that answers one reader. The reader reads
-// from the cache party, and needs a read that is sent after the given moment. So it shares the
-// question under way if that question was sent after the moment and has party among its Parties.
-// Otherwise the reader shares the next question. A cache cannot join a question that has been sent,
-// because it has to record its state before that.
+// Join returns the question (a shared linearizable read) that a reader shares. The parameter party
+// is the reader's cache, and the parameter after is the moment after which the read must be sent.
+// The reader shares the question under way if that question was sent after this moment and has the
+// cache among its Parties. Otherwise the reader shares the next question. A cache cannot become a
+// party of a question that has been sent, because a cache has to record its state before the
+// question is sent.
 //
 // If there is no next question yet, Join makes one, and calls the parameter answer to get the value
 // of its field Answer.
