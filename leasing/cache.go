@@ -69,9 +69,10 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 	return nil, nil
 }
 
-// begin adds an ownership in the state acquiring, and returns it. The caller starts the ownership's
-// goroutine. begin returns nil if the key must not be acquired: between epochs, if the key has an
-// ownership, during the key's cooldown, and while a range with the key's lease key is blocked.
+// begin adds an ownership in the state "acquiring", and returns it. The caller starts the
+// ownership's goroutine. begin returns nil if the key must not be acquired: while there is no
+// session, if the key has an ownership, during the key's cooldown, and while the method block
+// forbids the key.
 func (c *cache) begin(key string) *ownership {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,11 +87,11 @@ func (c *cache) begin(key string) *ownership {
 	return c.addLocked(key, acquiring)
 }
 
-// beginRelease adds an ownership in the state releasing for a key whose lease key is orphaned, and
-// returns it as added. A lease key is orphaned if it is attached to the epoch's lease, but the key
-// has no ownership. The caller starts the goroutine of the new ownership. If the key has an
-// ownership already, added is nil. The channel change is closed when the key's ownership changes
-// its state or ends. Between epochs both results are nil.
+// beginRelease adds an ownership in the state "releasing" for a key whose lease key is orphaned,
+// and returns the ownership as added. A lease key is orphaned if it is attached to the session's
+// lease, but the key has no ownership. The caller starts the goroutine of the new ownership. If the
+// key has an ownership already, added is nil. The channel change is closed when the key's ownership
+// changes its state or ends. While there is no session, both results are nil.
 func (c *cache) beginRelease(key string) (added *ownership, change <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,10 +121,9 @@ func (c *cache) addLocked(key string, s state) *ownership {
 	return o
 }
 
-// acquired ends the state acquiring of an ownership whose lease key was put. The next state is
-// owned, if the epoch has not ended. created is the create revision of the lease key. The parameter
-// read is the program's key (not the lease key), as the request that has put the lease key has
-// found it.
+// acquired records that the lease key of an ownership was put. If the session still lives, the
+// ownership gets the state "owned". The parameter created is the create revision of the lease key.
+// The parameter read is the program's key (not the lease key), which the same request has read.
 func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -230,12 +230,14 @@ func (c *cache) block(ranges []keyRange) (unblock func()) {
 	}
 }
 
-// beginWrite begins a write of the keys and ranges in w. It returns the ownerships of the keys in w
-// that this client owns. Until endWrite is called, the cache does not answer gets of these keys.
+// beginWrite begins a write of the keys and ranges in w. It returns as own the ownerships of those
+// keys in w.keys that this client owns. Until endWrite is called, the cache does not answer gets of
+// these keys.
 //
-// If the write has to wait, beginWrite returns only channels to wait for, and does not begin the
-// write. There is one channel for each key in w that is being acquired or released. There is also
-// one for each ownership of a key in the ranges: beginWrite starts the release of these ownerships.
+// If the write has to wait, beginWrite does not begin it, and returns channels to wait for. There
+// is one channel for each key in w.keys that is being acquired or released. There is also one
+// channel for each ownership whose lease key is in w.ranges: beginWrite starts the release of these
+// ownerships.
 func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -166,9 +166,10 @@ func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 }
 
 // releaseOrphan starts the release of a key whose lease key is orphaned: the lease key is attached
-// to the epoch's lease, but the cache has no ownership of the key. If the cache has an ownership of
-// the key by now, releaseOrphan starts nothing. In both cases it returns a channel that is closed
-// when the ownership changes its state or ends. It returns nil if the epoch has ended.
+// to the session's lease, but the cache has no ownership of the key. If the cache has got an
+// ownership of the key meanwhile, releaseOrphan starts nothing. The result is a channel that is
+// closed when the ownership of the key changes its state or ends. The result is nil if the session
+// has ended.
 func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	added, change := ow.cache.beginRelease(key)
 	if added != nil {
@@ -182,9 +183,9 @@ func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	return change
 }
 
-// releaseOrphans looks for orphaned lease keys, which are attached to the epoch's lease but have no
-// ownership. It does so only if there may be any. It starts their release, because other clients
-// may be waiting for them.
+// releaseOrphans looks for orphans, the lease keys that are attached to the session's lease but
+// have no ownership. It reads nothing if the cache knows that there are none. It starts the release
+// of the orphans, because other clients may be waiting for them.
 func (ow *owner) releaseOrphans(e *epoch) {
 	if !ow.cache.mustLookForOrphans() {
 		return
@@ -213,7 +214,7 @@ func createdAt(key string, rev int64) clientv3.Cmp {
 }
 
 // firstIn returns the first key-value pair that operation i of a transaction has read. It returns
-// nil if the operation has read no pair, or if the response has no part for it.
+// nil if the operation has read no pair, or if the response is malformed.
 func firstIn(resp *clientv3.TxnResponse, i int) *mvccpb.KeyValue {
 	kvs, _ := txnanswer.Pairs(resp.Responses, i)
 	return first(kvs)

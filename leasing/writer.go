@@ -140,7 +140,7 @@ func (wr *writer) outcome(
 	wr.cache.latest.saw(resp.Header)
 	now := make([]*cachedKey, len(own))
 	for i := range own {
-		read, _ := txnanswer.Range(resp.Responses, i+1) // nil if the response has no such part
+		read, _ := txnanswer.Range(resp.Responses, i+1) // nil if the response is malformed
 		if k := newCachedKey(read, resp.Header.GetRevision()); k.isLasting() {
 			now[i] = k
 		}
@@ -202,7 +202,7 @@ func (wr *writer) owners(
 	seen := map[string]bool{}
 	others = make([][]*mvccpb.KeyValue, len(w.keys)+len(w.ranges))
 	for i := range others {
-		leaseKeys, _ := txnanswer.Pairs(resp.Responses, i) // empty if the response has no such part
+		leaseKeys, _ := txnanswer.Pairs(resp.Responses, i) // empty if the response is malformed
 		for _, leaseKey := range leaseKeys {
 			key := string(leaseKey.GetKey())
 			switch {

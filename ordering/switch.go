@@ -36,11 +36,11 @@ func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFu
 	return s.violated
 }
 
-// switcher limits a client to the endpoints that have caught up.
+// switcher limits a client for some time to the endpoints that have reached a given revision.
 type switcher struct {
 	// read-only after NewOrderViolationSwitchEndpointClosure
 	client *clientv3.Client
-	lasts  time.Duration // how long the client stays limited to the endpoints that have caught up
+	lasts  time.Duration // how long the client stays limited
 
 	// guarded by mu
 	mu        sync.Mutex

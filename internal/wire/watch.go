@@ -26,7 +26,7 @@ const (
 )
 
 // eventLimits are the limits of a group, which is a run of events that are decoded together. In a
-// full group, the eventSlot structs take 16 KiB, the structs of previous pairs 11 KiB, and the
+// full group, the eventSlot structs take 16 KiB, the structs for the PrevKv fields 11 KiB, and the
 // encoded events 32 KiB.
 var eventLimits = limits{fields: 88, bytes: 32 << 10}
 
