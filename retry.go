@@ -13,20 +13,23 @@ import (
 // when c is closed.
 func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(c.rpc) }
 
-// RetryLeaseClient is like RetryKVClient, for etcd's Lease service. LeaseKeepAlive streams are not
-// retried.
+// RetryLeaseClient returns a gRPC stub for etcd's Lease service. [RetryKVClient] documents its
+// retries, its errors and its end. LeaseKeepAlive streams are not retried.
 func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(c.rpc) }
 
-// RetryClusterClient is like RetryKVClient, for etcd's Cluster service.
+// RetryClusterClient returns a gRPC stub for etcd's Cluster service. [RetryKVClient] documents its
+// retries, its errors and its end.
 func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient(c.rpc) }
 
-// RetryAuthClient is like RetryKVClient, for etcd's Auth service.
+// RetryAuthClient returns a gRPC stub for etcd's Auth service. [RetryKVClient] documents its
+// retries, its errors and its end.
 func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.rpc) }
 
-// RetryMaintenanceClient is like RetryKVClient, for etcd's Maintenance service. Its requests go
-// over conn, which may be a connection that c.Dial made; nil means the client's own connection.
-// Calls of the stub also end when conn is closed. If conn was made neither by New nor by Dial, a
-// request that changes something is not sent again after a failure to connect.
+// RetryMaintenanceClient returns a gRPC stub for etcd's Maintenance service. [RetryKVClient]
+// documents its retries, its errors and its end. Its requests go over conn, which may be a
+// connection that c.Dial made; nil means the client's own connection. Calls of the stub also end
+// when conn is closed. If conn was made neither by New nor by Dial, a request that changes
+// something is not sent again after a failure to connect.
 func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
 	if conn == nil {
 		return pb.NewMaintenanceClient(c.rpc)

@@ -23,7 +23,8 @@ func (m *maintenance) SnapshotWithVersion(ctx context.Context) (*SnapshotRespons
 	r := &snapshotReader{caller: ctx}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	var err error
-	// All parts share one buffer, because each part is read before the next is received.
+	// All parts of the snapshot can share one buffer, because each part is read before the next one
+	// is received.
 	opts := wire.SnapshotOptions()
 	if r.stream, err = m.remote.Snapshot(r.ctx, &pb.SnapshotRequest{}, opts...); err != nil {
 		return nil, r.end(err)

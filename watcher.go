@@ -152,12 +152,12 @@ func (w *watcher) logBacklog(responses, bytes int) {
 // responses are queued, and a goroutine delivers them.
 const watchChanSize = 2
 
-// mergeBuffers bounds how many bytes of fragments are merged into one response: mergeBuffers times
-// the byte limit of the watch's buffer (WithWatchBuffer). A fragment is one of several messages
-// into which the server splits a response. Fragments are merged in two cases:
+// mergeBuffers limits the size of a response that is merged from fragments, the messages into which
+// the server splits a large response. The limit is mergeBuffers times the byte limit of the watch's
+// buffer (see [WithWatchBuffer]). Fragments are merged if one of these is true:
 //
 //   - The program asked for fragments (WithFragment).
-//   - The client receives messages of any size. A program with such a client expects whole
+//   - The client accepts messages of any size. A program with such a client expects whole
 //     responses. For example, it expects the first response of a watch from a past revision to be
 //     whole.
 const mergeBuffers = 2

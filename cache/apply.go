@@ -117,8 +117,8 @@ func (n *successor) add(ev *mvccpb.Event) {
 		n.bytes += grown(old, ev)
 		n.revision = revision
 	case revision <= n.listed || old != nil && old.ModRevision >= revision:
-		// The newest list (read of the whole range) had this event, or the event was delivered
-		// before.
+		// The tree already has the change of this event: from the newest list (read of the whole
+		// range), or from an earlier delivery of the event.
 	case old == nil && revision <= n.view.confirmed:
 		n.addLate(key, ev)
 	default:
@@ -228,8 +228,8 @@ func (c *Cache) append(next *view, e *entry) {
 }
 
 // keepEvent returns the event as the cache stores it: without the value and the lease if the cache
-// has keys only. many says that the response has other events. keepEvent then copies the pair,
-// because the pairs of a response share memory, which would stay as long as one of them.
+// has keys only. many says that the response has other events. keepEvent then copies the pair: the
+// pairs of a response share memory, and one stored pair would keep all of that memory in use.
 func (c *Cache) keepEvent(ev *mvccpb.Event, many bool) *mvccpb.Event {
 	strip := c.opts.keysOnly && (len(ev.Kv.Value) > 0 || ev.Kv.Lease != 0)
 	if !strip && !many {

@@ -10,10 +10,11 @@ type proof struct {
 	sentAt   time.Time
 }
 
-// proofs has the proofs whose revision no view has reached yet, in ascending order of their
-// revisions and also of their times. A proof is dropped if another proof is at least as good: if it
-// has the same or a lower revision, and the same or a later sentAt. The number is limited to
-// maxProofs, so that the list stays short if the watch is stuck while reads go on being answered.
+// proofs has the proofs (answers to linearizable reads) whose revision no view has reached yet.
+// They are in ascending order of their revisions and also of their times. A proof is dropped if
+// another proof is at least as good: if it has the same or a lower revision, and the same or a
+// later sentAt. The number is limited to maxProofs, so that the list stays short if the watch is
+// stuck while reads go on being answered.
 type proofs []proof
 
 // maxProofs is how many proofs are kept. If some are dropped, a view that has not reached the
