@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// errSilent is the reason to give up a stream whose server is known to answer requests for
-// progress, and has left a check unanswered.
+// errSilent is the reason to give up a stream whose server has not answered the requests that check
+// whether it is alive, although it has answered requests for progress before.
 var errSilent = errors.New("etcdclient: the watch stream is silent")
 
 // life has what the ticks of a stream need to know. A tick is a call of stream.tick by the timer.
@@ -47,8 +47,8 @@ func (st *stream) startTicks() {
 // since returns the time since origin.
 func (l *life) since() time.Duration { return time.Since(l.origin) }
 
-// opened is called when a gRPC stream was opened. If a check of the previous stream is unanswered,
-// opened forgets the check.
+// opened is called when a gRPC stream was opened. It forgets the requests that were sent on the
+// previous stream to check whether the server is alive.
 func (l *life) opened() {
 	l.lastReceived.Store(int64(l.since()))
 	l.checked.Store(0)
@@ -123,9 +123,8 @@ func (st *stream) look() sight {
 	return s
 }
 
-// act does what a tick (a periodic look at the stream) has decided. If requests are to be sent that
-// check whether the server still answers, act first stores the time of the check. An answer may
-// arrive at once, and is then compared with that time.
+// act does what a tick (a periodic look at the stream) has decided. Before act sends requests that
+// check whether the server is alive, it stores the time, because the answer may arrive at once.
 func (st *stream) act(a action) {
 	l := &st.life
 	if a.check {

@@ -22,9 +22,9 @@ const (
 	// as long as the last answer took.
 	minAnswerTimeout = 600 * time.Millisecond
 	maxAnswerTimeout = 10 * time.Second
-	// busyPeriod is the time between checks of a stream that is never idle. Some of its watches may
-	// receive no events. The answer to a check moves forward the revisions from which these watches
-	// would resume on a new stream.
+	// busyPeriod is how long a stream is not checked if it is never idle. Such a stream is known to
+	// be alive. But some of its watches may receive no events, and would resume from an old
+	// revision on a new stream. The answer to a check brings a newer revision to resume from.
 	busyPeriod = 10 * time.Second
 	// probePeriod is the time between probes of the members while creates (the requests that start
 	// watches) are unanswered and nothing is received.
@@ -34,8 +34,8 @@ const (
 	lateTick = 300 * time.Millisecond
 )
 
-// sight has the facts by which a tick decides what to do. Its times are durations since
-// life.origin.
+// sight has the facts by which a tick (a periodic look at the stream) decides what to do. Times are
+// durations since life.origin. A check is a request, or several, that a healthy server answers.
 type sight struct {
 	watchmux.Liveness
 	now      time.Duration
@@ -105,8 +105,8 @@ func (p *proof) opening(s sight) (a action) {
 	return a
 }
 
-// established returns what a tick must do on a stream with confirmed watches and without an
-// unanswered check.
+// established returns what a tick must do on a stream that has confirmed watches, if no check (a
+// request that a healthy server answers) is unanswered.
 func (p *proof) established(s sight) action {
 	idle, period := s.now-s.received, checkPeriod
 	if p.isFirst || s.Untested {

@@ -72,8 +72,8 @@ type Config struct {
 	// ProbeMembers starts a health check of each member. It does not block. It may be nil only if
 	// Progress is nil.
 	ProbeMembers func()
-	// Broken is called each time that a stream has ended, or could not be opened, and is to be
-	// opened again. err says why.
+	// Broken is called before a stream is opened again. The parameter err says why the last stream
+	// has ended or could not be opened.
 	Broken func(err error)
 	// Backlog is called after a response of the server was handled, if [Watch.NoteBacklog] has
 	// noted a backlog. The parameters are the largest backlog since the last call: how many

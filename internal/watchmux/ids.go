@@ -20,8 +20,8 @@ type ids struct {
 	last     int64 // the last id that the client chose on any stream; ids are never reused
 	first    int64 // the first id that the client chose on this stream; 0: none yet
 	echoed   bool  // the server has confirmed a create under the id that the create carried
-	repeated bool  // the create with the first id was sent once more, without options; see Overdue
-	settled  bool  // the create that was sent once more, without options, was answered
+	repeated bool  // the create with the id first was sent once more, without an id; see Overdue
+	settled  bool  // the create that was sent once more, without an id, was answered
 }
 
 type idMode uint8

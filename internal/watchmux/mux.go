@@ -39,9 +39,9 @@ type Config struct {
 	// Window is how many creates may be unanswered at a time if the server uses the watch ids that
 	// the client chooses. Other servers get one create at a time.
 	Window int
-	// MinBatch is how many watchers must be queued before the mux sends a create with a watch id
-	// that the client has chosen, to find out whether the server uses this id. A watch for which
-	// the mux asks for fragments gets such a create in any case.
+	// MinBatch is how many watchers must be queued before the mux tests whether the server uses
+	// watch ids that the client chooses. For the test, the mux sends a create with such an id. If
+	// the mux asks for fragments, it sends such a create even if fewer watchers are queued.
 	MinBatch int
 	// Fragments allows the mux to ask the server to send large responses in fragments. The mux asks
 	// for fragments for watches that begin in the past. After a message over the client's limit,
@@ -83,9 +83,9 @@ type Mux struct {
 	live   int // watchers that are neither abandoned nor done
 	queue  queue
 	paused map[*Watcher]struct{}
-	serial bool // creates on the next stream carry no options
-	doubt  bool // the server ended the last stream while a create with options was unanswered
-	doubts int  // how often a create without options was answered while doubt was set
+	serial bool // creates on the next stream carry no watch id
+	doubt  bool // the server ended the last stream while a create with a watch id was unanswered
+	doubts int  // how often a create without a watch id was answered while doubt was set
 	over   oversize
 	out    []*pb.WatchRequest
 	finals []final

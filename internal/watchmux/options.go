@@ -63,9 +63,9 @@ func (m *Mux) breakOptionsLocked(err error) {
 	}
 }
 
-// plainAnsweredLocked notes that a create without options was answered. If the last stream ended
-// while a create with options was unanswered, the options may have been the cause. After minDoubts
-// such cases the mux adds no more options.
+// plainAnsweredLocked notes that a create without a watch id was answered. If the last stream ended
+// while a create with a watch id was unanswered, the id may have been the cause. After minDoubts
+// such cases, the mux puts no more watch ids into creates.
 func (m *Mux) plainAnsweredLocked() {
 	if !m.doubt {
 		return

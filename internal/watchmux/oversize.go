@@ -28,10 +28,10 @@ const (
 	// cause, before the mux ends this watcher. Once is not enough, because etcd may send the first
 	// response of a watch whole: it may not yet have recorded that the create asks for fragments.
 	maxStrikes = 2
-	// minQuiet is how often Release must be called without a break of the stream in between. After
-	// that, the stream's watchers are no longer possible causes. One call is not enough, because it
-	// may come just after the stream was opened. Between two calls, the server has enough time to
-	// send a message over the limit.
+	// minQuiet is how many calls of Release must follow each other without a break of the stream in
+	// between. Then the messages over the client's limit were for none of the stream's watchers.
+	// One call is not enough, because it may come just after the stream was opened. Between two
+	// calls, the server has enough time to send a message over the limit.
 	minQuiet = 2
 )
 

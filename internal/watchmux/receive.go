@@ -16,7 +16,7 @@ func (m *Mux) Received(resp *pb.WatchResponse) {
 		return
 	}
 	if resp.Header == nil {
-		resp = proto.Clone(resp).(*pb.WatchResponse) // a server in the process may still use resp
+		resp = proto.Clone(resp).(*pb.WatchResponse) // a server in this process may still use resp
 		resp.Header = noHeader
 	}
 	m.progress.latest = max(m.progress.latest, resp.Header.Revision)

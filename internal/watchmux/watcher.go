@@ -77,7 +77,7 @@ type Watcher struct {
 	possibleCause bool  // one of its messages may be over the client's limit; see oversize
 	heldBack      bool  // paused because of possibleCause; Release resumes it
 	large         bool  // its events were large when it was paused last; see largeEvent
-	strikes       uint8 // messages over the client's limit that no other watcher can have caused
+	strikes       uint8 // messages over the client's limit that were certainly for this watcher
 	// staleNotices: how many of the next progress notices may have been computed before the watch
 	// existed. See the type progress.
 	staleNotices uint8

@@ -168,8 +168,9 @@ func (l *link) deliver(dir Direction, data []byte) bool {
 	return true
 }
 
-// put writes data to the receiver. If the write fails, it resets the link, so that the sender gets
-// a reset, too. Before that, put waits until no fault blocks the way back to the sender.
+// put writes data to the connection that receives the bytes of the direction dir. If the write
+// fails, put waits until no fault blocks the other direction, and then resets both connections of
+// the link.
 func (l *link) put(dir Direction, data []byte) bool {
 	n, err := l.conn(dir).Write(data)
 	l.proxy.bytes[dir].Add(int64(n))

@@ -36,9 +36,10 @@ func Own(ctx context.Context, dir string) (Module, error) {
 	return m, nil
 }
 
-// Published returns the module in dir with the published client. All other requirements are those
-// of the module's go.mod. sums is a go.sum file that has the checksums of the published client.
-// Published writes the changed go.mod to the directory scratch.
+// Published returns the module in dir with another go.mod, which lacks the replace directive that
+// selects this repository's client. So the module uses the client that is published on the module
+// proxy. The parameter sums is a go.sum file with the checksums of the published client. Published
+// writes the go.mod to the directory scratch.
 func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	m := Module{dir: dir}
 	m, err := m.edited(ctx, filepath.Join(scratch, "published.mod"), "-dropreplace="+Client, sums)
