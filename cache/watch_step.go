@@ -78,8 +78,8 @@ func (t *watchTable) stepOther(g *watchGroup) bool {
 	return true
 }
 
-// orphan marks one of the other groups as needing a watch on the server, because the log no longer
-// has the group's next changes.
+// orphan is called when the log of the cache no longer has the next changes of g, a group of
+// t.others. It records that g needs a watch on the server.
 func (t *watchTable) orphan(g *watchGroup) {
 	g.at = nil
 	t.orphans = append(t.orphans, g)

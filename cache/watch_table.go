@@ -54,7 +54,7 @@ type watchTable struct {
 	touched []*memoryWatch      // the watches with a pending response
 	out     []*pb.WatchResponse // the responses for Recv
 	sent    int                 // how many responses of out were taken
-	// the groups in others that need a watch on the server and have none yet
+	// orphans has the groups of others that need a watch on the server and do not have one yet.
 	orphans []*watchGroup
 }
 
@@ -63,7 +63,7 @@ func newWatchTable(h *history, v *view) *watchTable {
 		head: &watchGroup{at: v.last, revision: v.logged}}
 }
 
-// send queues a response for take.
+// send adds a response to the queue from which the method take takes responses.
 func (t *watchTable) send(resp *pb.WatchResponse) { t.out = append(t.out, resp) }
 
 // take returns the next queued response, or nil if there is none.

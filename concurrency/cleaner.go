@@ -218,7 +218,7 @@ func (s *session) cleanLocked(name string, k *key) {
 	case k.cleaner != nil && (k.Urgent() || !k.Dirty()):
 		select {
 		case k.cleaner.wake <- struct{}{}:
-		default: // a token is there already, and one is enough to wake the cleaner
+		default: // the channel still holds an earlier signal, and one is enough
 		}
 	case k.cleaner == nil && k.Dirty():
 		c := &cleaner{s: s, key: name, wake: make(chan struct{}, 1)}

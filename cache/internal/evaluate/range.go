@@ -76,8 +76,8 @@ func filter(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
 	return kept
 }
 
-// sortable sorts pairs with package sort. etcd uses the same package, so pairs that compare equal
-// end in the same order.
+// sortable sorts pairs with package sort. etcd uses this package, too, so pairs that compare equal
+// get the order that they have on a server.
 type sortable struct {
 	kvs  []*mvccpb.KeyValue
 	less func(a, b *mvccpb.KeyValue) bool

@@ -50,7 +50,8 @@ type page struct {
 }
 
 // New returns a Fill without pages, for a range that begins with the key from. confirmed is the
-// revision at which the watch was confirmed. Pages below least or below confirmed are refused.
+// revision at which the watch was confirmed. A page with a lower revision than least or confirmed
+// is refused.
 func New(from string, confirmed, least int64) *Fill {
 	return &Fill{
 		least: max(confirmed, least), passed: confirmed, next: from,

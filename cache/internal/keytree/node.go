@@ -15,9 +15,10 @@ const (
 	joined = 48
 )
 
-// node is a leaf or an inner node of the tree. The document of the package has its invariants. The
-// heads and the pairs are arrays inside of the node, not slices, so that a search rarely has to
-// wait for other memory.
+// node is a leaf or an inner node of the tree. The document of the package has its invariants. A
+// head is a number made of the first bytes of an entry's key after the prefix. The heads and the
+// pairs are arrays inside of the node, not slices, so that a search rarely has to wait for other
+// memory.
 type node struct {
 	below   *below // the children; nil in a leaf
 	size    int    // how many pairs are in the node or below it
@@ -101,7 +102,8 @@ func (n *node) makeHeads() {
 	}
 }
 
-// count computes n.size, and for each child the number of pairs up to the end of that child.
+// count sets n.size to the number of pairs below n, and n.below.ends[i] to the number of pairs
+// below the children 0 to i.
 func (n *node) count() {
 	n.size, n.below.ends = 0, make([]int, n.entries)
 	for i, child := range n.below.children {

@@ -23,7 +23,7 @@ type Question[P comparable, A any] struct {
 	Parties []P
 	// Readers is how many readers share the read.
 	Readers int
-	// Answer is the value on which the readers wait for the result; its type is up to the caller.
+	// Answer is what the readers use to wait for the result. The caller of Join chooses its type.
 	Answer A
 }
 
