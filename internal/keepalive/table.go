@@ -33,8 +33,8 @@ type table struct {
 
 	// Results for the keeper, which takes them after it has called a method of the table.
 	stops     []func() bool // the stop functions of closed subscribers
-	drops     int           // answers for which a sink had no room
-	questions []int64       // doubtful leases: the keeper must ask another member about them
+	drops     int           // the number of answers for which a subscriber's channel had no room
+	questions []int64       // leases: the keeper must ask another member if they exist
 }
 
 func newTable(firstTimeout time.Duration, expired, gone error) *table {

@@ -52,11 +52,11 @@ func (t *table) attention(e *entry) instant {
 // due at the ends of steps. renewAt picks one of these ends at random, about a third of the TTL
 // after the last request was sent.
 //
-// At most maxShare of all leases, or minShare leases if that is more, should be due at one instant.
-// If the picked instant has as many already, renewAt returns the latest earlier end of a step that
-// has fewer. This instant must be in the future, and more than 1/18 of the TTL (a sixth of the
-// usual interval) after the last request was sent. If there is no such instant, renewAt returns the
-// picked instant, or now if the picked instant has passed.
+// An instant is full if maxShare of all leases are due at it, and at least minShare leases. If the
+// picked instant is full, renewAt looks for an earlier end of a step that is not, and returns the
+// latest one. It looks back no further than to now, and to a sixth of the usual interval after the
+// last request was sent. If all these instants are full, it returns the picked instant, but none
+// before now.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))
@@ -72,10 +72,11 @@ func (t *table) renewAt(now instant, e *entry) instant {
 	return max(now, picked)
 }
 
-// stallsAt returns the instant at which the stream must move to another member, because e waits for
-// an answer and the stream is silent. After a pause of the process, stallsAt leaves minStallTimeout
-// to read the answers that arrived during the pause. That time is short, because pauses may follow
-// each other and must not use up the TTL.
+// stallsAt is called for an entry that waits for an answer. It returns the instant at which the
+// stream must move to another member if no answer arrives before. If the process was paused, the
+// stream may stay for another minStallTimeout, in which the answers that arrived during the pause
+// are read. It does not get a whole stall timeout, because a series of pauses could then outlast
+// the TTL.
 func (t *table) stallsAt(e *entry) instant {
 	return max(after(max(e.sentAt, t.lastReceived), t.stallTimeout(e)),
 		after(t.resumed, minStallTimeout))

@@ -180,9 +180,9 @@ func (k *State) newest(in *Incarnation) *Incarnation {
 	return k.current
 }
 
-// Discard marks a key for deletion. At most one put may ever use the name of the key. The parameter
-// create is the create revision of the key, or 0 if that is unknown. If it is 0, clean-up deletes
-// the key whether the put has already created it or creates it later.
+// Discard marks a key for deletion. It is for a key whose name at most one put has used. The
+// parameter create is the create revision of the key, or 0 if that is unknown. If create is 0,
+// clean-up looks for the key until it finds and deletes it, because the put may be applied late.
 func (k *State) Discard(create int64) {
 	k.unique = true
 	if create == 0 {
@@ -195,8 +195,8 @@ func (k *State) Discard(create int64) {
 // Saw records that clean-up has read the key and found version v with the given value.
 func (k *State) Saw(v Version, value string) {
 	if k.unique {
-		// The map uncertain has the put of the key under the empty value, because Discard does not
-		// know the value of the put.
+		// Discard does not know which value the put has written, so it has counted the put under
+		// the value "" in the map uncertain.
 		value = ""
 	}
 	k.seen, k.unlooked = &Incarnation{Version: v, value: value}, false
@@ -228,8 +228,9 @@ func (k *State) settle() {
 	k.deleteUnused()
 }
 
-// Orphan records that the session has ended without revoking its lease. Another session may take
-// over the lease and the key.
+// Orphan records that the session has ended without revoking its lease. Another session may then
+// use the lease and the key. So clean-up deletes the key only if its mod revision is known, or if
+// [State.Discard] has marked it.
 func (k *State) Orphan() {
 	if k.unique {
 		return
@@ -283,8 +284,8 @@ func (k *State) Users() int {
 	return k.current.users
 }
 
-// Idle reports whether the session may forget the State: no put is under way, the key has no users,
-// and clean-up has nothing to do and was not denied.
+// Idle reports whether the session may forget the State. That is so if no put is under way, the key
+// has no users, clean-up has nothing to do, and clean-up has not given up deleting the key.
 func (k *State) Idle() bool {
 	return k.puts == 0 && !k.Dirty() && k.Users() == 0 &&
 		(k.current == nil || k.current.status != denied)

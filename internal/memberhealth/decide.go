@@ -127,10 +127,11 @@ func peerAlive(members []*Member, m *Member, since time.Time) bool {
 	})
 }
 
-// failsProbe reports whether the probe of a member is overdue, the member has sent nothing since
-// that probe, and another member has sent something since then. It returns false if only writes are
-// pending and no stream went silent: closing the connection would fail these writes, and they could
-// not be sent to another member.
+// failsProbe reports whether the member must be ejected because of a probe: the probe is unanswered
+// at the end of the probe timeout, the member has sent nothing at all since the probe, and another
+// member has sent something since then. If only writes are pending, failsProbe returns false unless
+// a stream to the member went silent: closing the connection would fail these writes, and they
+// could not be sent to another member.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)

@@ -63,8 +63,8 @@ func (m *Member) Begin(movable bool) {
 	}
 }
 
-// End counts the end of a request that Begin has counted. The parameter movable has the value that
-// was given to Begin.
+// End counts the end of a request that Begin has counted. The parameter movable must be what was
+// passed to Begin.
 func (m *Member) End(movable bool, o Outcome) {
 	if movable {
 		m.movable.Add(-1)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// A member becomes slow if its latency has exceeded slowFactor times that of the quickest peer plus
-// slowMargin in slowAfterTicks successive ticks. The interval between two requests to a slow member
-// is slowSpacing times its latency, but at most maxSpacing.
+// A member becomes slow if its latency exceeds slowFactor*quickest + slowMargin in slowAfterTicks
+// successive ticks, where quickest is the lowest latency of all members. The interval between two
+// requests to a slow member is slowSpacing times its latency, but at most maxSpacing.
 const (
 	slowFactor     = 5
 	slowMargin     = 50 * time.Millisecond
@@ -17,10 +17,9 @@ const (
 	maxSpacing     = 2 * time.Second
 )
 
-// latency estimates how long the member takes to answer, by Little's law: it divides the number of
-// outstanding requests by the answers a second. It returns 0 if the latency is unknown. A member
-// may be so quick that no tick finds an outstanding request. The load of such a member counts as
-// minLoad.
+// latency estimates how long the member takes to answer, by Little's law: it divides the load,
+// which is the average number of outstanding requests, by the number of answers a second. A load
+// below minLoad counts as minLoad. The result is at most a minute, and 0 if the latency is unknown.
 func (r *record) latency() time.Duration {
 	if r.load < minLoad && r.rate == 0 {
 		return 0

@@ -78,7 +78,7 @@ func New(cc grpc.ClientConnInterface, cfg Config) *Conn {
 var waitForReady = grpc.WaitForReady(true)
 
 // attempt is one attempt to send a request. It is the context of that attempt, and it records
-// whether a connection took the attempt.
+// whether the request may have left the client.
 type attempt struct {
 	context.Context // the context that the caller passed, or one derived from it
 	conn            *Conn

@@ -155,8 +155,9 @@ func (s *loop) renewToken(err error, seen uint64) bool {
 	}
 	switch classify.Code(refresh) {
 	case codes.Unknown, codes.Canceled, codes.DeadlineExceeded:
-		// The client's only token is one that the program has set, or the login had no answer in
-		// time. The result remains the refusal of the token.
+		// No new token: either the program has set the token, and the client cannot log in, or the
+		// login was not answered in time. The caller of the request gets the error that refused the
+		// token.
 	default:
 		s.result = refresh // the login's own error says why there is no new token
 	}

@@ -38,9 +38,8 @@ func idempotent(ctx context.Context, method string) *Idempotent {
 }
 
 // Proof records whether any unary request that was made with a context may have reached a server.
-// The errors of the requests cannot tell that, because callers compare them by == with the
-// context's error: an error that carried more would not be equal. A Proof is safe for concurrent
-// use.
+// The error of such a request cannot carry that fact: once the context has ended, the error is the
+// context's own, because callers compare it with ==. A Proof is safe for concurrent use.
 type Proof struct {
 	begun  atomic.Int32 // number of requests that were begun
 	unsent atomic.Int32 // number of requests that failed without ever leaving the client

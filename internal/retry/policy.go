@@ -28,13 +28,13 @@ var policies = map[string]policy{
 	pb.KV_RangeStream_FullMethodName: read,
 	pb.KV_Put_FullMethodName:         write,
 	pb.KV_DeleteRange_FullMethodName: write,
-	pb.KV_Txn_FullMethodName:         write, // but policy read if the request changes nothing
+	pb.KV_Txn_FullMethodName:         write, // "read" if the request changes nothing
 	pb.KV_Compact_FullMethodName:     write,
 
 	pb.Watch_Watch_FullMethodName:          once,
 	pb.Lease_LeaseKeepAlive_FullMethodName: once,
 
-	pb.Lease_LeaseGrant_FullMethodName:      write, // but policy read if marked as Idempotent
+	pb.Lease_LeaseGrant_FullMethodName:      write, // "read" if the request is marked as Idempotent
 	pb.Lease_LeaseRevoke_FullMethodName:     write,
 	pb.Lease_LeaseTimeToLive_FullMethodName: read,
 	pb.Lease_LeaseLeases_FullMethodName:     read,
@@ -45,7 +45,7 @@ var policies = map[string]policy{
 	pb.Cluster_MemberList_FullMethodName:    read,
 	pb.Cluster_MemberPromote_FullMethodName: write,
 
-	pb.Maintenance_Alarm_FullMethodName:      write, // but policy read if it only lists alarms
+	pb.Maintenance_Alarm_FullMethodName:      write, // "read" if the request only lists alarms
 	pb.Maintenance_Status_FullMethodName:     read,
 	pb.Maintenance_Defragment_FullMethodName: write,
 	pb.Maintenance_Hash_FullMethodName:       read,
