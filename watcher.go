@@ -126,8 +126,8 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 
 // Close first ends the streams, so that no more responses come. Then Close ends the pumps, the
 // goroutines that deliver queued responses. A watch may have a callback, which ends the watch when
-// the context of the watch ends. When the watch's pump ends, it cancels this callback, but not if
-// the callback already runs. So Close waits for the callbacks last.
+// the context of the watch ends. When a pump ends, it cancels the callback of its watch, unless the
+// callback already runs. So Close waits for the callbacks last.
 func (w *watcher) Close() error {
 	w.mu.Lock()
 	w.closed = true

@@ -184,7 +184,7 @@ func (e *entry) join(later *entry) *entry {
 		changes: append(e.changes, later.changes...)}
 }
 
-// with applies an event of the key to the tree t, and returns the tree that results.
+// with returns the tree that results if an event of the key is applied to the tree t.
 func with(t tree, key string, ev *mvccpb.Event) tree {
 	if ev.Type == mvccpb.Event_DELETE {
 		return t.Delete(key)

@@ -86,8 +86,9 @@ func (c *Cache) auditView(v *view) error {
 		return nil
 	}
 	if resp.Count == int64(v.tree.Len()) {
-		// If no reader needs a later revision, the copy stays where it is. Move it on, so that the
-		// history from which its watch would be opened again is not compacted.
+		// If no reader needs a later revision and no key changes, the revision of the copy does not
+		// rise. The server may then compact that revision, so that the watch cannot be opened again
+		// from there. So advance requests a notice of progress, which raises the revision.
 		c.advance()
 		return nil
 	}

@@ -76,8 +76,9 @@ type Cache struct {
 	behindSince time.Time // when the revision of the newest view last fell behind known
 }
 
-// counts has totals. Status returns all of them except pages, which is for cacheWatcher.proveNow:
-// it reads pages to see whether a list (read of the whole range) that is under way makes progress.
+// counts has totals. Cache.Status returns all of them except the number of pages. The method
+// cacheWatcher.proveNow compares two values of that number to see whether a list (read of the whole
+// range) that is under way makes progress.
 type counts struct {
 	// questions counts the linearizable reads that were sent to prove freshness. shared counts the
 	// readers that were answered by these reads.

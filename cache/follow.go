@@ -99,10 +99,11 @@ type follower struct {
 	fill     *fill.Fill
 	stopPage context.CancelFunc // stops the goroutine that reads pages; nil if there is none
 	pages    <-chan answer      // what that goroutine has read
-	// overdue receives a time when the watch is to be opened again, because it has not caught up
-	// with the pages, all of which have been read for long; nil if there are pages to be read.
+	// overdue receives a time if the watch has not caught up with the pages of the list long after
+	// the last page was read. Then the watch is opened again. overdue is nil while there are pages
+	// to be read.
 	overdue <-chan time.Time
-	stalls  int // how often that was done
+	stalls  int // how often overdue has received a time
 	origin  origin
 }
 

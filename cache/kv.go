@@ -76,7 +76,8 @@ func (k *kv) call(ctx context.Context) (context.Context, *call) {
 	return context.WithValue(ctx, callKey{}, call), call
 }
 
-// least returns the floor: which view is new enough to show all earlier writes through this KV.
+// least returns the floor, which says how new a view must be to show all earlier writes through
+// this KV.
 func (k *kv) least() floor {
 	k.mu.Lock()
 	defer k.mu.Unlock()

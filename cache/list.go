@@ -142,8 +142,8 @@ func (f *follower) page(a answer) error {
 	f.fill.Page(a.kvs, a.revision, a.more)
 	c.counts.pages.Add(1)
 	c.learn(a.revision)
-	// A notice of progress moves on the revision from which the watch can be opened again, so that
-	// a compaction cannot break the list.
+	// advance requests a notice of progress. The notice raises the revision from which the watch
+	// can be opened again, so that a compaction of older revisions does not break the list.
 	c.advance()
 	keys, bytes := f.fill.Size()
 	// The pages are of different revisions. If a key of an earlier page was deleted, and a key of a

@@ -17,8 +17,8 @@ type proof struct {
 // stuck while reads go on being answered.
 type proofs []proof
 
-// maxProofs is how many proofs are kept. If some are dropped, a view that has not reached the
-// newest revision may get an earlier ProvenAt than it could have.
+// maxProofs is how many proofs are kept at most. If there would be more, some are dropped. Then a
+// view may get an earlier ProvenAt than the answers of the server would allow.
 const maxProofs = 64
 
 // add adds the proof n, and removes the proofs that n makes useless. A proof is useless if another

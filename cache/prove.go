@@ -21,7 +21,7 @@ const proveWait = 5 * time.Second
 var stalledFor = backoff.Policy{Base: 20 * time.Second, Max: 10 * time.Minute}
 
 // errStalled is the reason why the cache opens its watch again although the server has not ended
-// it: it brings no events, and reads show that there are some.
+// the watch: reads show changes whose events the watch does not bring.
 var errStalled = errors.New("the watch does not bring the changes that a read has shown")
 
 // prove moves the newest view on to a later revision without a notice of watch progress. It is for
@@ -74,8 +74,8 @@ func (c *Cache) changedSince(ctx context.Context, rev int64) (*clientv3.GetRespo
 		clientv3.WithKeysOnly(), clientv3.WithMinModRev(rev+1))
 }
 
-// confirm sets the revision of the view v to that of header, if v is still the newest view. It
-// returns false if there is a newer view, which the caller then has to compare instead. If the
+// confirm sets the revision of the view v to the revision of header, if v is still the newest view.
+// Otherwise it returns false, and the caller must compare the newer view with what was read. If the
 // whole range is to be read again, confirm changes nothing and returns true.
 func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 	c.mu.Lock()

@@ -272,8 +272,8 @@ func (tx *Tx) ops() (ops []clientv3.Op, shows bool) {
 	return ops, shows
 }
 
-// putRequest returns the request that clientv3 sends for a put. An Op has no methods that return
-// some of its options. So putRequest executes the Op on a KVClient that only keeps the request.
+// putRequest returns the request that clientv3 sends for a put. Not every option of a put can be
+// read from its Op. So putRequest executes the Op on a KVClient that only keeps the request.
 func putRequest(ctx context.Context, op clientv3.Op) *pb.PutRequest {
 	var k putKeeper
 	_, _ = clientv3.NewKVFromKVClient(&k, nil).Do(ctx, op)
