@@ -36,9 +36,10 @@ type transaction struct {
 	// state of the current attempt
 	reads  keyed[*mvccpb.KeyValue] // the keys that were read; nil for a key that does not exist
 	writes keyed[write]
-	// snapshot is the revision of all reads at the levels Serializable and SerializableSnapshot. In
-	// the first attempt it is 0 until the first read sets it. An attempt after a conflict begins
-	// with hintsRev as its snapshot. At the other levels it is always 0.
+	// snapshot is the revision of all reads of the attempt, at the levels Serializable and
+	// SerializableSnapshot. After a conflict, the next attempt begins with hintsRev as its
+	// snapshot. In any other attempt, snapshot is 0 until the first read sets it. At the lower
+	// levels of isolation, snapshot is always 0.
 	snapshot int64
 	err      error // the error that has ended the attempt
 
@@ -123,8 +124,9 @@ func (t *transaction) Put(key, val string, opts ...clientv3.OpOption) {
 
 func (t *transaction) Del(key string) { t.writes.set(key, write{op: clientv3.OpDelete(key)}) }
 
-// commit implements STM. After a conflict it keeps the keys in the response as hints, because the
-// next attempt probably reads these keys.
+// commit tries to apply the transaction and returns the response. After a conflict it returns nil,
+// and t.hints holds the current state of the keys that the attempt has read: the next attempt
+// probably reads these keys again.
 func (t *transaction) commit() *clientv3.TxnResponse {
 	t.hints = nil
 	var writes []clientv3.Op

@@ -44,8 +44,8 @@ func NewTransportCredential(cfg *tls.Config) grpccredentials.TransportCredential
 	return grpccredentials.NewTLS(cfg)
 }
 
-// tokenBundle is a PerRPCCredentialsBundle. Its method PerRPCCredentials returns the tokenBundle
-// itself, which is also the credentials.
+// tokenBundle is both the bundle and the credentials: its method PerRPCCredentials returns the
+// tokenBundle itself.
 type tokenBundle struct {
 	metadata atomic.Pointer[map[string]string] // nil: no token; the map is never changed
 }

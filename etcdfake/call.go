@@ -66,8 +66,8 @@ func Delay(d time.Duration) Action { return Action{delay: d} }
 // etcd. On a stream, Refuse ends the stream.
 func Refuse(err error) Action { return Action{kind: refuse, err: err} }
 
-// LoseAnswer lets the call take effect, and returns an error in place of its answer. On a stream,
-// LoseAnswer ends the stream.
+// LoseAnswer lets the call take effect, but the client gets err instead of the answer. On a stream,
+// err ends the stream.
 func LoseAnswer(err error) Action { return Action{kind: lose, err: err} }
 
 // Answer answers the call with msg, which must have the type that the method returns. The call has
@@ -75,9 +75,9 @@ func LoseAnswer(err error) Action { return Action{kind: lose, err: err} }
 func Answer(msg proto.Message) Action { return Action{kind: answer, answer: msg} }
 
 // Edit lets the call take effect, and answers with a copy of the answer that f has changed. M must
-// be the type that the method returns. On a stream f changes every message that the member sends
-// from then on. On a watch stream these are also the messages with events. f is no longer used when
-// the client's next message takes effect.
+// be the type that the method returns. On a stream, f changes every message that the member sends,
+// until the client's next message takes effect. On a watch stream, f also changes the messages with
+// events.
 func Edit[M proto.Message](f func(M)) Action {
 	return Action{edit: func(msg proto.Message) bool {
 		m, ok := msg.(M)

@@ -76,9 +76,9 @@ func (t *callerTable) intercept(ctx context.Context, method string, req, reply a
 	return err
 }
 
-// noteLease records which code has granted a lease, if o has granted one. If o has revoked a lease,
-// noteLease removes the record of this lease. If there are keptNotes records already, it removes
-// all of them before it adds one. Callers hold t.mu.
+// noteLease updates t.leases after the call o has succeeded. A granted lease is added with the call
+// stack of o; if t.leases is full, all older leases are removed first. A revoked lease is removed.
+// Callers hold t.mu.
 func (t *callerTable) noteLease(o *openCall, reply any) {
 	switch r := reply.(type) {
 	case *pb.LeaseGrantResponse:

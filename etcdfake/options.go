@@ -89,7 +89,8 @@ func WithServerOptions(opts ...grpc.ServerOption) Option {
 type User struct {
 	Name     string // not empty
 	Password string // 72 bytes at most
-	// New grants Permissions to a role with the user's name, and gives this role to the user.
+	// Permissions are the user's rights. The function [New] makes a role that is named after the
+	// user, grants the permissions to this role, and gives the role to the user.
 	Permissions []*authpb.Permission
 }
 

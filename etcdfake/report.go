@@ -11,7 +11,7 @@ import (
 
 const (
 	shownRequests = 20
-	shownLeft     = 20  // how many calls, how many watches and how many leases are logged at most
+	shownLeft     = 20  // calls, watches or leases that are logged at most, of each kind
 	shownBytes    = 160 // the length to which the text of a request or of a list of keys is cut
 )
 

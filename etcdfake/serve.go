@@ -206,9 +206,10 @@ func (m *Member) interceptUnary(
 	return m.edited(healthMethods[name], act.edit, resp.(proto.Message))
 }
 
-// interceptStream wraps a stream of the health service, so that its messages are logged and reach
-// the function given to On, and EndStreams can end it. A stream of etcd's services goes on to
-// handler unchanged, because serveStream wraps it.
+// interceptStream wraps each stream of the health service in a serverStream. The serverStream logs
+// the stream's messages, passes them to the function given to On, and lets EndStreams end the
+// stream. For a stream of etcd's services, interceptStream only calls handler, because serveStream
+// wraps these streams.
 func (m *Member) interceptStream(
 	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
 ) error {

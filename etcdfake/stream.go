@@ -28,7 +28,7 @@ type serverStream struct {
 	number int
 	ctx    context.Context
 	cancel context.CancelFunc
-	wake   chan struct{} // holds one token when a response of a watch may be due
+	wake   chan struct{} // poke sends on it when a response of a watch may be due
 
 	sending sync.Mutex // held while a message is sent, so that only one is sent at a time
 	// edit holds the function given to Edit, which changes each message before it is sent. The

@@ -39,10 +39,10 @@ func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 	return &RWMutex{s: s, pfx: prefix + "/"}
 }
 
-// RLock waits until no writer that asked earlier has the lock or waits for it. Errors:
-// [concurrency.ErrSessionExpired], also if another client has deleted the contender's key; an error
-// that is not exported if this RWMutex is locked, or waits for the lock. After an error no key is
-// left behind.
+// RLock waits until no writer that asked earlier has the lock or waits for it. It returns
+// [concurrency.ErrSessionExpired] if the session ends meanwhile, or if another client deletes the
+// key that RLock has put. It returns an unexported error at once if this RWMutex is locked already,
+// or if another call waits for the lock with this RWMutex. After an error no key is left behind.
 func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 
 // Lock waits until no reader or writer that asked earlier has the lock or waits for it. Its errors
@@ -96,8 +96,8 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 
 // RUnlock releases a lock that RLock has acquired. Errors: [concurrency.ErrLockReleased] if the
 // RWMutex is not locked; [concurrency.ErrSessionExpired] if the session ends meanwhile; those of
-// clientv3.KV. After any error except ErrLockReleased, the key is deleted in the background, and
-// RUnlock may be called again to wait for the deletion.
+// clientv3.KV. After any error except ErrLockReleased, the lock is released in the background. Call
+// RUnlock again to wait for the release.
 func (rw *RWMutex) RUnlock() error { return rw.Unlock() }
 
 // Unlock releases a lock that Lock has acquired. Its errors are those of [RWMutex.RUnlock].

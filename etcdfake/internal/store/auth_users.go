@@ -258,9 +258,8 @@ func (s *Store) callRoleGrantPermission(
 	return &pb.AuthRoleGrantPermissionResponse{Header: s.header(c)}, nil
 }
 
-// byKey makes permissions sortable with sort.Sort, which etcd uses, too. sort.Sort is not stable.
-// Because the algorithm is that of etcd, permissions with equal keys get the order that they have
-// in an answer of etcd.
+// byKey sorts permissions by key with sort.Sort. The order of permissions with equal keys depends
+// on the algorithm, and etcd uses sort.Sort.
 type byKey []*authpb.Permission
 
 func (p byKey) Len() int           { return len(p) }

@@ -36,13 +36,13 @@ func (e *entry) bucketKey() []byte {
 	return key
 }
 
-// stored returns the value that etcd stores for a change in its database file. The encoding of a
-// KeyValue cannot fail.
+// stored returns the value that etcd stores for a change in its database file.
 func (e *entry) stored() []byte {
 	kv := e.kv
 	if e.deleted {
 		kv = &mvccpb.KeyValue{Key: kv.Key}
 	}
+	// Marshal cannot fail for a KeyValue.
 	value, _ := proto.MarshalOptions{Deterministic: true}.Marshal(kv)
 	return value
 }
@@ -71,8 +71,8 @@ func (k *keyspace) hashCompaction(rev int64) keyHash {
 }
 
 // kept returns the entries up to rev that are still part of etcd's hash after a compaction at rev.
-// For each key that is at most one entry, the newest. If deletions is false, the result has no
-// deletions.
+// The result has at most one entry for each key, namely the newest. If the parameter deletions is
+// false, the result has no deletions.
 func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	kept := make(map[*entry]bool)
 	for _, h := range k.keys {

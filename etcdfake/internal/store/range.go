@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// maxRequestBytes is the largest size in bytes of a request that etcd proposes to Raft. It also
-// controls how many keys RangeStream puts into the next chunk.
+// maxRequestBytes is the largest size in bytes of a request that etcd proposes to Raft. RangeStream
+// also compares the size of a chunk with it, to choose the number of keys in the following chunk.
 const maxRequestBytes = 3 * 512 * 1024
 
 func checkRangeRequest(req *pb.RangeRequest) error {
@@ -159,9 +159,8 @@ func filterKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue 
 	return kept
 }
 
-// sortable makes keys sortable with sort.Sort, which etcd uses, too. sort.Sort is not stable.
-// Because the algorithm is that of etcd, keys that compare equal get the order that they have in an
-// answer of etcd.
+// sortable sorts keys with sort.Sort. The order of keys that compare equal depends on the
+// algorithm, and etcd uses sort.Sort.
 type sortable struct {
 	kvs  []*mvccpb.KeyValue
 	less func(a, b *mvccpb.KeyValue) bool

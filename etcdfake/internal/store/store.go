@@ -15,7 +15,7 @@ type Config struct {
 	ClusterID uint64           // the cluster id in the headers of answers
 	Members   []*pb.Member     // the first member is the leader
 	Version   string           // the etcd version that Status reports
-	Quota     int64            // bytes; 0: etcd's default, not enforced; below 0: no quota
+	Quota     int64            // bytes; 0 or below: no quota (with 0, Status has etcd's default)
 	TokenTTL  time.Duration    // how long an authentication token is valid after its last use
 	MinTTL    int64            // seconds; the shortest TTL that a lease is granted
 	Election  time.Duration    // the election timeout, which a new leader adds to every lease's TTL

@@ -75,8 +75,8 @@ func (w *writes) put(key string) error {
 	return nil
 }
 
-// deletes reports whether a delete of the branch covers a key. As in etcd, a delete with the end
-// "\x00", which deletes all keys from its start on, counts as covering no key.
+// deletes reports whether one of w.dels covers the key. As in etcd, a delete with the range end
+// "\x00" covers no key here, although it deletes all keys from its first key on.
 func (w *writes) deletes(key string) bool {
 	for _, del := range w.dels {
 		switch {
