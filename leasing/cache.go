@@ -29,7 +29,8 @@ type cache struct {
 	epoch      *epoch // the time in which the current session lives; nil between sessions
 	ownerships map[string]*ownership
 	cooldowns  cooldowns
-	// blocked holds ranges of lease keys. begin acquires no key whose lease key is in one of them.
+	// blocked holds ranges of lease keys. The method begin acquires no key whose lease key is in
+	// one of these ranges.
 	blocked map[*[]keyRange]bool
 	// mayHaveOrphans says that the session's lease may have orphans: lease keys that no ownership
 	// records. While an orphan exists, other clients cannot write its key.

@@ -60,8 +60,9 @@ func (c *cache) compareLocked(cmps []clientv3.Cmp) (succeeded bool, rev int64, o
 	return succeeded, rev, true
 }
 
-// readLocked returns the cached key for each get of a branch. rev is a revision at which all of the
-// keys were as cached. ok is false if the cache cannot answer one of the operations.
+// readLocked returns the cached key for each get of a branch. The result rev is a revision at which
+// the server had each of these keys as it is cached. ok is false if the cache cannot answer one of
+// the operations.
 func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, ok bool) {
 	read = make([]*cachedKey, len(branch))
 	for i := range branch {
@@ -106,9 +107,9 @@ func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 	return true
 }
 
-// newTxnResponse returns the response to a transaction that has run branch. read has the cached key
-// for each get of the branch. The header of each part has only the revision, as in responses of
-// servers.
+// newTxnResponse returns the response to a transaction that has run the operations of branch, which
+// are all gets. read[i] is the cached key for the get branch[i]. The header of each part has only
+// the revision, as in responses of servers.
 func newTxnResponse(
 	latest *pb.ResponseHeader, rev int64, succeeded bool, branch []clientv3.Op, read []*cachedKey,
 ) *clientv3.TxnResponse {

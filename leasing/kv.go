@@ -94,9 +94,9 @@ func NewKV(
 	return l, l.stop, nil
 }
 
-// stop ends all goroutines of the KV, and returns when they have ended. First it ends the epoch, so
-// that the cache no longer answers. Only then may the lease be revoked, because other clients can
-// write the keys as soon as the server has deleted the lease keys.
+// stop ends all goroutines of the KV, and returns when they have ended. First it makes the cache
+// stop answering. Only then is the lease revoked: as soon as the server has deleted the lease keys
+// with the lease, other clients can write the cached keys.
 func (l *leasingKV) stop() {
 	l.cache.endEpoch()
 	l.sessions.stop(&l.cache.running)

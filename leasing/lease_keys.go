@@ -48,7 +48,7 @@ func (p leasePrefix) all() keyRange {
 	return keyRange{string(p), clientv3.GetPrefixRangeEnd(string(p))}
 }
 
-// ofRange returns the range of the lease keys of the keys in r.
+// ofRange returns the range that contains the lease key of each key in r.
 func (p leasePrefix) ofRange(r keyRange) keyRange {
 	if r.end == endOfKeys {
 		return keyRange{p.of(r.start), p.all().end}

@@ -26,9 +26,9 @@ type owner struct {
 	cache     *cache
 }
 
-// acquire starts to acquire a key. It blocks until the request that puts the lease key has ended,
-// and returns the ownership of the key. It returns nil if the key must not be acquired. If ctx ends
-// first, it returns the error of ctx.
+// acquire starts to acquire a key, by a request that puts the key's lease key. It blocks until the
+// request has ended, and returns the ownership of the key. It returns nil if the key must not be
+// acquired. If ctx ends before the request, it returns the error of ctx.
 func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	o := ow.cache.begin(key)
 	if o == nil {
@@ -76,9 +76,9 @@ func (ow *owner) request(o *ownership) {
 	}
 }
 
-// keep watches the lease key of an ownership. It blocks until another client has asked for the
-// lease key, the lease key is gone, the server refuses to let this client read the lease key, the
-// release of the lease key has started, or the epoch ends. Then it starts the release.
+// keep watches the lease key of an ownership, and starts the release of the ownership if another
+// client asks for the lease key, if the lease key is gone, or if the server refuses to let this
+// client read the lease key. keep returns when the release has started or the session has ended.
 func (ow *owner) keep(o *ownership) {
 	defer ow.cache.startRelease(o)
 	leaseKey, next, isOver := ow.leaseKeys.of(o.key), o.created+1, false
@@ -135,7 +135,7 @@ func (ow *owner) read(ctx context.Context, leaseKey string) (*mvccpb.KeyValue, i
 }
 
 // release deletes the lease key of an ownership and ends the ownership. It repeats the delete until
-// the lease key is certainly not this client's, or the epoch ends.
+// the lease key is certainly not this client's, or until the session ends.
 func (ow *owner) release(o *ownership) {
 	defer ow.cache.end(o)
 	_ = await.Loop(o.epoch.ctx, nil, func(ctx context.Context) (await.Change, error) {

@@ -127,10 +127,11 @@ const (
 // cooldowns holds the keys that must not be acquired again for a while, because another client has
 // asked for them or owns them.
 //
-// A client that writes a range needs a moment in which no key of the range has an owner. If it
-// takes longer than a cooldown to release all keys of the range, readers acquire some of them again
-// each time. So if another client soon asks for one of the keys again, a pause begins, in which no
-// key with a recent cooldown is acquired.
+// A client that writes a range needs a moment in which no key of the range has an owner. If the
+// release of all keys takes longer than a cooldown, there may be no such moment: readers acquire
+// the first keys again before the last keys are released. So if another client asks for a key again
+// soon after the key's cooldown, a pause begins. In a pause no key with a recent cooldown is
+// acquired.
 type cooldowns struct {
 	ends    map[string]time.Time // when the cooldown of a key ends, by key
 	pause   time.Time            // the end of the latest pause

@@ -26,7 +26,8 @@ type session struct {
 	cancel   context.CancelFunc // ends the epoch's context
 }
 
-// close ends the epoch and the session, and revokes the lease. It returns within the lease's TTL.
+// close ends the session and all work for its keys, and revokes the lease. It returns within the
+// lease's TTL.
 func (s *session) close() {
 	s.cancel()
 	_ = s.Close() // without a revocation the lease expires by itself

@@ -29,8 +29,8 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 		return b.pages, b.errs
 	}
 	s.rev.CompareAndSwap(0, b.rev)
-	// Ends after the last page, when ctx ends, or when the client is closed. Before this goroutine
-	// ends, it closes the channels, for which the reader waits.
+	// The goroutine ends after the last page, when ctx ends, or when the client is closed. It then
+	// closes both channels. The reader waits for this.
 	go func() { b.end(b.deliver(first)) }()
 	return b.pages, b.errs
 }

@@ -39,7 +39,8 @@ type watchRewriter interface {
 		key string, opts ...clientv3.OpOption) clientv3.WatchChan
 }
 
-// WatchRewritten implements watchRewriter, so that nested namespaces need no goroutines.
+// WatchRewritten implements watchRewriter. So a namespace that is made inside this one needs no
+// goroutine to change its events.
 func (w *prefixWatcher) WatchRewritten(
 	ctx context.Context, rewrite func([]*clientv3.Event) []*clientv3.Event, key string,
 	opts ...clientv3.OpOption,

@@ -26,8 +26,9 @@ const (
 
 // NewOrderViolationSwitchEndpointClosure returns a function that asks all endpoints of c for their
 // revisions. For ten seconds the function then limits c to the endpoints that have reached prevRev,
-// the revision of the earlier response. If no endpoint has reached prevRev, c gets all its
-// endpoints. If the program calls SetEndpoints in the ten seconds, the program's endpoints stay.
+// the revision that a response must have at least. If no endpoint has reached prevRev, c gets back
+// all its endpoints. If the program calls SetEndpoints in the ten seconds, the program's endpoints
+// stay.
 //
 // The function returns [ErrNoGreaterRev] at the sixth violation of one request. Each call waits up
 // to a second for the answers of the endpoints.
@@ -95,7 +96,7 @@ func (s *switcher) caughtUp(eps []string, rev int64) []string {
 	revs := make([]int64, len(eps))
 	var asking sync.WaitGroup
 	for i, ep := range eps {
-		// Ends with ctx; asking.Wait below waits for it.
+		// The goroutine ends with ctx. asking.Wait below waits for it.
 		asking.Go(func() { revs[i] = s.revision(ctx, ep) })
 	}
 	asking.Wait()
@@ -154,10 +155,10 @@ func (s *switcher) switchBack() {
 	}
 }
 
-// numbered puts the number of violations that op's request has had into op's value, and returns op.
-// Gets and transactions do not use the value. So each op carries its own number to the
-// OrderViolationFunc. The number is right even if requests overlap, or if the program wraps the
-// OrderViolationFunc in another function.
+// numbered stores the parameter violations in op's value, which gets and transactions do not use,
+// and returns op. violations is how many responses to op's request were too old. The op carries
+// this number to the OrderViolationFunc. So the number is right even if requests overlap, or if the
+// program wraps the OrderViolationFunc in another function.
 func numbered(op clientv3.Op, violations int) clientv3.Op {
 	op.WithValueBytes(binary.AppendUvarint(nil, uint64(violations)))
 	return op

@@ -214,8 +214,8 @@ func (d *duration) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// tls makes a TLS config from the certificate files that f names. ignored describes each setting
-// about TLS that has no effect.
+// tls makes a TLS config from the certificate files that f names. The result ignored describes each
+// setting about TLS that has no effect.
 func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.InsecureSkipTLSVerify}
 	switch {

@@ -182,12 +182,11 @@ func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) 
 	return data[:size:size], fields, true
 }
 
-// minEstimated decides how the method group finds the end of a group. If the limits of the group
-// have room for minEstimated fields as large as the first field, the method copies as many bytes as
-// it expects the group to have. Otherwise it measures all fields before it copies them. Of the
-// bytes that it copied by expectation, some may not belong to the group. If these are more than one
-// part in minEstimated, the method copies the group's bytes once more, into a buffer of the right
-// size.
+// minEstimated decides whether the method group estimates the size of a group from the size of the
+// group's first field. It does so if the limit of bytes has room for at least minEstimated fields
+// of this size. Otherwise it measures each field before it copies the group. An estimate may be too
+// large: if more than one in minEstimated of the copied bytes are not in the group, the method
+// copies the group once more, into a buffer of the right size.
 const minEstimated = 8
 
 // skipField skips one field. It returns false if the field is malformed, or is neither a varint nor
@@ -223,8 +222,9 @@ func (c cursor) count(tag byte) (fields int, ok bool) {
 	return fields, true
 }
 
-// measure finds the largest group within lim that begins at c, and returns the number of its fields
-// and of its bytes. It returns false if one of the fields goes on beyond the end of the message.
+// measure finds the run of fields with the given tag that begins at c, up to the limits in lim. It
+// returns the number of fields in the run and their size in bytes. It returns false if one of the
+// fields goes on beyond the end of the message.
 func (c cursor) measure(tag byte, lim limits) (fields, size int, ok bool) {
 	for fields < lim.fields && c.at(tag) {
 		start := c.left()

@@ -25,8 +25,8 @@ type pairs struct {
 	kvs    []*mvccpb.KeyValue
 }
 
-// decodeGroup decodes one group of pairs, which begins at c, and appends the pairs to p.kvs. tag is
-// the tag of the field that holds a pair.
+// decodeGroup decodes one group, a run of fields that each hold a pair and have the given tag, and
+// appends the pairs to p.kvs. The group begins at c.
 func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 	data, n, ok := c.group(tag, pairLimits)
 	if !ok {
@@ -54,8 +54,8 @@ func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 // size is the number of bytes of the group. The parameter left is the number of bytes of the
 // message after the group. If roomFor has to allocate a new list, it also makes room for the
 // elements that may follow: it assumes that the bytes after the group are fields as large as those
-// of the group. The new capacity is at most growth times the length that the list has with the
-// group, because a short message must not cause a large allocation.
+// of the group. This guess may be wrong. So the new capacity is at most growth times the length
+// that is needed now, and a short message cannot cause a large allocation.
 func roomFor[E any](list []*E, n, size, left int) []*E {
 	need := len(list) + n
 	if need <= cap(list) {
