@@ -32,7 +32,8 @@ func validPermission(p *authpb.Permission) bool {
 	return len(p.RangeEnd) == 0 || openEnd(p.RangeEnd) || bytes.Compare(p.Key, p.RangeEnd) < 0
 }
 
-// spanOf returns the span for the key and the range end of a request or a permission.
+// spanOf returns the interval of keys to which a request or a permission with this key and this
+// range end applies.
 func spanOf(key, end []byte) span {
 	switch {
 	case len(end) == 0:

@@ -47,7 +47,7 @@ type watcher struct {
 	key        []byte
 	next       int64 // the watcher gets events from this revision on
 	compacted  bool  // the watcher was cancelled, because its start revision was compacted
-	noProgress bool  // an event was queued after the last Tick: the next Tick queues no notice
+	noProgress bool  // the next Tick queues no progress notice, because of events since the last
 }
 
 // OpenWatch opens a watch stream. The stream calls wake, without the store's mutex, when it has
