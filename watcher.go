@@ -237,7 +237,7 @@ func (s *watchSink) Done(f watchmux.Final) {
 }
 
 func (s *watchSink) Size(wr WatchResponse) int {
-	const responseSize, eventSize = 200, 300 // roughly the bytes of these structs in memory
+	const responseSize, eventSize = 200, 300 // roughly the bytes of a WatchResponse and an Event
 	n := responseSize
 	for _, e := range wr.Events {
 		n += eventSize + len(e.GetKv().GetKey()) + len(e.GetKv().GetValue()) +

@@ -58,7 +58,7 @@ type Cache struct {
 	proofs proofs
 	// list says whether and why the whole range has to be read from the server.
 	list listing
-	// interrupt ends the follower's watch for a reason; nil before the first watch.
+	// interrupt ends the watch of the cache with the given error; nil before the first watch.
 	interrupt context.CancelCauseFunc
 	// target is a revision: progress is requested from the server until a view has reached it.
 	target int64
@@ -152,7 +152,8 @@ func (c *Cache) AtLeast(ctx context.Context, rev int64) (Snapshot, error) {
 	}
 	c.waitFor(1)
 	defer c.waitFor(-1)
-	// The revision of a doubted view says nothing about the next one.
+	// A copy that was found to be wrong, or to be of another cluster, is being replaced. Wait for
+	// the new copy, because the revision of the old one cannot be compared with rev.
 	v, err := c.await(ctx, (*view).valid)
 	if err == nil {
 		c.reach(rev)

@@ -21,9 +21,9 @@ type proofs []proof
 // view may get an earlier ProvenAt than the answers of the server would allow.
 const maxProofs = 64
 
-// add adds the proof n, and removes the proofs that n makes useless. A proof is useless if another
-// proof has the same or a lower revision, and the same or a later sentAt. If n itself is useless,
-// add does nothing.
+// add adds the proof n (what the answer to a linearizable read has shown), and removes the proofs
+// that n makes useless. A proof is useless if another proof has the same or a lower revision, and
+// the same or a later sentAt. If n itself is useless, add does nothing.
 func (p *proofs) add(n proof) {
 	kept := (*p)[:0:0]
 	for _, old := range *p {

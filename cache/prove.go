@@ -17,7 +17,8 @@ import (
 const proveWait = 5 * time.Second
 
 // stalledFor is how long the watch may bring nothing, although reads show that it lacks changes,
-// before the cache opens it again. If that does not help, the wait before the next step is longer.
+// before the cache opens it again. Each time that this does not help, the cache waits longer before
+// it acts again.
 var stalledFor = backoff.Policy{Base: 20 * time.Second, Max: 10 * time.Minute}
 
 // errStalled is the reason why the cache opens its watch again although the server has not ended
@@ -102,7 +103,7 @@ type stall struct {
 	since  time.Time
 	logged int64 // view.logged when the watch was first found stalled
 	steps  int   // how many times proved has reopened the watch or had the range read again
-	slow   int   // how many reads of prove have timed out
+	slow   int   // how many reads that prove has sent have timed out
 }
 
 // proved takes the result of prove. If the watch has been stalled for long, proved has it opened

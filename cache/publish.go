@@ -192,7 +192,9 @@ func (c *Cache) startOverLocked(why string, replaced bool) {
 	}
 }
 
-// doubtLocked makes the newest view a doubted one, which is not proven. The caller holds mu.
+// doubtLocked marks the newest view as doubted: the copy is wrong, or comes from a cluster that was
+// replaced or restored. No answer of the server proves how fresh such a view is. The caller holds
+// mu.
 func (c *Cache) doubtLocked() {
 	if v := c.now(); v.synced() && !v.doubted {
 		c.proofs = nil
@@ -200,7 +202,8 @@ func (c *Cache) doubtLocked() {
 	}
 }
 
-// reopen ends the watch for the reason why, and has it opened again where it was.
+// reopen ends the watch with the error why. The follow goroutine then opens the watch again, after
+// the last revision that the watch has delivered.
 func (c *Cache) reopen(why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
