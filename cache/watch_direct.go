@@ -7,8 +7,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// directWatches are the watches of one Watcher that the cache cannot answer, so that they were
-// opened on the server. For each of them a goroutine passes on the responses.
+// directWatches are the watches of one Watcher that were opened on the server, because the cache
+// cannot answer them. A goroutine for each of these watches passes on the responses.
 type directWatches struct {
 	server  clientv3.Watcher
 	end     context.Context // all watches end when this context ends
@@ -28,8 +28,8 @@ func (d *directWatches) open(
 	release := context.AfterFunc(d.end, cancel)
 	in := d.server.Watch(ctx, key, opts...)
 	out := make(chan clientv3.WatchResponse) // sent on and closed only by pass
-	// Each watch is registered with ctx's parent and with d.end. When the server has ended the
-	// watch, pass removes both registrations, so that they do not stay in memory.
+	// The parent of ctx and d.end hold a reference to the watch, so that they can end it. When the
+	// server has ended the watch, pass removes both references, so that they do not stay in memory.
 	pass := func() {
 		defer close(out)
 		defer cancel()

@@ -78,18 +78,17 @@ func (t *watchTable) stepOther(g *watchGroup) bool {
 	return true
 }
 
-// orphan is called when the log of the cache no longer has the next changes of g, a group of
-// t.others. It records that g needs a watch on the server.
+// orphan is called when g, a group of t.others, cannot get its next changes from the log of the
+// cache. It records that g needs a watch on the server.
 func (t *watchTable) orphan(g *watchGroup) {
 	g.at = nil
 	t.orphans = append(t.orphans, g)
 }
 
-// answerProgress answers a consumer's request for progress if two conditions hold. All watches must
-// have been given everything up to the revision t.asked. And no watch may start in the future,
-// which means after the next revision of the head group. If the cluster was restored after the
-// request, the newest view may never reach t.asked. So it is also enough that all watches have
-// everything up to the revision of the newest view.
+// answerProgress answers a consumer's request for progress if all watches have been given
+// everything up to the revision t.asked. It is also enough if they have everything up to the newest
+// view (state of the cache), because a view may never reach t.asked after the cluster was restored.
+// A watch that starts after the next revision of the head group delays the answer.
 func (t *watchTable) answerProgress() {
 	switch {
 	case len(t.others) > 0:
@@ -140,8 +139,7 @@ func (t *watchTable) answerByNotices() {
 	t.send(&pb.WatchResponse{Header: t.header(revision), WatchId: clientv3.InvalidWatchID})
 }
 
-// startsAfter reports whether one of the watches does not need the change that follows the given
-// revision, because the watch starts later.
+// startsAfter reports whether a watch starts later than at the revision that follows the given one.
 func (t *watchTable) startsAfter(revision int64) bool {
 	for _, it := range t.watches {
 		if it.Value.next > revision+1 {

@@ -45,8 +45,9 @@ type STM interface {
 	// Get returns the value of a key. After a Put of the key in this transaction, that is the value
 	// that was put last. After a Del it is "". Otherwise it is the value in the store, or "" if the
 	// key does not exist there. For several keys, Get returns the value of the first one that this
-	// transaction has written. If the transaction has written none of them, Get reads those that it
-	// has not read before in one request, and returns the value of the first key in the list.
+	// transaction has written. If the transaction has written none of them, Get returns the value
+	// of the first key in the list. One request reads all keys of the list that were not read
+	// before.
 	Get(key ...string) string
 
 	// Put sets a key when the transaction is applied. If the function calls Put and Del for a key

@@ -15,8 +15,8 @@
 //   - The server has confirmed the watch at some revision, and the watch delivers every event after
 //     that revision. A page of a lower revision is refused, because events between the page and the
 //     confirmation would be missing.
-//   - A page may have any revision from the confirmation on. So a page that was added stays valid,
-//     even if its revision is compacted afterwards.
+//   - Pages need not have the same revision. So if the revision of the first pages is compacted,
+//     they stay valid, and the other pages are read at a newer revision.
 package fill
 
 import (

@@ -108,8 +108,8 @@ func (n *node) append(kvs []*Pair) []*node {
 }
 
 // set returns the one or two nodes that replace n after the pair kv has been added, or has replaced
-// the pair of its key. If n was made by the given edit, set may change n and return it. The second
-// node is nil if there is only one.
+// the pair of its key. If the Editor with the number edit has made n, set may change n and return
+// it. The second node is nil if there is only one.
 func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 	i, found := n.find(key)
 	switch {
@@ -163,9 +163,9 @@ func (n *node) replace(
 	return halves[0], halves[1]
 }
 
-// withChild returns a node like n in which child replaces child i, with the same low. If n was made
-// by the given edit, that is n itself. withChild does not read the nodes of the other children, so
-// it does not wait for their memory.
+// withChild returns a copy of n that has the node child in place of the child i. The low of this
+// child stays the same. If the Editor with the number edit has made n, withChild changes n itself
+// and returns n. It does not read the other children, so it does not wait for their memory.
 func (n *node) withChild(i int, child *node, edit uint64) *node {
 	same := n.own(edit)
 	b := same.below
@@ -180,9 +180,9 @@ func (n *node) withChild(i int, child *node, edit uint64) *node {
 	return same
 }
 
-// own returns n if n was made by the given edit, which may therefore change n. Otherwise it returns
-// a copy of n that the edit may change, except for the arrays lows and ends. An edit of 0 has made
-// no node.
+// own returns n if the Editor with the number edit has made n and may therefore change it.
+// Otherwise it returns a copy of n for this Editor to change, except for the slices lows and ends,
+// which n and the copy share. If edit is 0, own always returns a copy.
 func (n *node) own(edit uint64) *node {
 	if edit != 0 && n.edit == edit {
 		return n
@@ -254,5 +254,5 @@ func join(a, b *node) *node {
 		slices.Concat(a.below.children, b.below.children))
 }
 
-// without returns a copy of a slice that lacks the element i.
+// without returns a copy of s without the element i.
 func without[E any](s []E, i int) []E { return slices.Concat(s[:i], s[i+1:]) }
