@@ -101,7 +101,7 @@ func (st *stream) tick() {
 	}
 }
 
-// look returns the facts by which a tick decides what to do.
+// look returns the facts by which a tick (a periodic look at the stream) decides what to do.
 func (st *stream) look() sight {
 	l, progress := &st.life, st.owner.cfg.Progress
 	s := sight{

@@ -7,10 +7,11 @@ import (
 )
 
 const (
-	// checkPeriod is how long a stream must be idle before it is checked. If the last answer to a
-	// check came fast, the stream waits only minAnswerTimeout for the next answer. So the stream
-	// leaves a silent server 3.6 s after the last response. The watches then stall for four seconds
-	// at most, including the time to open a new stream.
+	// checkPeriod is how long a stream must be idle before the client sends a request that checks
+	// whether the server is alive. If the server usually answers fast, the client waits only
+	// minAnswerTimeout for the answer. So it gives up a silent server 3.6 s after the last
+	// response. The watches then stall for four seconds at most, including the time to open a new
+	// stream.
 	checkPeriod = 3 * time.Second
 	// firstPeriod is used in place of checkPeriod in two cases: if the stream was not checked yet,
 	// and while the client tests whether the server sends progress notices in order with its
@@ -70,7 +71,8 @@ type proof struct {
 // periodic look at the stream) since the stream was opened.
 func newProof(now time.Duration) proof { return proof{due: now, isFirst: true} }
 
-// decide returns what a tick must do. s has the facts that the tick has found.
+// decide returns what a tick (a periodic look at the stream) must do. The parameter s has the facts
+// that the tick has found.
 func (p *proof) decide(s sight) (a action) {
 	late := s.now-p.due > lateTick
 	switch {

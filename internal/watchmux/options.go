@@ -97,8 +97,8 @@ func (m *Mux) Overdue(id int64) {
 	}
 }
 
-// strayLocked handles a confirmation under id for which answeredLocked has found no create. The
-// confirmation may be the answer to the create that Overdue has sent again.
+// strayLocked handles the confirmation of a watch with the given id, if answeredLocked cannot tell
+// which create it answers. It may answer the create that Overdue has sent a second time.
 func (m *Mux) strayLocked(id int64) {
 	known := m.active[id] != nil
 	switch {
@@ -118,9 +118,9 @@ func (m *Mux) strayLocked(id int64) {
 	}
 }
 
-// repeatRefusedLocked handles a refusal that names no create, if Overdue has sent a create again,
-// and this second create is unanswered. It reports whether the refusal is, or may be, the answer to
-// the second create.
+// repeatRefusedLocked handles a refusal that does not say which create was refused. If Overdue has
+// sent a create a second time, and that second create is unanswered, the refusal may be its answer.
+// repeatRefusedLocked then returns true, and the caller must ignore the refusal.
 func (m *Mux) repeatRefusedLocked() bool {
 	switch {
 	case !m.ids.repeated || m.ids.settled:

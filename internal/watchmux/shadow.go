@@ -7,12 +7,13 @@ import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 const maxOrderTests = 3
 
 // orderTest is a test of whether the server sends a progress notice only after all events up to the
-// notice's revision. The package comment explains why the test is a proof.
+// notice's revision. For the test, the mux creates a second watch (a shadow) for an active watcher,
+// and cancels one of the two watches. The package comment explains why the test is a proof.
 type orderTest struct {
 	tries    int
-	shadow   *Watcher // the shadow whose create was sent; nil once the create is answered
-	waits    bool     // a cancel was sent, and its answer ends the test
-	cancel   int64    // the watch id in that cancel
+	shadow   *Watcher // the second watch, until its create is answered; then nil
+	waits    bool     // one of the two watches was cancelled; the answer to that cancel ends the test
+	cancel   int64    // the id of the watch that was cancelled
 	answered bool     // a progress notice was received since the test began
 }
 
@@ -75,9 +76,9 @@ func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// cancelledLocked handles the answer to a cancel of id. If the test of the order of notices waits
-// for this answer, the test ends. If no notice came before the answer, the server is ordered: it
-// sends a progress notice only after all events up to the notice's revision.
+// cancelledLocked handles the answer to a cancel of the watch with the given id. If the current
+// orderTest waits for this answer, the test ends. If no progress notice came before the answer, the
+// test has proven that the server sends a notice only after all events up to the notice's revision.
 func (m *Mux) cancelledLocked(id int64) {
 	p := &m.progress
 	if !p.order.waits || p.order.cancel != id {

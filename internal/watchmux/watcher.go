@@ -53,10 +53,12 @@ type Watcher struct {
 	MergeBytes int
 
 	// Read-only after Add.
-	spec     spec
-	sink     Sink
-	seq      uint64   // the order of Add
-	original *Watcher // the watcher that a shadow was made for; nil: this is not a shadow
+	spec spec
+	sink Sink
+	seq  uint64 // the order of Add
+	// original is nil, except in a shadow: a second watch that the mux itself creates on the server
+	// for an active watcher. There, original is the active watcher.
+	original *Watcher
 
 	// Guarded by the mux's mu.
 	id        int64 // creating: the id that the create asks for, or 0; active: the watch's id
@@ -212,8 +214,9 @@ func (w *Watcher) fresh(events []*mvccpb.Event) []*mvccpb.Event {
 	return slices.DeleteFunc(slices.Clone(events), stale)
 }
 
-// seen moves the fields next and floor after events were delivered. It moves floor only to the
-// revision of the last event, because the next response may have more events of that revision.
+// seen notes that events were delivered: w resumes after the revision of the last event. On the
+// current stream, w still takes events of that revision, because the next response may have more of
+// them.
 func (w *Watcher) seen(events []*mvccpb.Event) {
 	var last int64
 	for _, e := range events {

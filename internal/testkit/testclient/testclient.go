@@ -38,21 +38,23 @@ func New(tb testing.TB, cfg clientv3.Config) *clientv3.Client {
 	return client
 }
 
-// Open makes a client of all members of cluster. The end of the test closes it, as for [New].
+// Open makes a client that connects to all members of cluster. At the end of the test, it closes
+// the client as [New] does.
 func Open(tb testing.TB, cluster *etcdtest.Cluster, changes ...Change) *clientv3.Client {
 	tb.Helper()
 	return New(tb, changed(clientv3.Config{Endpoints: cluster.Endpoints(),
 		TLS: cluster.TLSConfig()}, changes))
 }
 
-// OpenFake makes a client of fake. The end of the test closes it, as for [New].
+// OpenFake makes a client that connects to fake. At the end of the test, it closes the client as
+// [New] does.
 func OpenFake(tb testing.TB, fake *etcdfake.Server, changes ...Change) *clientv3.Client {
 	tb.Helper()
 	return New(tb, changed(clientv3.Config{Endpoints: []string{fake.Addr()}}, changes))
 }
 
-// StartFake starts a fake member and makes a client of it from cfg. It sets the endpoints of cfg.
-// The end of the test closes both.
+// StartFake starts a fake member, and makes a client from cfg that connects to it. It sets the
+// endpoints of cfg. At the end of the test, it closes the client and the member.
 func StartFake(
 	tb testing.TB, cfg clientv3.Config, opts ...etcdfake.Option,
 ) (*etcdfake.Server, *clientv3.Client) {
