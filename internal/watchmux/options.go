@@ -112,7 +112,7 @@ func (m *Mux) strayLocked(id int64) {
 		// The server has confirmed an id that is in use already, or that no create has asked for.
 		// So it is unknown which create was answered.
 		if !m.ids.echoed {
-			m.cfg.Servers.forget() // this may be another server than the one that took options
+			m.cfg.Servers.forget() // this server may be another than the one that took watch ids
 		}
 		m.reconnectLocked(ErrProtocol)
 	}

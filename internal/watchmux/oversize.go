@@ -61,10 +61,11 @@ func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	return causes
 }
 
-// narrowLocked holds half of the possible causes back. If there is only one possible cause,
-// narrowLocked counts a strike against this watcher. It ends the watcher after maxStrikes strikes.
-// If creates do not ask for fragments, it ends the watcher at the first strike. All causes are in
-// the queue.
+// narrowLocked narrows the search for the watcher that the messages over the client's limit are
+// for. It may be any watcher in the parameter causes; all of these are in the queue. narrowLocked
+// holds half of them back. If there is only one, narrowLocked counts a strike against it, and ends
+// it after maxStrikes strikes. If creates do not ask for fragments, it ends the watcher at the
+// first strike.
 func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	if len(causes) == 1 {
 		w := causes[0]

@@ -9,18 +9,21 @@ const maxOutstanding = 129
 
 // progress counts the progress requests of a stream and the notices that answer them. The server
 // answers each request with at most one notice, in order. It answers no request while a watcher of
-// the stream is catching up. So a notice may be the answer to any request that is still unanswered.
+// the stream is catching up, that is, receives past events. So a notice may be the answer to any
+// request that is still unanswered.
 //
-// A notice that was computed before a watcher existed may arrive after that watcher's confirmation.
-// It must not move the watcher, which would then resume after events that it was not sent. So each
-// watcher counts in staleNotices how many of the next notices may be that old. The count begins as
-// the number of requests that were unanswered when the watcher's create was sent, and each notice
-// lowers it by one. It becomes zero at any event for the watcher, and at a notice of a later
-// revision than the confirmation's, because the server sends the older notices first.
+// The server may compute a notice before a watch exists, and send the notice after the confirmation
+// of the watch. Such a notice is stale for the watcher: if the watcher resumed after the notice's
+// revision, it would lose events. So each watcher counts in the field staleNotices how many of the
+// next notices may be stale. The count begins as the number of progress requests that were
+// unanswered when the watcher's create was sent. Each notice lowers the count by one. The count
+// becomes zero when an event for the watcher arrives, or a notice of a later revision than the
+// revision in the confirmation: the server sends all stale notices earlier.
 //
-// While staleNotices is not zero, the watcher ignores a notice only if the notice covers revisions
-// that the watcher has yet to receive. If it ignored the others, too, a request that is never
-// answered would keep notices from the watcher for long.
+// While staleNotices is not zero, the watcher ignores a notice only if the notice could make it
+// lose events: if the notice's revision is not below the revision from which the watch was created.
+// The watcher takes all other notices. Otherwise a request that is never answered would keep
+// notices from the consumer for long.
 type progress struct {
 	unanswered int  // progress requests that the server may still answer
 	user       int  // how many of the next notices are shown to consumers
@@ -103,14 +106,15 @@ func (m *Mux) Liveness() (l Liveness) {
 }
 
 // CheckLiveness sends requests that a healthy server answers, and reports whether it sent any. If
-// ask is set, it sends a progress request. It may also create shadows: second watches on the server
-// for active watchers (see the package document). It does so for a watcher that waits for a future
-// revision, because the server answers no progress request then. If ask is set, it also does so to
-// find out whether the server sends a notice of progress only after all earlier events.
+// the parameter ask is set, it sends a progress request. etcd answers no progress request on a
+// stream with a watcher that waits for a future revision. For each such watcher, CheckLiveness
+// creates a second watch on the server (a shadow; see the package document), because etcd always
+// answers a create. If ask is set, it may also create a shadow for the test of the type orderTest.
 //
 // Consumers do not see the answers, but the answers move the revisions from which watchers resume.
-// quiet says that nothing was received on the stream for a second. Then a later notice may move
-// those revisions even if the order of notices is not known.
+// The parameter quiet says that nothing was received on the stream for a second. The next progress
+// notice can then move those revisions even if it is not known whether notices come in order with
+// events.
 func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	m.mu.Lock()
 	defer m.unlock()

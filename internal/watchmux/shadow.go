@@ -12,15 +12,15 @@ const maxOrderTests = 3
 type orderTest struct {
 	tries    int
 	shadow   *Watcher // the second watch, until its create is answered; then nil
-	waits    bool     // one of the two watches was cancelled; the answer to that cancel ends the test
+	waits    bool     // a cancel of one of them was sent, and its answer ends the test
 	cancel   int64    // the id of the watch that was cancelled
 	answered bool     // a progress notice was received since the test began
 }
 
-// shadowsLocked queues a shadow (a second create for the same watch) for each watcher that waits
-// for a future revision, but at most Config.Window shadows. If no watcher waits for a future
-// revision and the parameter needed is set, it queues a shadow for any one watcher. It returns the
-// first shadow, or nil if it has queued none.
+// shadowsLocked queues shadows: creates of second watches for active watchers. It queues one shadow
+// for each watcher that waits for a future revision, but at most Config.Window shadows. If there is
+// no such watcher, and the parameter needed is set, it queues one shadow for any active watcher. It
+// returns the first shadow, or nil if it has queued none.
 func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	var spare *Watcher
 	n := 0
