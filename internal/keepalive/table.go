@@ -9,14 +9,15 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// table holds all kept leases. It has no lock and no clock: the keeper calls it with the keeper's
-// lock held, and passes the time. Its states and invariants are in the package comment.
+// table holds the leases that are kept alive. It has no lock and no clock: the keeper calls it with
+// the keeper's lock held, and passes the time. The package comment describes the states of a lease
+// and the invariants of the table.
 type table struct {
 	start        time.Time     // the time of instant 0
 	firstTimeout time.Duration // how long a lease may go without its first answer
 	expired      error         // passed to subscribers if no answer came for the whole TTL
 	gone         error         // passed to subscribers if the server does not know the lease
-	confirms     bool          // ask another member if the first answer for a lease has no TTL
+	confirms     bool          // whether another member is asked if a lease's first answer has no TTL
 	random       func() float64
 
 	byID map[int64]*entry

@@ -22,7 +22,7 @@ type Incarnation struct {
 	Version
 	value  string // the key's value, as a put of this session or clean-up has read it
 	made   bool   // a put of this session is known to have created the key
-	own    bool   // the value proves that this session has created the key
+	own    bool   // the nonce in the value proves that this session has created the key
 	users  int
 	ended  bool // an Unlock of this session has begun to delete the key
 	status status
@@ -166,9 +166,9 @@ func (k *State) Deleted(v Version) {
 }
 
 // newest returns the State's record of the incarnation that the parameter in describes. If the
-// State has no record, or has the record of an older incarnation, the parameter in becomes the
-// State's record. If the State has the record of a newer incarnation, or of a newer version, newest
-// returns nil.
+// State knows no incarnation, or only an older one, newest makes the parameter in the State's
+// record. If the State knows a newer incarnation, or a newer version of this one, newest returns
+// nil.
 func (k *State) newest(in *Incarnation) *Incarnation {
 	cur := k.current
 	switch {

@@ -52,7 +52,7 @@ type record struct {
 	unansweredSince time.Time // since when it has had outstanding requests and answered none
 	receivedBefore  uint64    // the count of received bytes at unansweredSince
 	lastUnanswered  time.Time // the last tick at which it had answered nothing for 200 ms
-	movableRate     float64   // smoothed answers a second to movable requests
+	movableRate     float64   // smoothed number of movable requests answered a second
 	reading         bool      // it was sent a read of one key, which has not ended
 	readAt          time.Time // when the read in flight, or a refused read, was sent; or zero
 	stuck           bool      // it was ejected as stuck, and has not answered quickly since
@@ -85,8 +85,8 @@ func (m *Member) Observe(now time.Time, elapsed time.Duration) (busy bool) {
 // Health returns the member's state.
 func (m *Member) Health() Health { return m.rec.health }
 
-// Reset begins the record of a new connection. It forgets the record of the earlier connections,
-// except that a member that was ejected is slow at first.
+// Reset begins the record of a new connection, and forgets what was recorded of earlier
+// connections. But the member is slow at first if it was ejected, or if its field stuck is set.
 func (m *Member) Reset(now time.Time) {
 	stuck, ejected := m.rec.stuck, m.rec.health == Ejected
 	m.rec = record{last: m.sample(), reported: m.rec.reported}

@@ -69,8 +69,8 @@ func updateSlow(members []*Member) {
 		switch {
 		case r.health == Healthy && r.slowTicks >= slowAfterTicks:
 			r.health = Slow
-			// A slow member gets one request at a time. So its load becomes 1, and its rate is
-			// scaled so that the latency stays as it was. One quick answer then lowers the latency.
+			// A slow member gets one request at a time, so its load becomes 1. The rate is scaled,
+			// so that the latency, which is load divided by rate, stays as it was.
 			r.load, r.rate = 1, r.rate/r.load
 			r.sentBeforeSlow = uint64(r.last.outstanding)
 		case r.health == Slow && r.latency() < limit/2:

@@ -26,10 +26,10 @@ const (
 	stuckRead = stuckAfter / 2
 )
 
-// observeUnanswered updates two fields. unansweredSince is the start of the time in which the
-// member has had requests and has answered none. lastUnanswered is the last tick at which that time
-// was quickPeer or longer. When the member answers or has no requests, observeUnanswered resets
-// unansweredSince. If no read of one key is in flight, it then also resets readAt.
+// observeUnanswered updates the fields that say how long the member has had requests without
+// answering any. unansweredSince is the start of that time. It is zero if the member has answered a
+// request since the last tick, or has no requests. lastUnanswered is the last tick at which that
+// time was quickPeer or longer.
 func (r *record) observeUnanswered(s sample, now time.Time) {
 	switch {
 	case s.outstanding == 0 || s.answered != r.last.answered:
@@ -89,9 +89,8 @@ func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time
 }
 
 // AnswerRead notes how the read of one key has ended. An answer shows that the member is not stuck.
-// A refusal shows nothing, and no other read is sent after it, because the member would refuse that
-// read, too. If the read ended without an answer, that shows nothing either, but startRead may send
-// another read.
+// A refusal, or a read without an answer, shows nothing. After a refusal startRead sends no other
+// read, because the member would refuse that read, too.
 func (m *Member) AnswerRead(answered, refused bool, now time.Time) {
 	r := &m.rec
 	r.reading = false

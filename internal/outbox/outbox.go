@@ -27,8 +27,8 @@ type Pumps struct {
 // NewPumps returns a group without outboxes.
 func NewPumps() *Pumps { return &Pumps{stop: make(chan struct{})} }
 
-// Close aborts each outbox of the group that has a pump, and waits for the pumps to end. Values
-// that are queued are dropped. Close must be called once, after the last Post and Close of the
+// Close ends the pump of each outbox of the group that has one, drops the values that are queued,
+// and waits for the pumps to end. It must be called once, after the last Post and Close of the
 // group's outboxes.
 func (p *Pumps) Close() {
 	close(p.stop)
@@ -179,10 +179,9 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 }
 
 // next returns the first value of the queue. The parameter sent says that the pump has sent the
-// value that the previous call of next returned. If so, next first removes that value from the
-// queue. If the queue is empty, next returns false, and the pump no longer uses the channel. Before
-// it returns false, next closes the channel if Close or Abort was called, and otherwise calls
-// Hooks.Drained.
+// value that the previous call of next returned; next then removes that value from the queue first.
+// If the queue is empty, next ends the pump: it closes the channel if Close or Abort was called,
+// and otherwise calls Hooks.Drained. Then it returns false.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	b := o.backlog

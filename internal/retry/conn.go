@@ -44,8 +44,8 @@ type Config struct {
 	Closed error
 	// Metadata is a key and a value that are added to the metadata of every request.
 	Metadata [2]string
-	// Options are added to every call. The caller's options override them. An attempt has room for
-	// three Options and one option of the caller. More options cost another allocation.
+	// Options are added to every call. The caller's options override them. Each call allocates room
+	// for three Options and one option of the caller. More options cost another allocation.
 	Options []grpc.CallOption
 	// AttemptKey, if not nil, is a context key. Under it, the balancer finds the attempt in the
 	// context of a call. The balancer asks the attempt which member to avoid, and tells it which
