@@ -100,11 +100,11 @@ func (m *Member) startProbe(now time.Time) *Member {
 	return m
 }
 
-// ExpectStream is called for every connected member when any stream went silent. The silent stream
-// may be on this member or on another one. ExpectStream notes that the client waits for this
-// member, and reports whether the owner must probe it. The result is false if the member is being
-// probed already. It is also false if the parameter alone is true: no other member is connected, so
-// there is none to compare this member with.
+// ExpectStream is called for every connected member when a stream of the client, to any member, has
+// received nothing for too long. ExpectStream notes that the client waits for this member, and
+// reports whether the owner must probe it. The result is false if the member is being probed
+// already. It is also false if the parameter alone is true: no other member is connected, so there
+// is none to compare this member with.
 func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	r := &m.rec
 	r.streamWaiting = true

@@ -54,7 +54,7 @@ type record struct {
 	lastUnanswered  time.Time // the last tick at which it had answered nothing for 200 ms
 	movableRate     float64   // smoothed number of movable requests answered a second
 	reading         bool      // it was sent a read of one key, which has not ended
-	readAt          time.Time // when the read in flight, or a refused read, was sent; or zero
+	readAt          time.Time // when the last read of one key was sent; zero: another may be sent
 	stuck           bool      // it was ejected as stuck, and has not answered quickly since
 }
 

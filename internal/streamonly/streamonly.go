@@ -8,7 +8,7 @@ import "context"
 
 type key struct{}
 
-// Context returns a context for calls of GetStream that are not answered by pages.
+// Context returns a copy of ctx that has the mark: GetStream does not read the range in pages.
 func Context(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, true) }
 
 // Is reports whether Context returned ctx or one of its parents.
