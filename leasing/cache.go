@@ -188,8 +188,9 @@ func (c *cache) startEpoch(e *epoch) {
 	c.epoch, c.mayHaveOrphans = e, e.isGiven
 }
 
-// endEpoch ends the epoch, when its session has ended or is about to end, and removes all
-// ownerships. The server deletes their lease keys with the lease.
+// endEpoch ends the epoch, the time in which the session lives, and removes all ownerships. It is
+// called when the session has ended or is about to end. The server deletes the lease keys of the
+// ownerships together with the session's lease.
 func (c *cache) endEpoch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

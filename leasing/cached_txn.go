@@ -44,9 +44,9 @@ func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 		read)
 }
 
-// compareLocked evaluates conditions on cached keys. succeeded reports whether all conditions are
-// true. rev is a revision at which all of the keys were as cached. ok is false if the cache cannot
-// evaluate one of the conditions.
+// compareLocked evaluates conditions on cached keys. The result succeeded reports whether all
+// conditions are true. The result rev is a revision at which the server had each of these keys as
+// it is cached. ok is false if the cache cannot evaluate one of the conditions.
 func (c *cache) compareLocked(cmps []clientv3.Cmp) (succeeded bool, rev int64, ok bool) {
 	succeeded = true
 	for i := range cmps {
@@ -79,9 +79,9 @@ func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, 
 }
 
 // isAcceptable reports whether servers are certain to accept ops, the operations of the branch that
-// is not run. A server refuses the whole transaction if one of its keys is empty or is written
-// twice. written holds the keys that other operations of the transaction write. isAcceptable adds
-// the keys that ops write. If ops delete a range, isAcceptable returns false.
+// is not run. A server refuses a whole transaction if one of its keys is empty or is written twice.
+// The map written holds the keys that other operations of the transaction write; isAcceptable adds
+// the keys that ops write. isAcceptable returns false if ops delete a range.
 func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 	for i := range ops {
 		op, key := &ops[i], string(ops[i].KeyBytes())
@@ -122,8 +122,8 @@ func newTxnResponse(
 	return resp
 }
 
-// isKnown reports whether satisfies can evaluate a condition: its target and its operator must be
-// known to this client.
+// isKnown reports whether the method satisfies can evaluate a condition: the condition's target and
+// operator must be known to this client.
 func isKnown(c *pb.Compare) bool {
 	return c.Target >= pb.Compare_VERSION && c.Target <= pb.Compare_LEASE &&
 		c.Result >= pb.Compare_EQUAL && c.Result <= pb.Compare_NOT_EQUAL

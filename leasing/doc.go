@@ -101,10 +101,10 @@
 //   - An epoch is certain until its lease could expire, by the monotonic clock. That is one TTL
 //     after the client has sent the last renewal that was answered.
 //   - A get takes the cached key, then the highest revision that the KV has seen, and reads the
-//     clock last. If the epoch is certain at that moment, the server had the key as cached at that
-//     revision. This is also true if the process was stopped in between, because no goroutine has
-//     to notice the loss of the lease. A transaction takes all of its cached keys under one read
-//     lock, and then reads the clock once.
+//     clock last. If the epoch is certain at that moment, then the server had, at that revision,
+//     the key as it is cached. This is also true if the process was stopped in between, because no
+//     goroutine has to notice the loss of the lease. A transaction takes all of its cached keys
+//     under one read lock, and then reads the clock once.
 //   - While this client writes a key, the server answers gets of the key. The key that a write has
 //     read back replaces the cached key only if its revision is higher, because the responses to
 //     two writes may arrive in the wrong order.

@@ -46,8 +46,8 @@ type leasingKV struct {
 // Reads. The cache answers a Get of a single key's latest value, also with the options
 // WithKeysOnly, WithCountOnly, WithSerializable, and bounds on the key's revisions. A Get that is
 // WithSerializable does not take ownership. The response is a copy. Its Header.Revision is the
-// highest revision at which the KV knows the key to be as in the response. So a watch of the key
-// from the next revision on misses no write.
+// highest revision at which the key is known to be unchanged. So a watch of the key from the next
+// revision on misses no write.
 //
 // The cache also answers a transaction if its conditions are on cached keys, and the branch that
 // the conditions choose has only such gets of cached keys. No transaction takes ownership. The

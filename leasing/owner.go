@@ -34,8 +34,8 @@ func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	if o == nil {
 		return nil, nil
 	}
-	// The goroutine ends when the lease key is released, or when the ownership's epoch ends.
-	// leasingKV.stop ends the epoch and waits for the goroutine.
+	// The goroutine ends when the lease key is released, or when the session ends. leasingKV.stop
+	// ends the session and waits for the goroutine.
 	go func() {
 		defer ow.cache.running.Done()
 		ow.request(o)
@@ -173,8 +173,8 @@ func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	added, change := ow.cache.beginRelease(key)
 	if added != nil {
-		// The goroutine ends when the lease key is gone, or when the ownership's epoch ends.
-		// leasingKV.stop ends the epoch and waits for the goroutine.
+		// The goroutine ends when the lease key is gone, or when the session ends. leasingKV.stop
+		// ends the session and waits for the goroutine.
 		go func() {
 			defer ow.cache.running.Done()
 			ow.release(added)

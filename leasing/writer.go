@@ -20,8 +20,8 @@ const (
 	maxReadBack = 32
 	// maxLeaseKeys is the largest number of lease keys that one request reads in each range.
 	maxLeaseKeys = 1000
-	// maxImmediateRetries is how many times a write that found owners is tried again without a
-	// wait. Before each such retry all of these owners have released their keys.
+	// maxImmediateRetries is how many times a write that failed because keys had owners is tried
+	// again at once when these owners have released the keys. Later retries wait.
 	maxImmediateRetries = 16
 	// maxAsked is the largest number of owners that one request asks to release their keys.
 	maxAsked = 32
@@ -31,8 +31,9 @@ const (
 // owns a key that the operation may write. The embedded owner releases orphaned lease keys.
 type writer struct{ *owner }
 
-// write waits until no other client owns a key that op may write, and then runs op. w holds these
-// keys and ranges. The result is the response to the transaction whose first operation is op.
+// write waits until no other client owns a key that op may write, and then runs op. The parameter w
+// holds the keys and ranges that op may write. The result is the response to the transaction whose
+// first operation is op.
 func (wr *writer) write(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {
@@ -87,10 +88,10 @@ func (wr *writer) tryWrite(
 	return resp, err
 }
 
-// conditions returns the conditions that no other client owns a written key. If this client owns
-// the key, its lease key must have the create revision that the ownership has recorded. A lease key
-// with another create revision shows that the ownership has ended. The operation must not run then:
-// either the cached key may be stale, or this request is being applied too late.
+// conditions returns the conditions that no other client owns a key that the operation writes. The
+// lease key of such a key must not exist. If this client owns the key, the lease key must instead
+// have the create revision that the ownership has recorded. Any other create revision shows that
+// this ownership has ended. Then the operation must not run: the cached key may be stale.
 func (wr *writer) conditions(w writes, own []*ownership) []clientv3.Cmp {
 	created := make(map[string]int64, len(own))
 	for _, o := range own {

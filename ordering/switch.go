@@ -62,10 +62,10 @@ func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64
 	return nil
 }
 
-// number returns how many violations the request of op has had. A KV of this package puts that
-// number into op. If op has no number, because something other than such a KV calls the
-// OrderViolationFunc, number returns a count of such calls instead. This count begins again at 1
-// after it has exceeded maxViolations.
+// number returns how many responses to op's request were too old. A KV of this package stores this
+// number in op. If a program calls the OrderViolationFunc itself, op has no number. number then
+// counts the calls without a number, from 1 to maxViolations+1 and again from 1, and returns the
+// count.
 func (s *switcher) number(op clientv3.Op) int {
 	if n := numberOf(op); n > 0 {
 		return n

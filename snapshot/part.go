@@ -60,10 +60,10 @@ func (p *partFile) discard() error {
 	return errors.Join(p.Close(), os.Remove(p.Name()))
 }
 
-// syncDir flushes dir to the disk, so that a rename in dir survives a crash. The file in dir is
-// complete and has its name even without the flush. So syncDir returns nil if the flush is
-// impossible: Windows has no such call (it keeps names in a journal), some file systems refuse the
-// call, and some directories can be written to but not opened.
+// syncDir flushes dir to the disk, so that a rename in dir survives a crash. If the flush is
+// impossible, syncDir returns nil, because the rename was already done. On Windows there is no call
+// for the flush (Windows keeps names in a journal). Some file systems refuse the call. Some
+// directories can be written to but not opened.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -145,7 +145,7 @@ type header struct {
 
 // find records the position of the header, and moves c from behind the header's tag to the end of
 // the header. It returns false if the header's length is wrong. It also returns false for a second
-// header in an answer: the library would merge both headers, which the fast path does not do.
+// header in an answer: the protobuf library merges both headers, but this package does not.
 func (h *header) find(c *cursor) (ok bool) {
 	if h.found {
 		return false

@@ -43,8 +43,8 @@ func (c *cursor) more() bool {
 // of the message.
 func (c *cursor) at(tag byte) bool { return c.more() && c.cur[0] == tag }
 
-// tag reads one byte, the tag of a field. The caller must have called more, which must have
-// returned true, because tag panics if cur is empty.
+// tag reads one byte, the tag of a field. It panics if cur is empty. So the caller must have called
+// the method more, and more must have returned true.
 func (c *cursor) tag() byte {
 	tag := c.cur[0]
 	c.cur = c.cur[1:]

@@ -94,7 +94,8 @@ func (c *cursor) text() (string, bool) {
 	return string(text), utf8.Valid(text)
 }
 
-// decodeGroup decodes one group of events, which begins at c, and appends the events to l.list.
+// decodeGroup decodes one group, a run of fields that each hold an event, and appends the events to
+// l.list. The group begins at c.
 func (l *events) decodeGroup(c *cursor) bool {
 	data, n, ok := c.group(watchEvents, eventLimits)
 	if !ok {
