@@ -140,7 +140,8 @@ const (
 )
 
 // read gives the watches of a group the next entries of the log. It stops after the entry that the
-// parameter end points to, or after about as many changes as the parameter changes says.
+// parameter end points to. The parameter changes limits the number of changes, but read always
+// takes whole entries.
 func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 	for looked := 0; looked < changes; {
 		if g.at == end {

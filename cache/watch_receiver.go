@@ -14,8 +14,8 @@ import (
 // if they had no event.
 const sourceAsks = 500 * time.Millisecond
 
-// asksBeforeWide is how many requests for progress have to remain unanswered before a
-// sourceReceiver opens its wide watch: a watch of the whole range of the cache. With one request
+// asksBeforeWide is how many requests for progress must bring no answer that can be trusted before
+// a sourceReceiver opens its wide watch: a watch of the whole range of the cache. With one request
 // every sourceAsks, that takes 30 seconds. A server that is merely slow answers within that time,
 // even if the client has to open its stream again. For such a server the wide watch would be a
 // waste, because the server would have to send all events of the range.
@@ -135,8 +135,8 @@ func (r *sourceReceiver) ask() bool {
 		return false
 	}
 	if r.asks++; r.asks < asksBeforeWide {
-		// Request progress of the cache's own watch, too. The answer, if any comes, shows
-		// noticesProve that the server answers such requests.
+		// Request progress of the cache's own watch, too. If the server answers with a notice that
+		// can be trusted, c.noticesProve returns true from then on.
 		c.advance()
 		return false
 	}

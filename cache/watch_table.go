@@ -192,7 +192,7 @@ func (t *watchTable) resume(g *watchGroup) (found bool) {
 	return false
 }
 
-// merge moves all watches of one of the other groups to the head group.
+// merge moves all watches of g, a group of t.others, to the head group.
 func (t *watchTable) merge(g *watchGroup) {
 	g.skip(g.revision)
 	for _, it := range g.index.All() {
@@ -203,7 +203,7 @@ func (t *watchTable) merge(g *watchGroup) {
 	t.drop(g)
 }
 
-// drop removes one of the other groups, and ends its watch on the server if it has one.
+// drop removes the group g from t.others, and ends its watch on the server if it has one.
 func (t *watchTable) drop(g *watchGroup) {
 	if i := slices.Index(t.others, g); i >= 0 {
 		t.others = slices.Delete(t.others, i, i+1)

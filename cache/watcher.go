@@ -49,10 +49,9 @@ const missedFor = 10 * time.Second
 // RequestProgress is answered when the watches have been given everything that was written before
 // the call. Some servers do not answer requests for progress (a gRPC proxy does not), or may send
 // an answer before older events (etcd before 3.4.25, and from 3.5.0 to 3.5.7). With such a server
-// the cache may have no proof that it has everything until the next change in its range. The answer
-// then comes with that change. With such a server there may also be no answer at all as long as a
-// watch from the past has had no event, if the server has compacted the history that begins at the
-// start of the watch.
+// the answer may come only with the next change in the range of the cache, because the cache cannot
+// prove before that change that it has everything. And if the server has compacted the revision at
+// which a watch starts, the answer may not come before this watch has an event.
 //
 // Each call of Cache.Watcher returns another Watcher. Close it to end its watches; Close of the
 // cache ends them, too.

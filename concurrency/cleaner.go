@@ -21,7 +21,7 @@ import (
 type cleaner struct {
 	s    *session
 	key  string
-	wake chan struct{} // a change of the key's state puts a token in, which wakes the cleaner
+	wake chan struct{} // receives a signal, which wakes the cleaner, when the key's state changes
 }
 
 // run cleans up until nothing is left to do, until the server refuses this client the deletion of
@@ -285,10 +285,10 @@ func (s *session) deleteVersion(ctx context.Context, name string, v keystate.Ver
 	return nil
 }
 
-// versionOf returns the version of kv, which a delete of the key has as its condition. If the value
-// begins with this session's nonce, the version includes the mod revision. Another session on the
-// lease changes the mod revision when it writes its own nonce into the value. The delete then does
-// nothing. For all other keys the version has only the create revision.
+// versionOf returns the version of kv. A delete of the key requires that the key still has this
+// version. The version consists of the create revision and, if the value begins with this session's
+// nonce, the mod revision. So the delete does nothing if another session on the lease has written
+// its own nonce into the value in the meantime.
 func (s *session) versionOf(kv *mvccpb.KeyValue) keystate.Version {
 	v := keystate.Version{Create: kv.GetCreateRevision()}
 	if strings.HasPrefix(string(kv.GetValue()), s.nonce) {

@@ -121,7 +121,7 @@ func (n *node) before(i int) int {
 }
 
 // key returns the key of entry i. In a leaf this is the key of pair i. In an inner node it is the
-// low of child i.
+// low of child i: a key that is not greater than any key below this child.
 func (n *node) key(i int) string {
 	if n.below != nil {
 		return n.below.lows[i]
@@ -179,7 +179,9 @@ func (n *node) upper(h uint64) int {
 	return i
 }
 
-// find does what floor does, but the key need not begin with the prefix of the node.
+// find returns the index of the greatest entry whose key is not greater than key, or -1. found
+// reports whether the key of that entry equals key. Unlike floor, find accepts a key that does not
+// begin with the prefix of the node.
 func (n *node) find(key string) (i int, found bool) {
 	switch {
 	case n.shares(key):
