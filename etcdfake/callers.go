@@ -129,9 +129,9 @@ func (t *callerTable) call(method Method, req proto.Message) stack {
 }
 
 // watchedKeys returns the keys that the test has watched, each with the stack of the code that
-// opened a watch of the key. The stack is nil if all watches of the key have ended in the client. A
-// member may still serve a watch that has ended in the client, because the cancellation has not
-// reached the member.
+// opened a watch of the key. The stack is nil if all watches of the key have ended in the client: a
+// member may still serve such a watch until the client's cancellation arrives, but the test has not
+// left it open.
 func (t *callerTable) watchedKeys() map[string]stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -94,8 +94,8 @@ func (l memberListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// memberConn is the server's end of a connection. Its bytes pass only while the gate of the member
-// is open.
+// memberConn is the server's end of a connection. While [Member.Mute] has shut the member's gate,
+// reads and writes wait.
 type memberConn struct {
 	net.Conn
 	set    *connSet

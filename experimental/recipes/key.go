@@ -98,9 +98,10 @@ func sessionError(s *concurrency.Session, err error) error {
 	return err
 }
 
-// giveUp deletes the key, and returns the error of that delete. The delete ends with the session s.
-// After an error, the session repeats the delete in the background. If the session has ended before
-// the call, its lease may still live; the delete then takes at most endedTimeout.
+// giveUp deletes the key. The request is given up when the session s ends. If s has ended already,
+// giveUp still sends the request, because the lease may still live, and waits for at most
+// endedTimeout. If the request fails, giveUp returns the error, and s deletes the key in the
+// background.
 func (kv *EphemeralKV) giveUp(s *concurrency.Session) error {
 	ctx := s.Ctx()
 	if ctx.Err() != nil {

@@ -47,10 +47,10 @@ func (e *entry) stored() []byte {
 	return value
 }
 
-// hash returns the hash of the changes up to rev. compacted is the compacted revision. A change at
-// or before the compacted revision is hashed only if it is in the set kept, or if this set is
-// empty. A deletion at the compacted revision itself is never hashed, because older etcd servers
-// remove it in the compaction.
+// hash returns the hash of the changes up to the revision rev. A change at or before the revision
+// compacted is hashed only if it is in the set kept, or if this set is empty. A deletion at the
+// revision compacted itself is never hashed, because older etcd servers remove it in the
+// compaction.
 func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	sum := crc32.Update(0, castagnoli, []byte("key"))
 	for _, e := range k.log {
@@ -136,8 +136,8 @@ func (s *Store) hashAt(rev int64) (keyHash, error) {
 	return s.kv.hash(s.kv.compacted, rev, s.kv.kept(rev, false)), nil
 }
 
-// callHash answers with a hash of the keys only, which is equal for all members. In etcd the hashes
-// of two members differ, because a member hashes its whole database file.
+// callHash answers with a hash of the keys and their values. All members answer with the same hash.
+// In etcd the hashes of two members differ, because a member hashes its whole database file.
 func (s *Store) callHash(c Caller, _ *pb.HashRequest) (*pb.HashResponse, error) {
 	if err := s.admin(c); err != nil {
 		return nil, err

@@ -120,9 +120,10 @@ func (k *keyspace) answerRange(
 }
 
 // fetchLimit returns how many keys etcd reads before it filters and sorts them; 0 means all keys.
-// The number is the request's limit plus one. If the request filters or sorts, etcd reads all keys,
-// because the limit applies after the filter and the sort. There is one exception: if a request
-// names a sort target but no order, etcd applies the limit first and sorts the keys that are left.
+// If the request filters or sorts, etcd reads all keys, because the limit applies to the result.
+// Otherwise etcd reads one key more than the limit, to see whether there are more keys. A request
+// with a sort target but without a sort order counts as not sorted: etcd applies the limit first,
+// and sorts the keys that are left.
 func fetchLimit(req *pb.RangeRequest) int64 {
 	if !defaultOrder(req.SortTarget, req.SortOrder) || filtersRevisions(req) {
 		return 0
@@ -199,8 +200,9 @@ func sortKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 	sort.Sort(sorter)
 }
 
-// keysOnly returns copies of kvs without values. If indexOnly is true, the copies have no lease
-// either: etcd answers such a request from its in-memory index, which has no leases.
+// keysOnly returns copies of kvs without values. The parameter indexOnly is true if etcd answers
+// the request from its in-memory index. The copies then have no lease either, because the index has
+// none.
 func keysOnly(kvs []*mvccpb.KeyValue, indexOnly bool) []*mvccpb.KeyValue {
 	keys := make([]*mvccpb.KeyValue, len(kvs))
 	for i, kv := range kvs {
