@@ -2,8 +2,8 @@
 // of the branch that was run, in the order of the operations.
 //
 // Responses come from the network, so a part can be missing, or be the response to another kind of
-// operation. The functions then return an error that wraps [ErrMalformed]. They never panic. A
-// result without an error is never nil, and holds no key-value pair that is nil.
+// operation. The functions then return an error that wraps [ErrMalformed]. They never panic. If the
+// error is nil, a returned response is not nil, and has no key-value pair that is nil.
 package txnanswer
 
 import (

@@ -97,7 +97,8 @@ func answerTimeout(s sight) time.Duration {
 	return min(max(minAnswerTimeout, 4*s.took), maxAnswerTimeout)
 }
 
-// opening returns what a tick must do on a stream that has no watch confirmed by the server.
+// opening returns what a tick (a periodic look at the stream) must do on a stream on which the
+// server has confirmed no watch yet.
 func (p *proof) opening(s sight) (a action) {
 	a.next = firstPeriod
 	if s.CreateStalled && s.now-s.received >= firstPeriod &&
@@ -107,8 +108,8 @@ func (p *proof) opening(s sight) (a action) {
 	return a
 }
 
-// established returns what a tick must do on a stream that has confirmed watches, if no check (a
-// request that a healthy server answers) is unanswered.
+// established returns what a tick (a periodic look at the stream) must do on a stream with
+// confirmed watches, if no check (a request that a healthy server answers) is unanswered.
 func (p *proof) established(s sight) action {
 	idle, period := s.now-s.received, checkPeriod
 	if p.isFirst || s.Untested {

@@ -43,9 +43,9 @@ const (
 	refusalPeriod = time.Second
 )
 
-// StreamBackoff is the wait before a stream is opened again. After a stream that has received a
-// message, the wait is short again. Even if every stream receives a message, one link opens less
-// than 20 new streams a second.
+// StreamBackoff is the wait before a stream is opened again. The wait grows with each stream that
+// ends without a message from the server. After a stream that has received a message, the wait is
+// as short as at first; even then, fewer than 20 streams are opened in a second.
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: 1500 * time.Millisecond,
 	Jitter: 0.3}
 

@@ -126,7 +126,7 @@ func (m *Mux) settleLocked() {
 	m.refuseLocked(refused, refusals)
 }
 
-// refuseLocked handles the refusal of the creates of watchers. resps[i] is the response for
+// refuseLocked handles the refusal of creates. The response resps[i] refuses the create of
 // refused[i].
 func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 	tried := m.ids.mode == trying

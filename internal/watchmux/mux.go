@@ -109,8 +109,8 @@ type final struct {
 	final Final
 }
 
-// New returns a mux without watchers on a link that is not started yet. The first watcher must be
-// added before the link is started: the mux stops the link when its last watcher has left.
+// New returns a mux without watchers. Its link must not be started before the first watcher is
+// added, because the mux stops the link only when its last watcher leaves.
 func New(link Link, cfg Config) *Mux {
 	if cfg.Servers == nil {
 		cfg.Servers = new(Servers)

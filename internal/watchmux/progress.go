@@ -193,9 +193,9 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	}
 }
 
-// progressLocked applies a progress notice to w. If show is set, the consumer receives the notice.
-// If move is set, the notice moves the revision from which w resumes. If w is in the middle of a
-// fragmented response, progressLocked ignores the notice.
+// progressLocked applies a progress notice to w. If the parameter show is set, the consumer
+// receives the notice. If the parameter move is set, w resumes from after the notice's revision. If
+// w is in the middle of a fragmented response, progressLocked ignores the notice.
 func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show, move bool) {
 	if w.partial != nil {
 		return
