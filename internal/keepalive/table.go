@@ -21,8 +21,9 @@ type table struct {
 	random       func() float64
 
 	byID map[int64]*entry
-	// late counts, for each lease, the unanswered requests of entries that were dropped. If the
-	// lease is kept again, the answers to these requests are not for its new entry.
+	// late has, for each lease, how many requests were unanswered when the table dropped the lease.
+	// If the lease is added again, the next answers for it belong to these requests, and not to a
+	// request of its new entry.
 	late           map[int64]int
 	schedule       schedule
 	open           bool          // there is a stream, and requests can be sent on it

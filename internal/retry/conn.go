@@ -168,11 +168,11 @@ func (a *attempt) sent() bool {
 }
 
 // ObserveSends is a unary interceptor for the gRPC connection below a [Conn]. It must be the last
-// interceptor, next to gRPC. It counts calls, and records whether each has the attempt's option
-// grpc.Peer. With these records the Conn can prove that no connection took a write, and send the
-// write again. In three cases there is no such proof, and no such retry: the gRPC connection lacks
-// ObserveSends; another interceptor withholds the attempt's context or options; another interceptor
-// returns before gRPC does.
+// interceptor, so that it sees what gRPC gets. It counts the calls of gRPC that have not returned,
+// and records whether gRPC got the attempt's option grpc.Peer, which shows whether a connection
+// took the request. The Conn sends a write again only if these records prove that no connection
+// took it. There is no such proof if the gRPC connection lacks ObserveSends, or if another
+// interceptor removes the attempt's context or options, or returns before gRPC does.
 func ObserveSends(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
 	opts ...grpc.CallOption,

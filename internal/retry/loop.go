@@ -36,7 +36,8 @@ type loop struct {
 }
 
 // newLoop returns the loop of a request whose first attempt, a, has failed. ctx is the context that
-// the caller of the request passed. The caller of newLoop must call the function end of the loop.
+// the caller of the request passed. The caller of newLoop must call the returned loop's function
+// field end.
 func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
 	s := &loop{conn: c, method: a.method, policy: a.policy, caller: ctx}
 	s.ctx, s.end = await.Join(ctx, c.cfg.Life)

@@ -1,7 +1,6 @@
 // Package streamonly marks the context of a call of GetStream. If the server has no RangeStream, a
 // marked call returns Unimplemented, while an unmarked call reads the range in pages. The mark is
-// for callers that would rather read the pages themselves. Clients that do not know the mark ignore
-// it.
+// for callers that would rather read the pages themselves.
 package streamonly
 
 import "context"

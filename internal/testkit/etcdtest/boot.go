@@ -27,8 +27,9 @@ func (c *Cluster) boot() error {
 	return fmt.Errorf("%w (tried %d times)", err, bootTries)
 }
 
-// bootOnce starts the first members once. If another program has taken a port, bootOnce removes the
-// members and returns errPortTaken. After any other failure, Close removes the members.
+// bootOnce makes one attempt to start the first members. If another program has taken a port,
+// bootOnce removes the members and returns errPortTaken. After any other failure, Close removes the
+// members.
 func (c *Cluster) bootOnce() error {
 	members, err := c.newMembers()
 	c.mu.Lock()

@@ -49,8 +49,8 @@ func WithClientCNs(cns ...string) Option {
 }
 
 // WithCertNames sets the DNS names and IP addresses of each member's server certificate. The
-// certificate has no other names. The function names is called with the member's index. The default
-// is "localhost", 127.0.0.1 and ::1. WithCertNames needs [WithTLS] or [WithMutualTLS].
+// function names is called with the member's index. Without WithCertNames, the certificate has
+// "localhost", 127.0.0.1 and ::1. WithCertNames needs [WithTLS] or [WithMutualTLS].
 func WithCertNames(names func(member int) []string) Option {
 	return func(c *config) { c.certNames = names }
 }

@@ -41,8 +41,8 @@ func startProcess(bin string, args []string, dir, logPath string) (*process, err
 	p.exited, p.end = context.WithCancelCause(context.Background())
 
 	started := make(chan error, 1) // run sends one value; the channel is never closed
-	// The goroutine ends when the etcd process ends. Cluster.Close kills the etcd process. The
-	// method kill waits until the goroutine has cancelled the context exited.
+	// The goroutine ends when the etcd process ends. Cluster.Close kills the etcd process, and the
+	// method kill waits until the goroutine has cancelled p.exited.
 	go p.run(log, started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("etcdtest: start %s: %w", bin, err)
