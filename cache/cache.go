@@ -73,7 +73,8 @@ type Cache struct {
 	known   int64   // the greatest revision that an answer of the server has shown to exist
 	silence silence // for how long the server has not answered requests for progress
 
-	behindSince time.Time // when the revision of the newest view last fell behind known
+	// behindSince is when the revision of the newest view last became lower than the field known.
+	behindSince time.Time
 }
 
 // counts has totals. Cache.Status returns all of them except the number of pages. The method

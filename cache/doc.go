@@ -59,18 +59,19 @@
 //	           a newer revision goes on from there.
 //	           An event of revision r is applied to a key of a page if r > L. For a key whose page
 //	           has not been read yet, the newest event is kept aside.
-//	           → following, when all pages are read and the watch has passed the greatest L
+//	           → following, when all pages are read and the watch has delivered all events up to the
+//	             greatest L
 //	following  each response of the watch becomes one entry of the log and one view
-//	           → opening, when the watch is cancelled because events that it has not passed were
+//	           → opening, when the watch is cancelled because events that it has not delivered were
 //	             compacted, when an audit, an Update or a stalled watch shows that the copy is
 //	             wrong, or when the cluster was replaced or restored
 //	ended      by Close, a denied permission, or ErrTooLarge
 //
-// A watch that ends for another reason is opened again after the revision that it has passed, even
-// in the middle of filling. So is a watch that the server does not confirm, or that is stalled: it
-// does not bring the changes that a read has shown. While the copy opens and fills again, readers
-// go on seeing the old view. The new state is then compared with the old one, and the difference
-// becomes one entry of the log, a gap.
+// A watch that ends for another reason is opened again, even in the middle of filling. It then
+// begins after the revision up to which all events have been delivered. The same happens if the
+// server does not confirm a watch, or if a watch is stalled: if it does not bring the changes that a
+// read has shown. While the copy opens and fills again, readers go on seeing the old view. The new
+// state is then compared with the old one, and the difference becomes one entry of the log, a gap.
 //
 // Invariants:
 //
@@ -79,19 +80,20 @@
 //     replaced or restored, or when the copy is found to be wrong. From then on the views are
 //     doubted: ProvenAt is zero, and Fresh, AtLeast and Update wait. The next era begins when the
 //     range has been listed again.
-//   - The watch has passed revision r when it has delivered an event of revision r or later (a
-//     response has all events of its revisions), or a notice of progress at r or later from a
-//     server that is known to send notices only after all earlier events.
-//   - A proof can move a view on to a later revision R without the watch: a read at R has shown
-//     that the range at R equals the tree of the view. Events up to R that the watch delivers later
-//     are of keys that were created and deleted in between. They go to the log, and change no
-//     tree. Until they have come, the log ends before the revision of the view: reads of the
-//     revisions in between go to the server, and notices of progress to consumers wait.
+//   - All events up to revision r count as delivered when the watch has delivered an event of
+//     revision r or later (a response has all events of its revisions), or a notice of progress at
+//     r or later from a server that is known to send notices only after all earlier events.
+//   - Cache.prove can raise the revision of a view to a later revision R without the watch: after a
+//     read has shown that the range at R equals the tree of the view. Events up to R that the watch
+//     delivers later are of keys that were created and deleted in between. They go to the log, and
+//     change no tree. Until they have come, the log ends before the revision of the view. Then
+//     reads of revisions that the log lacks go to the server, and consumers of watches get no
+//     notice of progress.
 //   - A question is one linearizable read that is sent at a time t and answered at a revision R.
 //     Every write acknowledged before t has a revision of R or lower. So a view with a revision of
 //     R or higher is proven until t.
-//   - At most one question of a client is under way. A reader shares it if it was sent late enough
-//     for this reader, and otherwise shares the next question.
+//   - At most one question of a client is under way. A reader shares this question if it was sent
+//     late enough for the reader. Otherwise the reader shares the next question.
 //   - The log holds every change of the range from its oldest revision on, once, in order, within
 //     the bytes of WithHistory. Older entries are unlinked, so that a slow reader of the log keeps
 //     only one entry in memory.

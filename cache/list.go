@@ -165,8 +165,9 @@ func (f *follower) page(a answer) error {
 }
 
 // keep prepares the pairs of a page for the tree. If the view v has an equal pair of the same key,
-// keep puts the pair of v into kvs, so that both trees share that pair. The other pairs get their
-// own memory for keys and values, so that they do not keep the whole response message in memory.
+// keep puts the pair of v into kvs, so that the old and the new tree share that pair. The other
+// pairs get their own memory for keys and values, so that they do not keep the whole response
+// message in memory.
 func keep(v *view, kvs []*mvccpb.KeyValue) {
 	var changed []*mvccpb.KeyValue
 	for i, kv := range kvs {
@@ -205,9 +206,9 @@ type reader struct {
 
 // run reads the range and delivers what it reads to the follow goroutine. It reads the first page,
 // and then the rest by streams if the server has the RangeStream method, or else by more pages.
-// After the last page, it reads proofs that the list is complete, until the list is stopped.
-// Normally a notice of progress shows that the watch has caught up with the list; the proofs are
-// for servers that send no such notices.
+// After the last page, and until the list is stopped, it reads proofs (see fill.Prove), which show
+// whether the list is complete. Normally a notice of progress shows that the watch has caught up
+// with the list; the proofs are for servers that send no such notices.
 func (r *reader) run() {
 	for from, more := r.c.opts.from, true; more; {
 		a := r.read(from)

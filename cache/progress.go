@@ -168,8 +168,9 @@ func (c *Cache) belowLocked(v *view) bool { return c.listTarget > 0 || v.revisio
 
 // askOnce sends a request for progress and waits for the answer. It waits no longer than
 // repeatAfter, and ends early if wake is called. If the server has left requests unanswered for
-// longer than that, askOnce sends requests less often, and calls prove instead of waiting. answered
-// reports whether an answer or a proof has come, and alive whether the cache has not ended.
+// longer than that, askOnce sends requests less often. Instead of waiting it then calls prove,
+// which raises the revision of the view by a read. The result answered reports whether an answer
+// has come or prove has succeeded. The result alive reports whether the cache has not ended.
 func (c *Cache) askOnce() (answered, alive bool) {
 	now := time.Now()
 	c.mu.Lock()

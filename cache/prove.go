@@ -13,7 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// proveWait is how long Cache.prove waits for the watch to bring what was read.
+// proveWait is how long Cache.prove waits for the watch to bring the changes that Cache.prove has
+// read.
 const proveWait = 5 * time.Second
 
 // stalledFor is how long the watch may bring nothing, although reads show that it lacks changes,
