@@ -201,8 +201,8 @@ func grown(old *pair, ev *mvccpb.Event) int64 {
 	return fill.Bytes(ev.Kv) - fill.Bytes(old)
 }
 
-// add adds the change of one event to an entry of the log. old is the key's pair before the event,
-// or nil.
+// add adds the change of one event to an entry of the log. The parameter old is the key's pair
+// before the event; nil if the key did not exist.
 func (e *entry) add(key string, old *mvccpb.KeyValue, ev *mvccpb.Event) {
 	ch := change{Change: Change{Key: key, Old: old}, revision: ev.Kv.ModRevision}
 	if ev.Type != mvccpb.Event_DELETE {

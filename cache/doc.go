@@ -69,9 +69,10 @@
 //
 // A watch that ends for another reason is opened again, even in the middle of filling. It then
 // begins after the revision up to which all events have been delivered. The same happens if the
-// server does not confirm a watch, or if a watch is stalled: if it does not bring the changes that a
-// read has shown. While the copy opens and fills again, readers go on seeing the old view. The new
-// state is then compared with the old one, and the difference becomes one entry of the log, a gap.
+// server does not confirm a watch, or if a watch is stalled: if it does not bring the changes that
+// a read has shown. While the copy opens and fills again, readers go on seeing the old view. The
+// new state is then compared with the old one, and the difference becomes one entry of the log, a
+// gap.
 //
 // Invariants:
 //
@@ -88,7 +89,7 @@
 //     delivers later are of keys that were created and deleted in between. They go to the log, and
 //     change no tree. Until they have come, the log ends before the revision of the view. Then
 //     reads of revisions that the log lacks go to the server, and consumers of watches get no
-//     notice of progress.
+//     notice of progress for these revisions.
 //   - A question is one linearizable read that is sent at a time t and answered at a revision R.
 //     Every write acknowledged before t has a revision of R or lower. So a view with a revision of
 //     R or higher is proven until t.

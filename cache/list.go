@@ -135,7 +135,7 @@ func (f *follower) page(a answer) error {
 	}
 	if c.opts.keysOnly {
 		for _, kv := range a.kvs {
-			kv.Lease = 0 // some servers send the lease even for keys only
+			kv.Lease = 0 // some servers send the lease even if only keys are requested
 		}
 	}
 	keep(c.now(), a.kvs)
