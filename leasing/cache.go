@@ -108,8 +108,8 @@ func (c *cache) beginRelease(key string) (added *ownership, change <-chan struct
 	return o, o.change()
 }
 
-// addLocked adds an ownership of a key in the state s and returns it. It returns nil between epochs
-// and if the key has an ownership.
+// addLocked adds an ownership of a key in the state s and returns it. It returns nil while there is
+// no session, and if the key has an ownership already.
 func (c *cache) addLocked(key string, s state) *ownership {
 	if c.epoch == nil || c.ownerships[key] != nil {
 		return nil
@@ -208,16 +208,16 @@ func (c *cache) mustLookForOrphans() bool {
 	return c.mayHaveOrphans
 }
 
-// isOurs reports whether a lease key is attached to the lease of the current epoch.
+// isOurs reports whether a lease key is attached to the lease of the current session.
 func (c *cache) isOurs(leaseKey *mvccpb.KeyValue) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.epoch != nil && c.epoch.createRevisionOf(leaseKey) != 0
 }
 
-// block makes begin refuse keys whose lease keys are in the ranges, until unblock is called.
-// Without that, readers could acquire keys in a range all the time, and a write of the range might
-// never find a moment in which no key of the range has an owner.
+// block makes the method begin refuse keys whose lease keys are in the ranges, until unblock is
+// called. Otherwise readers could acquire keys in a range all the time, and a write of the range
+// might never find a moment in which no key of the range has an owner.
 func (c *cache) block(ranges []keyRange) (unblock func()) {
 	if len(ranges) == 0 {
 		return func() {}

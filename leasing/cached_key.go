@@ -40,7 +40,7 @@ type answer struct {
 
 // response returns the response to a get, as a copy that belongs to the caller. The response's
 // header has the cluster, member and term of the header latest, and the revision rev. The caller
-// must be sure that the server had the key as it is in k at the revision rev. op is nil for a get
+// must be sure that, at the revision rev, the server had the key as it is in k. op is nil for a get
 // without options.
 func (k *cachedKey) response(
 	latest *pb.ResponseHeader, rev int64, op *clientv3.Op,

@@ -28,7 +28,8 @@ const (
 )
 
 // writer runs operations that write. Before it runs an operation, it waits until no other client
-// owns a key that the operation may write. The embedded owner releases orphaned lease keys.
+// owns a key that the operation may write. The embedded owner releases those lease keys of this
+// client that have no ownership.
 type writer struct{ *owner }
 
 // write waits until no other client owns a key that op may write, and then runs op. The parameter w

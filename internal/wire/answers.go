@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The tags of the fields of the answers. A tag is one byte that holds the field's number and wire
-// type.
+// The tags of the fields of the messages that this file decodes. A tag is one byte that holds the
+// field's number and wire type.
 const (
 	responseHeader = 1<<3 | byte(protowire.BytesType) // the header, in every answer
 

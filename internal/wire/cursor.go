@@ -244,8 +244,8 @@ func (c cursor) measure(tag byte, lim limits) (fields, size int, ok bool) {
 }
 
 // shortFields counts the fields at the start of data, up to the number most. It returns their
-// number and their total size. It stops at a field that has another tag, or for which shortField
-// returns 0.
+// number and their total size. It stops at a field that has another tag, is not whole, or is too
+// long for shortField.
 func shortFields(data []byte, tag byte, most int) (fields, size int) {
 	for fields < most && size < len(data) && data[size] == tag {
 		n := shortField(data[size:])

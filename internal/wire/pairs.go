@@ -19,7 +19,7 @@ type onePair struct {
 	slab   [1]mvccpb.KeyValue
 }
 
-// pairs is the list of key-value pairs of one answer while it is decoded.
+// pairs is the list of key-value pairs of one answer while the answer is decoded.
 type pairs struct {
 	header *pb.ResponseHeader // room for the answer's header if there is only one pair; else nil
 	kvs    []*mvccpb.KeyValue
@@ -107,7 +107,7 @@ func decodePair(data []byte, kv *mvccpb.KeyValue) bool {
 			if v > uint64(len(data)-i) {
 				return false
 			}
-			var field []byte // stays nil if the key or value is empty, as in the library
+			var field []byte // stays nil if the key or value is empty, as with the protobuf library
 			if v > 0 {
 				end := i + int(v)
 				field, i = data[i:end:end], end

@@ -120,9 +120,9 @@ func (l *events) decodeGroup(c *cursor) bool {
 	return true
 }
 
-// decodeEvent decodes data, one encoded event, into the first element of the slice left. This slice
-// has the structs of the group that hold no event yet. decodeEvent returns false if the fast path
-// cannot decode the event.
+// decodeEvent decodes data, one encoded event, into the first element of the slice left, which has
+// the structs that hold no event yet. decodeEvent returns false if the event is malformed, or has
+// an unknown field or the same pair twice.
 func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	e := &left[0].event
 	for len(data) > 0 {
@@ -158,9 +158,9 @@ func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	return true
 }
 
-// newPrev returns a struct for the previous pair of an event. The parameter left is the number of
-// events in the group from this event on. The first call for a group allocates a struct for each of
-// these events.
+// newPrev returns a struct for the PrevKv of an event. The first call in a group of events
+// allocates such a struct for this event and for each event of the group that is not decoded yet.
+// The parameter left is the number of all these events.
 func (l *events) newPrev(left int) *mvccpb.KeyValue {
 	if len(l.prevs) == 0 {
 		l.prevs = make([]mvccpb.KeyValue, left)
