@@ -126,8 +126,8 @@ func (t *watchTable) flush(header *pb.ResponseHeader) {
 	t.touched = t.touched[:0]
 }
 
-// batchChanges is about how many changes of the log one group of watches that are catching up reads
-// before another group gets its turn.
+// batchChanges limits the changes that a group of watches reads from the log at a time while it is
+// catching up. Then the next group reads.
 const batchChanges = 1000
 
 // reading is the result of reading the log for a group of watches.

@@ -50,9 +50,9 @@ func (p *progressProof) have(c *Cache, v *view) int64 {
 	return 0
 }
 
-// look reports as proven whether the view v has reached the revision of the linearizable read. It
-// reports as failed whether another read is needed: the read has failed, or v is of another era
-// than the read, because the cache has listed its whole range again.
+// look returns proven if the view v (a state of the cache) has reached the revision of the
+// linearizable read. It returns failed if another read is needed: this read has failed, or the
+// cache has replaced its copy since this read, so that v has another era.
 func (p *progressProof) look(c *Cache, v *view) (proven, failed bool) {
 	if p.reply == nil {
 		return false, false

@@ -83,8 +83,8 @@ func (t *watchTable) header(revision int64) *pb.ResponseHeader {
 	return t.view.origin.header(revision)
 }
 
-// look makes v the newest view of the table. If the head group has no watches, look also sets the
-// head group's position in the log to that of v.
+// look makes v the view of the table: the newest state of the cache that the table knows. If the
+// head group has no watches, look also moves this group to the newest log entry of v.
 func (t *watchTable) look(v *view) {
 	t.view = v
 	if t.head.index.Len() == 0 {

@@ -69,7 +69,7 @@ type session struct {
 	end  context.CancelCauseFunc // ends ctx
 
 	// safe for concurrent use without mu, except as noted
-	closing chan struct{} // holds a token while a call of Close runs; a second call waits
+	closing chan struct{} // full while a call of Close runs, so that a second call waits
 	revoked atomic.Bool
 	// background counts the session's goroutines. They start only with mu held and while closed is
 	// false, so that Close can wait for all of them.

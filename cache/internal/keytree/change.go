@@ -137,9 +137,10 @@ func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 	return leaf(pairs[:half]), leaf(pairs[half:])
 }
 
-// replace returns the one or two nodes that take the place of n when one child of n has changed.
-// Setting the pair of the given key has turned child i into the node child, and into the node next
-// after it if next is not nil. The parameter edit is as for set.
+// replace returns the one or two nodes that take the place of n after the pair of the given key has
+// been set below the child i. The nodes child and next are what this child has become; next is nil
+// if it has become only one node. If the Editor with the number edit has made n, replace may change
+// n and return it.
 func (n *node) replace(
 	i int, key string, child, next *node, edit uint64,
 ) (first, second *node) {
