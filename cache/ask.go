@@ -228,10 +228,10 @@ func (a *asker) ask(q *question.Question[*Cache, *reply], timeout time.Duration)
 // delayed, so that the readers of the previous answer can share it: see asker.hold.
 const maxHold = 2 * time.Millisecond
 
-// hold delays the next question until the caches of the question q have reached the revision of its
-// answer. The readers of that answer then return, and those that read again at once can share the
-// next question. hold waits no longer than q took, because readers of other caches may be waiting
-// for the next question.
+// hold delays the next question (linearizable read that many readers share) until the caches that
+// took part in the question q have reached the revision of its answer. The readers that share q
+// then return. Those of them that read again at once can share the next question. hold waits no
+// longer than q took, because readers of other caches may be waiting for the next question.
 func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 	ctx, cancel := context.WithTimeout(a.ctx, min(took, maxHold))
 	defer cancel()

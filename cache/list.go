@@ -311,9 +311,8 @@ func isTooLong(err error) bool {
 		strings.Contains(status.Convert(err).Message(), "larger than max")
 }
 
-// grow sets how many keys the next pages of a large range have. For each page the server counts all
-// keys from the start of the page to the end of the range, so many small pages would be expensive
-// for the server.
+// grow sets how many keys the next pages of a large range have. The pages are large, because each
+// page costs the server a count of all keys from the start of the page to the end of the range.
 func (r *reader) grow(page *clientv3.GetResponse) {
 	if r.c.opts.pageSize != 0 || len(page.Kvs) == 0 {
 		return

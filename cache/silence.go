@@ -18,7 +18,7 @@ var askSilent = backoff.Policy{Base: time.Second, Max: time.Minute}
 type silence struct {
 	since    time.Time // when the first unanswered request was sent; zero if all were answered
 	next     time.Time // no request is sent before this time
-	requests int       // how many requests were sent while silent returned true
+	requests int       // how many requests were sent while the method silent returned true
 	// answered says that the server has answered a request on the stream of the open watch, and has
 	// not been silent since.
 	answered bool
