@@ -16,8 +16,7 @@ import (
 )
 
 // conflictBackoff is the wait between two attempts of a transaction after a conflict. A conflict
-// means that another client has changed one of the attempt's keys during the attempt, which takes
-// about two round trips or more.
+// means that another client has changed one of the attempt's keys during the attempt.
 var conflictBackoff = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond,
 	Jitter: 1}
 

@@ -78,9 +78,9 @@ func WithElectionTimeout(d time.Duration) Option { return func(o *options) { o.e
 
 // WithServerOptions adds options to the gRPC servers of the members, after the fake's own options:
 // for example a grpc.StatsHandler, interceptors, or grpc.Creds for TLS. With TLS, clients need
-// endpoints with the scheme "https". Give interceptors with grpc.ChainUnaryInterceptor and
-// grpc.ChainStreamInterceptor, which may be repeated. The interceptors see a request before it is
-// logged and before the function given to On sees it.
+// endpoints with the scheme "https". For interceptors use grpc.ChainUnaryInterceptor and
+// grpc.ChainStreamInterceptor. These two options may be given more than once. An interceptor sees a
+// request before it is logged, and before the function given to On sees it.
 func WithServerOptions(opts ...grpc.ServerOption) Option {
 	return func(o *options) { o.server = append(o.server, opts...) }
 }

@@ -125,8 +125,9 @@ func (b *DoubleBarrier) tryEnter(
 }
 
 // Leave waits until all clients that have entered together with this client have called Leave, or
-// have lost their sessions. Errors: [concurrency.ErrSessionExpired], and an error that is not
-// exported if the client has not entered. After any other error, Leave may be called again.
+// have lost their sessions. Errors: [concurrency.ErrSessionExpired]; an unexported error if the
+// client is not inside; those of clientv3.KV. After an error of clientv3.KV, Leave may be called
+// again.
 func (b *DoubleBarrier) Leave() error {
 	if b.own == nil {
 		return errNotEntered
@@ -175,8 +176,8 @@ func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 	return changeOf(b.s.Client(), first, rev, clientv3.WithFilterPut()), nil
 }
 
-// last is called when this client is the last one inside. It deletes the client's key and the ready
-// key, so that the next round can begin.
+// last is called when this client is the last one inside. It deletes the client's key, and the key
+// that was put when all clients had entered. Then clients may enter again.
 func (b *DoubleBarrier) last(ctx context.Context) error {
 	b.left = true
 	_, err := b.s.Client().Txn(ctx).

@@ -109,8 +109,8 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 // stream is one direction of a connection. It has one reader.
 type stream struct {
-	// ready holds one token after a change that a waiting reader must look at: new bytes, the end
-	// of the stream, or a deadline that was set or has passed.
+	// ready wakes the reader. The method wake sends on it after new bytes, after the end of the
+	// stream, and when a deadline was set or has passed.
 	ready chan struct{}
 
 	// guarded by mu

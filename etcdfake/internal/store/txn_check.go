@@ -7,9 +7,9 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// maxTxnOps is how many comparisons, how many success operations and how many failure operations a
-// transaction may have at most. For a nested transaction the limit is lower: the largest of the
-// three numbers of the enclosing transaction is subtracted.
+// maxTxnOps is the largest length of each of the three lists of a transaction: the comparisons, the
+// success operations and the failure operations. The limit of a nested transaction is lower, by the
+// length of the longest list of the transaction around it.
 const maxTxnOps = 128
 
 // checkTxn returns an error if a transaction is malformed. The error does not depend on the keys in

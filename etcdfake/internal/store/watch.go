@@ -24,7 +24,7 @@ const (
 type WatchStream struct {
 	// read-only after OpenWatch
 	store  *Store
-	caller Caller
+	caller Caller // except Lag, which is guarded by store.mu: Request sets it
 	wake   func() // called when a response was queued; must not block
 
 	// guarded by store.mu
