@@ -51,8 +51,8 @@ func newTable(firstTimeout time.Duration, expired, gone error) *table {
 	}
 }
 
-// add subscribes s to the lease id. If the lease is new, it is due at once. If the lease is kept
-// already, all its subscribers share its renewals.
+// add subscribes s to the lease id. If the table does not have the lease yet, its first renewal is
+// due at once. Otherwise s gets the answers to the renewals that the lease's other subscribers get.
 func (t *table) add(now instant, id int64, s *Subscriber) {
 	e := t.byID[id]
 	if e == nil {
@@ -80,7 +80,8 @@ func (t *table) leave(s *Subscriber, reason error) {
 	t.settle(e)
 }
 
-// next returns the instant at which run has to be called next, or never if no lease is kept.
+// next returns the instant at which run has to be called next. If the table is empty, that is the
+// constant never.
 func (t *table) next() instant {
 	if b := t.schedule.first(); b != nil {
 		return b.at

@@ -8,7 +8,8 @@ const (
 	// jitter is the largest random change of the interval between two renewals, as a share of the
 	// interval. It lets leases that were granted together drift apart.
 	jitter = 0.05
-	// minStallTimeout is the shortest stall timeout of a lease.
+	// minStallTimeout is the shortest stall timeout. That is the time for which the stream may be
+	// silent while a lease waits for an answer.
 	minStallTimeout = 500 * time.Millisecond
 	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer. If
 	// FirstTimeout is shorter, the keeper assumes FirstTimeout. The stall timeout is computed from

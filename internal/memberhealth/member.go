@@ -129,10 +129,10 @@ const refusalsToIgnore = 4
 // baseline, all other members would look busy.
 func (m *Member) IsBaseline() bool { return m.consecutiveRefusals.Load() < refusalsToIgnore }
 
-// A member is passed over if its outstanding requests exceed busyFactor times those of the least
-// busy member by more than slack. Healthy members must rarely be passed over, or the quickest
-// member would get too many requests. If every CPU is busy, one member can be three times as quick
-// as another for a moment.
+// A healthy member gets the next request only if it has at most busyFactor*least + slack
+// outstanding requests. The number least is that of the least busy healthy member. The bound is
+// wide, because the quickest member would get too many requests if others were often passed over.
+// If every CPU is busy, one member can be three times as quick as another for a moment.
 const (
 	busyFactor = 4
 	slack      = 4

@@ -37,15 +37,15 @@ type record struct {
 	stallTimeout  time.Duration
 	probing       bool // a probe has been sent and has not ended
 	probedAt      time.Time
-	streamWaiting bool // a stream went silent, and the probe because of it has not ended
+	streamWaiting bool // the client waits for the member, because a stream went silent
 	onlyWrites    bool // only writes are outstanding
 
 	load           float64       // smoothed number of outstanding requests
-	rate           float64       // smoothed answers a second, without refusals
+	rate           float64       // smoothed number of answers a second, without refusals
 	typicalLatency time.Duration // the latency at its last answer; 0: unknown
 	slowTicks      int           // consecutive ticks with a latency that makes it slow
-	// outstanding requests that were sent before it became slow; their answers do not count for
-	// its rate and load
+	// how many of the outstanding requests were sent before the member became slow; their answers
+	// do not count for its rate and load
 	sentBeforeSlow uint64
 	active         bool // requests are outstanding, or were answered since the last tick
 
@@ -146,17 +146,16 @@ func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	return served
 }
 
-// endSuspicion returns a suspect to the state that it had before. A member that was slow is slow
-// again, because slow answers may take longer than the stall timeout.
+// endSuspicion returns a suspect to the state that it had before, healthy or slow.
 func (r *record) endSuspicion() {
 	if r.health == Suspect {
 		r.health = r.healthBefore
 	}
 }
 
-// Pause corrects the record for a time d before now in which this process did not run. Answers may
-// have arrived in that time, and were not read yet. Pause moves all times of the record by d, so
-// that bytes received after a probe still count as received after it.
+// Pause notes that this process did not run for the time d, which ended at now. That time must not
+// count as silence of the member, because its answers could not be read. So Pause moves all times
+// in the record by d, but lastReceived at most to now.
 func (m *Member) Pause(d time.Duration, now time.Time) {
 	r := &m.rec
 	for _, since := range [...]*time.Time{&r.silentSince, &r.unansweredSince, &r.readAt} {

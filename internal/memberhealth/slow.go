@@ -28,9 +28,8 @@ func (r *record) latency() time.Duration {
 }
 
 // typicalLatency returns the median of the latencies of all members that have answered, or 0 if no
-// member has. For each member it uses the latency at the member's last answer. So silence does not
-// raise the result. Otherwise, if most members were silent, the ejection of all of them would be
-// delayed.
+// member has. The latency of a member is the one at its last answer, so a member that falls silent
+// does not raise the median. A higher median would delay the ejection of silent members.
 func typicalLatency(members []*Member) time.Duration {
 	var known []time.Duration
 	for _, m := range members {

@@ -7,9 +7,9 @@ import (
 
 // These constants say when a member counts as stuck. A stuck member takes requests, but answers
 // none of them. A healthy member may take long for large answers, but it answers the read of one
-// key quickly. During an election no member answers. A member is therefore compared with a peer,
-// which is another member. If the peer, too, has answered nothing for quickPeer, the comparison
-// starts anew when the peer answers again.
+// key quickly. During an election no member answers. So a member counts as stuck only if a peer,
+// which is another member, answers in the meantime. If the peer, too, has answered nothing for
+// quickPeer, only the time after that counts.
 const (
 	// A stuck member has answered nothing for at least stuckAfter, and for at least stuckFactor
 	// times the typical latency.

@@ -34,7 +34,7 @@ type Config struct {
 	MaxAttempts uint
 	// Backoff determines how long a request waits before each further attempt.
 	Backoff backoff.Policy
-	// Endpoints returns over how many endpoints the connection spreads requests.
+	// Endpoints returns the number of endpoints over which the connection spreads requests.
 	Endpoints func() int
 	// Tokens is nil if requests carry no authentication token.
 	Tokens Tokens

@@ -47,7 +47,8 @@ func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
 // shouldRetry reports whether the request must be sent again after the attempt a has failed with
 // err. It blocks until the next attempt is due. If shouldRetry returns false, s.result is the error
 // of the request. The parameter seen is the generation that the client's token had before the
-// attempt a. If a server refused the token, only the token of that generation is replaced.
+// attempt a. If a server refused that token, shouldRetry gets a new one, unless another request has
+// replaced it already.
 func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	s.attempts++
 	s.sent = s.sent || a.sent()
