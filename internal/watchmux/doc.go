@@ -31,8 +31,8 @@
 //	paused     its consumer has read the backlog          queued
 //	active     its shadow is confirmed (see Shadows)      active     take over the shadow's id,
 //	                                                                 cancel the old one
-//	creating,  a message over the client's limit broke    queued or  end the watcher that is the
-//	active     the stream (see oversize)                  paused     only possible cause
+//	creating,  a message over the client's limit broke    queued or  Done, if the message was
+//	active     the stream (see oversize)                  paused     certainly for this watcher
 //	creating,  the stream breaks                          queued     in the order in which they
 //	active                                                           were added
 //	queued,    Cancel                                     done
@@ -155,9 +155,9 @@
 // A shadow is a second create for an active watcher, from the latest revision that the stream has
 // shown. It has no sink. When the shadow is confirmed, one of two things happens. If the watcher
 // waits for a revision that the store has not reached, the watcher takes over the shadow's id, and
-// its former id is cancelled. etcd answers no progress request on a stream with a watch from such a
-// revision. Otherwise the shadow is cancelled. If the shadow is refused, or the stream breaks, the
-// watcher stays as it was.
+// its former id is cancelled, because etcd answers no progress request on a stream with a watch
+// from such a revision. If the watcher does not wait for such a revision, the shadow is cancelled.
+// If the shadow is refused, or the stream breaks, the watcher stays as it was.
 //
 // After a watcher has taken over its shadow's id, events of this id below floor are dropped. If the
 // server ends the id because of a compaction of revisions before next, the watcher needs none of

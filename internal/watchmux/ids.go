@@ -33,9 +33,8 @@ const (
 	taken                 // creates carry watch ids; up to Window of them are in flight
 )
 
-// chooseLocked returns the watch id to put into the create of w, which is the next create to be
-// sent. If the server is to choose the id, because the mux adds no options to this create,
-// chooseLocked returns 0.
+// chooseLocked returns the watch id to put into the next create to be sent, which is the create of
+// w. It returns 0 if that create carries no id; the server then chooses the id.
 func (m *Mux) chooseLocked(w *Watcher) int64 {
 	switch {
 	case m.ids.mode == taken:
@@ -70,9 +69,9 @@ func (m *Mux) wantsFragmentsLocked(w *Watcher) bool {
 	return m.cfg.Fragments && w.next != 0 && !w.spec.fragment && (m.cfg.Limited || w.large)
 }
 
-// answeredLocked finds the create that the server has confirmed with a response under id. It
-// removes this create from the creates in flight, and returns its watcher. It returns nil if it
-// cannot tell which create was confirmed.
+// answeredLocked finds the create that the server has confirmed with a response that has the given
+// watch id. It removes this create from the unanswered creates, and returns its watcher. It returns
+// nil if it cannot tell which create was confirmed.
 func (m *Mux) answeredLocked(id int64) *Watcher {
 	if m.active[id] != nil || len(m.inflight) == 0 {
 		return nil
@@ -96,9 +95,8 @@ func (m *Mux) answeredLocked(id int64) *Watcher {
 	return w
 }
 
-// refusedLocked handles the refusal of a create. Most refusals do not name the create. If several
-// creates are in flight, the mux keeps such a refusal. Once it has kept as many refusals as creates
-// are in flight, it knows that all of these creates were refused.
+// refusedLocked handles the refusal of a create. Most refusals do not say which create was refused.
+// The mux keeps such a refusal in m.refusals, until settleLocked knows the create.
 func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 	if i := slices.IndexFunc(m.inflight, func(w *Watcher) bool {
 		return w.id == resp.WatchId && w.id != 0
@@ -114,9 +112,9 @@ func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 	m.settleLocked()
 }
 
-// settleLocked does nothing while there are fewer kept refusals than creates in flight. Once there
-// are as many, each of these creates has been refused, and settleLocked gives each create a
-// refusal, in order.
+// settleLocked handles the refusals in m.refusals, which do not say which create was refused. If
+// there are as many of them as unanswered creates, all of these creates were refused. settleLocked
+// then handles one refusal for each create, in order. Otherwise it does nothing.
 func (m *Mux) settleLocked() {
 	if len(m.refusals) == 0 || len(m.refusals) < len(m.inflight) {
 		return

@@ -75,8 +75,8 @@ type Mux struct {
 	cfg  Config
 	link Link
 
-	// Guarded by mu. Methods note in out, finals and stop what must be done; unlock does it when it
-	// releases mu.
+	// Guarded by mu. If requests must be sent, watchers end, or the link must be stopped, methods
+	// note that in the fields out, finals and stop. The method unlock does it when it releases mu.
 	mu     sync.Mutex
 	closed bool // no watcher is left, or the stream will not be opened again
 	seq    uint64

@@ -24,9 +24,10 @@ type oversize struct {
 }
 
 const (
-	// maxStrikes is how often the stream must break because of a watcher that is the only possible
-	// cause, before the mux ends this watcher. Once is not enough, because etcd may send the first
-	// response of a watch whole: it may not yet have recorded that the create asks for fragments.
+	// maxStrikes is how many messages over the client's limit must certainly have been for one
+	// watcher before the mux ends this watcher. One message is not enough, because etcd may send
+	// the first response of a watch whole: it may not yet have recorded that the create asks for
+	// fragments.
 	maxStrikes = 2
 	// minQuiet is how many calls of Release must follow each other without a break of the stream in
 	// between. Then the messages over the client's limit were for none of the stream's watchers.

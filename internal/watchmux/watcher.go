@@ -46,10 +46,10 @@ const (
 // afterwards. A Watcher can be a field of its sink, so that both are one allocation. It must not be
 // copied.
 type Watcher struct {
-	// MergeBytes is the size up to which the mux merges the fragments of a response again before it
-	// delivers them. With 0, each revision is delivered as soon as it is complete. The field is set
-	// before Add. The mux may ask the server for fragments even if the request given to Add does
-	// not. It then merges only until the watcher is paused or its stream breaks for the first time.
+	// MergeBytes is up to how many bytes of a response's fragments the mux merges before it
+	// delivers them. With 0, it delivers each revision as soon as the revision is complete. The
+	// field must be set before Add. If the request given to Add does not ask for fragments, the mux
+	// sets MergeBytes to 0 when the watcher is paused, or its stream breaks.
 	MergeBytes int
 
 	// Read-only after Add.

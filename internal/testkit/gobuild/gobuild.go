@@ -97,7 +97,8 @@ func (m Module) edited(
 	return Module{dir: m.dir, modfile: modfile}, err
 }
 
-// concat writes the contents of files to the file to.
+// concat writes the contents of several files, one after the other, to one file. The parameter to
+// is the name of that file.
 func concat(to string, files ...string) error {
 	var all []byte
 	for _, file := range files {

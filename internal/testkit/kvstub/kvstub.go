@@ -131,7 +131,8 @@ func (s *Stream) Recv() (*pb.RangeStreamResponse, error) {
 	return nil, status.FromContextError(s.Ctx.Err()).Err()
 }
 
-// StreamOf returns a function for Stub.OnStream whose streams deliver pieces and then end with err.
+// StreamOf returns a function for Stub.OnStream. The function returns a stream that delivers the
+// responses in the parameter pieces, and then ends with err.
 func StreamOf(
 	err error, pieces ...*pb.RangeResponse,
 ) func(context.Context, *pb.RangeRequest) (pb.KV_RangeStreamClient, error) {

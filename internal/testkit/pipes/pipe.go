@@ -12,7 +12,7 @@ import (
 )
 
 // Pipes opens streams to a handler. A stream ends when its handler returns, when the stream's
-// context ends, or with Close.
+// context ends, or when Close is called.
 type Pipes[Req, Resp any] struct {
 	// read-only after newPipes
 	handler Handler[Req, Resp]
@@ -67,8 +67,9 @@ func (p *Pipes[Req, Resp]) newStream(ctx context.Context) (*pipe[Req, Resp], err
 	p.total++
 	md, _ := metadata.FromOutgoingContext(ctx)
 	hctx := metadata.NewIncomingContext(s.ctx, md)
-	// The goroutine ends when the handler returns. The handler's calls fail after the end of ctx
-	// and after Close. Close waits for the goroutine.
+	// The goroutine ends when the handler returns. The functions with which the handler receives
+	// and sends return an error after ctx has ended or Close was called. Close waits for the
+	// goroutine.
 	p.running.Go(func() {
 		s.err = p.handler(hctx, s.serverRecv, s.serverSend)
 		close(s.ended)
