@@ -135,12 +135,12 @@ func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	}
 }
 
-// notAcquired moves an ownership from the state "acquiring" to the state "releasing", because it
-// cannot become owned. One reason is that the request that puts the lease key has failed. If the
-// response shows that a lease key of this client exists, created is the create revision of that
-// lease key. Otherwise created is 0. isUncertain says that the lease key may be this client's, or
-// may become so later. The parameter read is the program's key (not the lease key), as the request
-// has found it, or nil.
+// notAcquired moves an ownership from the state "acquiring" to the state "releasing". It is called
+// if the key cannot be owned, for example because the request that puts the lease key has failed.
+// If the response shows a lease key of this client, the parameter created is the create revision of
+// the lease key. Otherwise created is 0. isUncertain says that the lease key may be this client's,
+// or may become so later. The parameter read is the program's key (not the lease key), if the
+// request has read it, and otherwise nil.
 func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -200,8 +200,8 @@ func (c *cache) endEpoch() {
 	}
 }
 
-// mustLookForOrphans reports whether lease keys without an ownership may be attached to the epoch's
-// lease.
+// mustLookForOrphans reports whether lease keys that have no ownership may be attached to the
+// session's lease.
 func (c *cache) mustLookForOrphans() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -104,9 +104,9 @@ func writesOf(p leasePrefix, op clientv3.Op) writes {
 
 func (w *writes) isEmpty() bool { return len(w.keys) == 0 && len(w.ranges) == 0 }
 
-// leaseKeys returns the lease keys that must not be another client's during the write: one element
-// for each of w.keys, followed by w.ranges. The parts of a response to a failed write, and the
-// results of writer.owners, have the same order.
+// leaseKeys returns the lease keys that must not be another client's during the write: first the
+// lease key of each of w.keys, then the ranges w.ranges. If the write is not applied, part i of the
+// response has those lease keys of element i that exist.
 func (w *writes) leaseKeys(p leasePrefix) []keyRange {
 	ranges := make([]keyRange, 0, len(w.keys)+len(w.ranges))
 	for _, key := range w.keys {

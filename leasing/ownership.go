@@ -44,15 +44,15 @@ type ownership struct {
 
 	// guarded by cache.mu
 	state state
-	// cached is the key as the cache has it. It is set in the state owned. While writes is not 0,
-	// the key is being written, and the cache must not answer gets of it.
+	// cached is the key as the cache has it. It is set in the state "owned". While the field writes
+	// is not 0, the key is being written, and the cache must not answer gets of the key.
 	cached *cachedKey
 	writes int // the number of this client's writes of the key that are under way
 }
 
-// usable returns the cached key if gets may be answered from it. The answer is right as long as the
-// epoch is certain, because the server then has the key unchanged. usable returns nil if the key is
-// not owned or is being written, or if o is nil. The caller holds cache.mu.
+// usable returns the cached key if gets may be answered from it. The answer is right while the
+// session's lease certainly lives, because the server then has the key unchanged. usable returns
+// nil if the key is not owned or is being written, or if o is nil. The caller holds cache.mu.
 func (o *ownership) usable() *cachedKey {
 	if o == nil || o.state != owned || o.writes > 0 {
 		return nil
@@ -70,8 +70,8 @@ func (o *ownership) startRelease() {
 	o.stop()
 }
 
-// change returns the channel that is closed when the ownership leaves its state, which is acquiring
-// or releasing. The caller holds cache.mu.
+// change returns a channel that is closed when the ownership leaves its state. This state must be
+// "acquiring" or "releasing". The caller holds cache.mu.
 func (o *ownership) change() <-chan struct{} {
 	if o.state == releasing {
 		return o.ended

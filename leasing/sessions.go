@@ -78,7 +78,7 @@ func newSessions(cl *clientv3.Client, options []concurrency.SessionOption) *sess
 	return ss
 }
 
-// open makes a session and renews its lease once, so that it is known until when the lease
+// open makes a session. It also renews the session's lease once, to learn until when the lease
 // certainly lives. open may return a session together with an error. The caller must then close or
 // discard the session.
 func (ss *sessions) open() (*session, error) {

@@ -195,9 +195,9 @@ func (wr *writer) waitForOwners(
 }
 
 // owners sorts the lease keys in resp, the response to a write that was not applied because keys
-// have owners. ours are the keys whose lease keys are attached to this client's own lease: these
-// lease keys are orphaned. others[i] are the lease keys of other clients in element i of
-// w.leaseKeys.
+// have owners. The result ours has the keys whose lease keys are attached to this client's own
+// lease, usually without an ownership. others[i] has those lease keys of other clients that are in
+// part i of resp.
 func (wr *writer) owners(
 	resp *clientv3.TxnResponse, w writes,
 ) (ours []string, others [][]*mvccpb.KeyValue) {

@@ -75,7 +75,8 @@ type streamRewriter interface {
 	) (clientv3.GetStreamChan, error)
 }
 
-// GetStreamRewritten implements streamRewriter, so that nested namespaces need no goroutines.
+// GetStreamRewritten implements streamRewriter. So a namespace that is made inside this one needs
+// no goroutine to change the pieces of its streams.
 func (kv *prefixKV) GetStreamRewritten(
 	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
 ) (clientv3.GetStreamChan, error) {

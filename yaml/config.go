@@ -100,7 +100,8 @@ func logger(cfg *clientv3.Config) *zap.Logger {
 	return lg
 }
 
-// read makes a Config from the file at fpath. ignored describes each setting that has no effect.
+// read makes a Config from the file at fpath. The result ignored describes each setting that has no
+// effect.
 func read(
 	fpath string, unmarshal func([]byte, any, ...yaml.JSONOpt) error,
 ) (_ *clientv3.Config, ignored []string, err error) {

@@ -112,7 +112,7 @@ func (ms *MockServers) StartAt(idx int) (err error) {
 	grpcServer := grpc.NewServer(grpc.UnknownServiceHandler(serve))
 	server.GRPCServer = grpcServer
 	server.served = &sync.WaitGroup{}
-	// Ends with GRPCServer.Stop. StopAt calls Stop and waits for this goroutine.
+	// The goroutine ends with GRPCServer.Stop. StopAt calls Stop and waits for the goroutine.
 	server.served.Go(func() { _ = grpcServer.Serve(listener) })
 	return nil
 }

@@ -67,7 +67,7 @@ func (b builder) Build(
 	ctx, cancel := context.WithCancel(b.client.Ctx())
 	r := &resolver{m: m, cc: cc, cancel: cancel, done: make(chan struct{}),
 		known: endpoints.Key2EndpointMap{}}
-	// Ends with ctx; Close waits for it.
+	// The goroutine ends with ctx. Close waits for it.
 	go func() {
 		defer close(r.done)
 		r.run(ctx)
