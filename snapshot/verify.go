@@ -12,9 +12,8 @@ import (
 // followed by its SHA-256.
 const sectorSize = 512
 
-// verifier passes the bytes of a snapshot on to a writer, and hashes all but the last 32 of them.
-// The last 32 bytes are the SHA-256 of the rest. So verifier hashes a byte only after it has
-// received 32 more bytes.
+// verifier passes the bytes of a snapshot on to a writer, and hashes them. It holds back the last
+// 32 bytes received from the hash, because they may be the SHA-256 at the end of the snapshot.
 type verifier struct {
 	to   io.Writer
 	hash hash.Hash
