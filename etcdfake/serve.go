@@ -151,8 +151,8 @@ func learnersAnswer(req proto.Message) bool {
 	return false
 }
 
-// needsLeader reports whether a request waits for a leader. Writes do, and reads in which the
-// leader takes part, such as linearizable reads.
+// needsLeader reports whether a request needs a leader and therefore waits for one. This holds for
+// writes, and for reads in which the leader takes part, such as linearizable reads.
 func needsLeader(req proto.Message) bool {
 	switch r := req.(type) {
 	case *pb.RangeRequest:

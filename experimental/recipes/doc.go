@@ -21,9 +21,9 @@ package recipe
 //
 //   - The key of a client in a recipe has a name that no other put uses. So Session.Discard can
 //     delete the key whatever the outcome of its put.
-//   - The transaction that puts a client's key in a double barrier also decides whether the
-//     barrier is full. A later read could not decide that, because other clients may leave before
-//     it.
+//   - The transaction that puts a client's key in a double barrier also decides whether the barrier
+//     is full. A read after the transaction could not decide that, because other clients may leave
+//     before the read.
 //   - Clients that leave a double barrier count only the clients' keys that are older than the
 //     ready key, which is put when all clients have entered. Newer keys are those of clients that
 //     try to enter for the next round.

@@ -72,12 +72,11 @@ func (b *DoubleBarrier) Enter() error {
 	return nil
 }
 
-// full reports whether the barrier was already full when the client's key was put. The parameter
+// full reports whether the barrier was already full when this client's key was put. The parameter
 // waiters holds the keys of all clients that are waiting or inside, including this client's key.
-// The barrier was full if these are more keys than the barrier's count. It was also full if some
-// clients were inside. The keys of clients inside are older than the ready key, which is put when
-// all clients have entered. The parameter ready holds the ready key, or is empty if it does not
-// exist.
+// The parameter ready holds the ready key, which is put when all clients have entered; it is empty
+// if there is no ready key. The barrier was full if there are more clients than the barrier's
+// count, or if one of them was inside. A client is inside if its key is older than the ready key.
 func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 	return len(waiters) > b.count || len(ready) > 0 &&
 		slices.ContainsFunc(waiters, func(kv *mvccpb.KeyValue) bool {

@@ -10,8 +10,7 @@
 //   - Every committed write has one revision, one more than the write before it. The operations of
 //     a transaction share a revision and are numbered within it.
 //   - An entry of the log of changes is never modified, so responses may refer to its data.
-//   - The history of a key is a subsequence of this log. Compaction removes an entry from the
-//     history and from the log at once.
+//   - The history of a key is a subsequence of this log. Compaction removes an entry from both.
 //   - A key is attached to the lease that its newest entry names, and to no other lease.
 //   - No watcher misses an event: when the mutex is released, all events up to the store's revision
 //     are in the queue of the watch stream.
