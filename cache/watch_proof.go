@@ -50,9 +50,9 @@ func (p *progressProof) have(c *Cache, v *view) int64 {
 	return 0
 }
 
-// look returns proven if the view v (a state of the cache) has reached the revision of the
-// linearizable read. It returns failed if another read is needed: this read has failed, or the
-// cache has replaced its copy since this read, so that v has another era.
+// look reports as proven whether the view v (a state of the cache) has reached the revision of the
+// linearizable read. It reports as failed whether another read is needed: this read has failed, or
+// the cache has replaced its copy since this read was sent, and v belongs to the new copy.
 func (p *progressProof) look(c *Cache, v *view) (proven, failed bool) {
 	if p.reply == nil {
 		return false, false

@@ -21,8 +21,8 @@ const sourceAsks = 500 * time.Millisecond
 // waste, because the server would have to send all events of the range.
 const asksBeforeWide = 60
 
-// clientClosed is the cancel reason that a watch gets if its watch on the server has ended without
-// a reason.
+// clientClosed is the cancel reason that consumers get if a watch on the server has ended without a
+// reason.
 const clientClosed = "cache: the client is closed"
 
 // sourceReceiver receives the responses of a source: a watch on the server that brings the changes

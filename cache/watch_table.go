@@ -170,7 +170,7 @@ func (t *watchTable) place(it *watchItem) {
 	t.resume(g)
 }
 
-// resume finds out where one of the other groups gets its next changes. If the group is as far as
+// resume finds out where g, a group of t.others, gets its next changes. If the group is as far as
 // the head group, its watches join the head group. If the log has the group's next changes, the
 // group goes on with the log. In these two cases resume returns true. In all other cases the group
 // needs a watch on the server, and resume returns false. It always returns false after the end of
@@ -226,7 +226,7 @@ func (t *watchTable) cancel(id int64) {
 	t.send(&pb.WatchResponse{Header: t.header(t.view.revision), WatchId: id, Canceled: true})
 }
 
-// splitOrphans splits each group of t.orphans, so that all watches of a group watch the same range.
+// splitOrphans splits each group of t.orphans into groups whose watches all watch one range.
 func (t *watchTable) splitOrphans() {
 	for _, g := range t.orphans {
 		groups := map[[2]string]*watchGroup{}

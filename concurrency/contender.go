@@ -141,9 +141,10 @@ func (c contender) tooLate(ctx context.Context) error {
 }
 
 // putMarked runs txn. If txn finds a key that another session on the same lease has written,
-// putMarked writes the contender's mark into that key, or runs txn again if the key is gone by
-// then. It returns the position of the key. After an error, putMarked records in the session's
-// keystate.State that the put has ended. After success the caller must record it.
+// putMarked writes the contender's mark (a random text of its session) into that key, or runs txn
+// again if the key is gone by then. It returns the position of the key. After an error, putMarked
+// records in the session's keystate.State that the put has ended. After success the caller must
+// record it.
 func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		sending, proof := retry.WithProof(ctx)
@@ -166,10 +167,10 @@ func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (
 	}
 }
 
-// putMark writes the contender's mark into a key that another session on the same lease has
-// created. The other session may be about to delete the key. Its delete requires the version that
-// the key had before putMark, so it no longer deletes the key. putMark returns the position with
-// the key's new version, or p unchanged if the key is gone.
+// putMark writes the contender's mark (a random text of its session) into a key that another
+// session on the same lease has created. The other session may be about to delete the key. Its
+// delete requires the version that the key had before putMark, so it no longer deletes the key.
+// putMark returns the position with the key's new version, or p unchanged if the key is gone.
 func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	resp, err := c.s.client.Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(c.key), "=", p.rev())).

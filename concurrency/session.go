@@ -63,7 +63,8 @@ type session struct {
 	granted bool // NewSession granted the lease; false if WithLease gave it
 	// nonce is a random text. Every value that a mutex of the session puts begins with it.
 	nonce string
-	// base has the same values as ctx, but never ends. Requests after the end of ctx use it.
+	// base is a context that never ends and carries the values of ctx. Requests after the end of
+	// ctx use it.
 	base context.Context
 	ctx  context.Context
 	end  context.CancelCauseFunc // ends ctx
@@ -272,7 +273,7 @@ func (s *Session) Close() error {
 	return s.close(s.base)
 }
 
-// close does what Close does, and also returns when ctx ends.
+// close is Close with a context: it also returns when ctx ends.
 func (s *session) close(ctx context.Context) error {
 	s.end(errClosed)
 	ctx, cancel := context.WithTimeout(ctx, s.ttl)

@@ -54,8 +54,8 @@ func (t Tree) Delete(key string) Tree {
 	return Tree{n}
 }
 
-// top returns the tree that has the given nodes as one of its levels, in order. It makes the levels
-// above them.
+// top makes the levels above the given nodes, which are all nodes of one level in order, and
+// returns the tree.
 func top(nodes []*node) Tree {
 	for len(nodes) > 1 {
 		nodes = groups(most, lowsOf(nodes), nodes)
