@@ -270,7 +270,7 @@ func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{
 	return own, nil
 }
 
-// endWrite ends a write that beginWrite has begun. The parameter own is the ownerships that
+// endWrite ends a write that beginWrite has begun. The parameter own has the ownerships that
 // beginWrite has returned. now[i] is the value of own[i]'s key after the write. It is nil if this
 // value is unknown or cannot be cached. endWrite then starts the release of own[i]. If now itself
 // is nil, nothing was written.

@@ -16,12 +16,12 @@ import (
 
 const (
 	// maxReadBack is the largest number of owned keys that a write reads again, to keep them
-	// cached. If a write changes more keys that this client owns, it releases the rest of them.
+	// cached. If a write changes more keys that this client owns, the client releases the others.
 	maxReadBack = 32
 	// maxLeaseKeys is the largest number of lease keys that one request reads in each range.
 	maxLeaseKeys = 1000
-	// maxImmediateRetries is how many times a write that failed because keys had owners is tried
-	// again at once when these owners have released the keys. Later retries wait.
+	// maxImmediateRetries limits how many times a write is tried again at once. Such a retry is
+	// sent when the owners of the keys have released them. Later retries wait for some time first.
 	maxImmediateRetries = 16
 	// maxAsked is the largest number of owners that one request asks to release their keys.
 	maxAsked = 32
@@ -221,9 +221,9 @@ func (wr *writer) owners(
 }
 
 // askToRelease asks the owners of the lease keys in the parameter leaseKeys to release them. It
-// blocks until all of these lease keys are deleted, and returns true. It notices that by a watch of
-// the range r, in which all of them lie. If the watch is lost or ctx ends, askToRelease returns
-// false or an error.
+// blocks until all of these lease keys are deleted, and returns true. It sees the deletes in a
+// watch of the range r, which contains these lease keys. If the watch is lost or ctx ends,
+// askToRelease returns false or an error.
 //
 // The watch starts before the owners are asked, so it begins at the newest revision. A server
 // delays the first events of a watch that begins at an older revision by up to 100 ms.

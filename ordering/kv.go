@@ -121,8 +121,8 @@ var repeatBackoff = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second
 // inOrder runs op by calling the function do. If the response is not older than any response that
 // the KV had returned before the call, inOrder returns the response. If it is older, inOrder calls
 // onViolation, and returns an error of onViolation. Without such an error, inOrder waits and runs
-// op again. It does not run again an op that can write, but returns ErrNoGreaterRev. Errors of do
-// and of ctx are returned, too.
+// op again. An op that can write is not run again: inOrder returns ErrNoGreaterRev instead. Errors
+// of do and of ctx are returned, too.
 func (kv *orderedKV) inOrder(
 	ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error),
 ) (clientv3.OpResponse, error) {
