@@ -13,23 +13,24 @@ import (
 // when c is closed.
 func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(c.rpc) }
 
-// RetryLeaseClient returns a gRPC stub for etcd's Lease service. [RetryKVClient] documents its
-// retries, its errors and its end. LeaseKeepAlive streams are not retried.
+// RetryLeaseClient returns a gRPC stub for etcd's Lease service on the connection of c.
+// [RetryKVClient] documents its retries, errors and lifetime. LeaseKeepAlive streams are not
+// retried.
 func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(c.rpc) }
 
-// RetryClusterClient returns a gRPC stub for etcd's Cluster service. [RetryKVClient] documents its
-// retries, its errors and its end.
+// RetryClusterClient returns a gRPC stub for etcd's Cluster service on the connection of c.
+// [RetryKVClient] documents its retries, errors and lifetime.
 func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient(c.rpc) }
 
-// RetryAuthClient returns a gRPC stub for etcd's Auth service. [RetryKVClient] documents its
-// retries, its errors and its end.
+// RetryAuthClient returns a gRPC stub for etcd's Auth service on the connection of c.
+// [RetryKVClient] documents its retries, errors and lifetime.
 func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.rpc) }
 
 // RetryMaintenanceClient returns a gRPC stub for etcd's Maintenance service. [RetryKVClient]
-// documents its retries, its errors and its end. Its requests go over conn, which may be a
-// connection that c.Dial made; nil means the client's own connection. Calls of the stub also end
-// when conn is closed. If conn was made neither by New nor by Dial, a request that changes
-// something is not sent again after a failure to connect.
+// documents its retries, errors and lifetime. Its requests go over conn, which may be a connection
+// that c.Dial made; nil means the client's own connection. Calls of the stub also end when conn is
+// closed. If conn was made neither by New nor by Dial, a request that changes something is not sent
+// again after a failure to connect.
 func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
 	if conn == nil {
 		return pb.NewMaintenanceClient(c.rpc)

@@ -86,8 +86,9 @@ var askers = struct {
 	byClient map[*clientv3.Client]*asker
 }{byClient: map[*clientv3.Client]*asker{}}
 
-// joinAsker returns the one asker that all caches of a client share. The first cache of the client
-// makes it. A cache that has called joinAsker must call leaveAsker when it is closed.
+// joinAsker returns the one asker that all caches of a client share. If the client has no asker
+// yet, joinAsker makes one. A cache that has called joinAsker must call leaveAsker when it is
+// closed.
 func joinAsker(client *clientv3.Client) *asker {
 	askers.mu.Lock()
 	defer askers.mu.Unlock()

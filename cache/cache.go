@@ -65,10 +65,11 @@ type Cache struct {
 	// listTarget is the revision that the watch must reach before the list (read of the whole
 	// range) that is under way is complete; 0 if there is none.
 	listTarget int64
-	// waiters is the number of calls that wait for a revision that may not exist yet. As long as
-	// there are any, requests for progress go on.
+	// waiters is the number of calls that wait for a revision that may not exist yet. While waiters
+	// is above 0, the number of requests for progress is not limited.
 	waiters int
-	// One request for progress is to be sent, even if a view has already reached target.
+	// once says that one request for progress is to be sent, even if a view has already reached the
+	// revision target.
 	once    bool
 	known   int64   // the greatest revision that an answer of the server has shown to exist
 	silence silence // for how long the server has not answered requests for progress

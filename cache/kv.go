@@ -51,7 +51,8 @@ type floor struct {
 	at            time.Time
 }
 
-// shownBy reports whether a view shows all earlier writes through the KV, as the floor demands.
+// shownBy reports whether a view is as new as the floor demands, so that it shows all earlier
+// writes through the KV.
 func (f floor) shownBy(v *view) bool {
 	return v.synced() && (v.era > f.era ||
 		v.era == f.era && v.revision >= f.revision && !v.provenAt.Before(f.at))
@@ -230,8 +231,9 @@ func contextError(ctx context.Context, err error) error {
 }
 
 // viewFor returns the view that answers a read. For a linearizable read, it waits for a view that
-// contains every write acknowledged before the call of viewFor. For a serializable read, it returns
-// any view that shows the earlier writes of the KV, and waits only if the newest view does not.
+// contains every write acknowledged before the call of viewFor. For a serializable read, the view
+// need only show the earlier writes through the KV. If the newest view shows them, viewFor returns
+// it at once.
 func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 	if !serializable {
 		return c.provenSince(ctx, time.Now())

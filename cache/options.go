@@ -39,12 +39,15 @@ func WithRange(from, end string) Option {
 }
 
 // WithPageSize sets how many keys one request reads when the cache reads the whole range. The cache
-// then reads the range only by such pages. Without WithPageSize, the first page has 1,000 keys.
-// Servers with the RangeStream method (etcd 3.7) then send the other keys in one streamed answer,
-// in pieces of about 1.5 MiB. From older servers, the later pages of a large range are larger: each
-// has a fiftieth of the keys, but not more than about 8 MiB. If a page has more bytes than the
-// client may receive, the page size is halved. If a piece of a streamed answer has more bytes than
-// the client may receive, the rest is read by pages.
+// then reads the range only by pages of this size.
+//
+// Without WithPageSize, the first page has 1,000 keys. A server with the RangeStream method (etcd
+// 3.7) then sends all other keys in one streamed answer, in pieces of about 1.5 MiB. From an older
+// server, the later pages of a large range each have a fiftieth of the keys, but not more than
+// about 8 MiB.
+//
+// If a page has more bytes than the client may receive, the page size is halved. If a piece of a
+// streamed answer has more bytes than the client may receive, the rest is read by pages.
 func WithPageSize(keys int) Option {
 	return func(o *options) { o.pageSize, o.paged = keys, true }
 }

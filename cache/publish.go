@@ -52,9 +52,9 @@ func (c *Cache) wait(format string, args ...any) {
 // publish copies the newest view, calls f to change the copy, and makes the copy the newest view.
 // It does nothing if the cache has ended.
 //
-// Only the follow goroutine changes the tree, so that goroutine may build a new tree before it
-// takes the lock. In the meantime, Cache.prove may have set the revision of the newest view to a
-// later one.
+// The follow goroutine can build a new tree before it takes the lock, because no other goroutine
+// changes the tree. But Cache.prove may set the revision of the newest view to a later one in the
+// meantime.
 func (c *Cache) publish(f func(next *view)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -93,8 +93,8 @@ func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more b
 // newestRevision returns the header of a linearizable answer. After a stream has failed, the next
 // stream asks for the revision of this header. The request counts one key, because a page costs
 // more: for a page the server counts all keys to the end of the range. If the request fails,
-// newestRevision returns nil. The caller then reads a page, which is repeated until it succeeds or
-// shows what is wrong.
+// newestRevision returns nil. The caller then reads a page instead, and repeats that read until it
+// succeeds or shows what is wrong.
 func (r *reader) newestRevision(from string) *pb.ResponseHeader {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()
