@@ -22,7 +22,7 @@ type Member struct {
 	done        func(balancer.DoneInfo) // called when a request that is not idempotent ends
 	doneMovable func(balancer.DoneInfo) // called when an idempotent request ends
 
-	// own synchronisation
+	// safe for concurrent use
 	health        *memberhealth.Member        // some of its methods need the tracker's mu
 	conn          atomic.Pointer[conn]        // the ready connection; nil if there is none
 	withoutHealth atomic.Bool                 // it has no health service, so it is a proxy

@@ -47,7 +47,7 @@ type policy struct {
 	ctx    context.Context // of the health checks
 	cancel context.CancelFunc
 
-	// own synchronisation
+	// safe for concurrent use
 	checks sync.WaitGroup // the running health checks
 
 	// set by the first UpdateClientConnState, before any connection exists

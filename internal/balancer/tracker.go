@@ -48,7 +48,7 @@ type Tracker struct {
 	ctx    context.Context // of the probes
 	cancel context.CancelFunc
 
-	// own synchronisation
+	// safe for concurrent use
 	next    atomic.Uint32 // the round-robin position
 	ticking atomic.Bool
 	probes  sync.WaitGroup // probes and reads in flight; Add only with mu held and closed false

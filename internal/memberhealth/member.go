@@ -21,7 +21,7 @@ const Unlimited = math.MaxInt64
 // Reset, ExpectStream, AnswerProbe and AnswerRead are called with the owner's lock held. The other
 // methods are safe for concurrent use.
 type Member struct {
-	// own synchronisation
+	// safe for concurrent use
 	outstanding atomic.Int64
 	// outstanding requests that can be sent to a peer if the connection is lost
 	movable             atomic.Int64

@@ -45,8 +45,8 @@ func typicalLatency(members []*Member) time.Duration {
 }
 
 // updateSlow makes healthy members slow and slow members healthy, by comparing their latencies with
-// that of the quickest member. A slow member becomes healthy only below half of the bound above
-// which a member is slow, so that it does not alternate between the states.
+// that of the quickest member. The limit for a slow member to become healthy is half of the limit
+// for a healthy member to become slow, so that no member alternates between the states.
 func updateSlow(members []*Member) {
 	quickest := time.Duration(math.MaxInt64)
 	for _, m := range members {

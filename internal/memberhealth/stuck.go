@@ -51,8 +51,8 @@ func isStuck(members []*Member, m *Member, now time.Time, typical time.Duration)
 		seemsStuck(members, m, now, typical, stuckAfter)
 }
 
-// startRead reports whether to send the member a read of one key, to find out whether it is stuck.
-// If it returns true, it has noted that the read was sent.
+// startRead reports whether the owner must send the member a read of one key, to find out whether
+// the member is stuck. If so, startRead notes that the read is in flight.
 func startRead(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	if r.reading || !r.readAt.IsZero() || !seemsStuck(members, m, now, typical,

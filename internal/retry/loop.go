@@ -12,10 +12,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// maxTokenTries is how many refusals of its token make a request fail. Each earlier refusal leads
-// to a new token, so a request gets at most three new tokens. Further ones rarely help if servers
-// refuse tokens that they have just issued. A refusal does not count if the token is so new that
-// the member may not know it yet.
+// maxTokenTries is the number of refused tokens after which a request fails. So a request gets at
+// most three new tokens. If servers refuse tokens that they have just issued, more tokens rarely
+// help. A refusal does not count if the token is so new that the member may not know it yet.
 const maxTokenTries = 4
 
 // loop decides whether and when a request is sent again after its first attempt has failed. A
@@ -111,10 +110,12 @@ func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
 }
 
 // wait returns how long to wait before the next attempt. While fewer attempts have failed than
-// there are endpoints, it returns 0, because another endpoint may serve the request. If the token
-// was refused (forToken), it returns 0 only after the first attempt. Later waits grow. After "too
-// many requests" (tooMany) there is always a wait, which grows with the number of such refusals, so
-// that the member has time to catch up.
+// there are endpoints, it returns 0, because another endpoint may serve the request. Later waits
+// grow.
+//
+// If the token was refused (forToken), wait returns 0 only after the first attempt. If the member
+// has answered "too many requests" (tooMany), there is always a wait, so that the member has time
+// to catch up. This wait grows with the number of such answers.
 func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	if tooMany {
 		return s.conn.cfg.Backoff.Delay(s.crowded - 1)
@@ -129,13 +130,13 @@ func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	return s.conn.cfg.Backoff.Delay(int(s.attempts - free - 1))
 }
 
-// renewToken replaces the token that a server refused with err, and reports whether the request may
-// be sent again. The parameter seen is the generation of the refused token. If that token is so new
-// that the member may not know it yet, renewToken keeps it: another login would only make a still
-// newer token.
+// renewToken gets a new token after a server has refused the token with err, and reports whether
+// the request may be sent again. The parameter seen is the generation of the refused token. If the
+// refused token is so new that the member may not know it yet, renewToken gets no other one: the
+// request is sent again with the same token.
 //
-// If there are no tokens, the client's certificate may authenticate its requests. A refused request
-// is then sent again only if the auth store changed while the server checked it.
+// A client without tokens may authenticate by its certificate. Then the request may be sent again
+// only if the auth store changed while the server checked the request.
 func (s *loop) renewToken(err error, seen uint64) bool {
 	tokens := s.conn.cfg.Tokens
 	if tokens != nil && tokens.Fresh(seen) && !classify.IsAuthOldRevision(err) {

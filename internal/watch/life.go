@@ -20,7 +20,7 @@ type life struct {
 	timer  *time.Timer // nil: the stream is not checked
 	origin time.Time
 
-	// own synchronisation
+	// safe for concurrent use
 	renewed      atomic.Bool            // a stream was opened since the last tick
 	current      atomic.Pointer[Stream] // the gRPC stream that was opened last
 	lastReceived atomic.Int64           // when a response was received last, or a stream was opened

@@ -61,7 +61,7 @@ type stream struct {
 	link   *bidi.Link[pb.WatchRequest, pb.WatchResponse]
 	mux    *watchmux.Mux
 
-	// own synchronisation
+	// safe for concurrent use
 	hold *time.Timer // calls mux.Release, holdPeriod after each call of Holding
 	life life
 

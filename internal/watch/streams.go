@@ -89,7 +89,7 @@ type Streams struct {
 	ctx    context.Context // ends when parent ends, and when Close is called
 	cancel context.CancelFunc
 
-	// own synchronisation
+	// safe for concurrent use
 	links   sync.WaitGroup // links that have not ended; added to only with mu held and closed false
 	ticks   sync.WaitGroup // ticks that are running; added to only with mu held and closed false
 	servers watchmux.Servers
