@@ -30,8 +30,9 @@ const (
 	// probePeriod is the time between probes of the members while creates (the requests that start
 	// watches) are unanswered and nothing is received.
 	probePeriod = 3 * time.Second
-	// lateTick is how late a tick may be. A later tick shows that this process was paused: an
-	// answer may have arrived without being read yet. So such a tick gives no stream up.
+	// lateTick is how late a tick (a periodic look at the stream) may run. If it runs later, this
+	// process was paused, and an answer may have arrived that was not read yet. So such a tick
+	// gives no stream up.
 	lateTick = 300 * time.Millisecond
 )
 
@@ -58,8 +59,9 @@ type action struct {
 	next         time.Duration // the time until the next tick
 }
 
-// proof decides what the ticks of one stream do, by the table in the package comment. Only ticks
-// use it, and they run one at a time.
+// proof decides what the ticks (the periodic looks at a stream) do to find out whether the stream's
+// server is alive. It follows the table in the package comment. Only ticks use it, and they run one
+// at a time.
 type proof struct {
 	due     time.Duration // when the next tick is due
 	checked time.Duration // when the stream was checked last

@@ -34,8 +34,8 @@ const (
 	// server's limit for requests (1.5 MiB) plus 512 KiB. If the client cannot receive messages of
 	// that size, the mux does not ask for fragments, because fragments would be too large as well.
 	minFragment = 2 << 20
-	// linger is how long a server may take to end a stream that has no watches left. Then the
-	// client cancels the stream.
+	// linger is how long the client waits for the server to end a stream that has no watches left,
+	// before it cancels the stream.
 	linger = 50 * time.Millisecond
 	// refusalPeriod limits how often a stream reconnects because the server has refused a create
 	// (the request that starts a watch). If a refused create has made the stream reconnect within

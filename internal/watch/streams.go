@@ -77,7 +77,8 @@ type Config struct {
 	Broken func(err error)
 	// Backlog is called after a response of the server was handled, if [Watch.NoteBacklog] has
 	// noted a backlog. The parameters are the largest backlog since the last call: how many
-	// responses a consumer has not taken yet, and their size in bytes.
+	// responses a consumer has not taken yet, and their size in bytes. Backlog is called without
+	// the mux's lock.
 	Backlog func(responses, bytes int)
 }
 
@@ -149,9 +150,9 @@ func (w *Watch) Cancel() { w.stream.mux.Cancel(&w.Watcher) }
 func (w *Watch) Drained() { w.stream.mux.Drained(&w.Watcher) }
 
 // NoteBacklog notes how many responses the consumer has not taken yet, and their size in bytes.
-// After each response of the server, [Config.Backlog] is called with the largest backlog noted,
-// without the lock of the mux. Only the method Deliver of the sink may call NoteBacklog, because no
-// lock guards what it notes.
+// After each response of the server, the stream passes the largest backlog noted to
+// [Config.Backlog]. Only the method Deliver of the sink may call NoteBacklog, because no lock
+// guards what NoteBacklog notes.
 func (w *Watch) NoteBacklog(responses, bytes int) {
 	if responses > w.stream.deepest.responses {
 		w.stream.deepest = backlog{responses, bytes}

@@ -28,9 +28,9 @@ var ErrProtocol = errors.New("watchmux: the server's answers do not match the re
 // for a new stream.
 var ErrRefused = errors.New("watchmux: a watch was refused, trying again with a new stream")
 
-// ErrOverdue is the reason of a reconnect after the mux has sent one create twice: first with
-// options, and then without options, because no answer came (see [Mux.Overdue]). The server has
-// answered one of these two creates, and the mux cannot tell which.
+// ErrOverdue is the reason of a reconnect after the mux has sent one create twice: first with a
+// watch id, and then without, because no answer came (see [Mux.Overdue]). The server has answered
+// one of these two creates, and the mux cannot tell which.
 var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
 
 // Config is read-only after New. The functions are called with the mux's mutex held: they must not
@@ -219,8 +219,8 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.requeueLocked()
 	m.narrowLocked(causes, err)
 	if !errors.Is(err, ErrRefused) {
-		// The next stream may have another token, so a create that is refused on it is tried once
-		// more.
+		// The next stream may have another authentication token. So each watcher gets a second try
+		// there, too, if its create is refused.
 		for _, w := range m.queue.all() {
 			w.retried = false
 		}

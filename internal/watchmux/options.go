@@ -23,9 +23,9 @@ func (s *Servers) forget()       { s.verdict.CompareAndSwap(optionsTaken, noVerd
 func (s *Servers) refuse()       { s.verdict.Store(optionsRefused) }
 func (s *Servers) refused() bool { return s.verdict.Load() == optionsRefused }
 
-// minDoubts is how often a suspicion must arise before the mux concludes that the server does not
-// take its options. The suspicion arises when the server ends a stream while a create with options
-// is unanswered, and a create without options then succeeds on the next stream.
+// minDoubts is how many times the following must happen before the mux concludes that the server
+// takes no watch ids: the server ends a stream while a create with a watch id is unanswered, and a
+// create without an id succeeds on the next stream.
 const minDoubts = 2
 
 // openOptionsLocked decides whether creates on a new stream carry options: a watch id, and the

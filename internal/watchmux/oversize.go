@@ -36,14 +36,13 @@ const (
 	minQuiet = 2
 )
 
-// possibleCausesLocked returns the watchers that may be the cause of err, with which the stream has
-// ended. If err does not say that a message was over the client's limit, there are none. Otherwise
-// possibleCausesLocked returns those watchers of the stream that were possible causes before. If no
-// watcher was a possible cause before, it returns all watchers of the stream.
+// possibleCausesLocked is called when the stream has ended with err, and before its watchers are
+// queued again. If err says that a message was over the client's limit, it returns the watchers
+// that the message may have been for: those whose field possibleCause is set, or all watchers of
+// the stream if it is set for no watcher. If err says anything else, it returns nil.
 //
-// At the first message over the limit, the mux may still be able to ask for fragments. In that case
-// possibleCausesLocked returns no watcher, and makes all later creates ask for fragments. It must
-// be called before the watchers are queued again.
+// At the first message over the limit, possibleCausesLocked also returns nil, if the mux can ask
+// for fragments. It then makes all later creates ask for fragments.
 func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	m.over.quiet = 0
 	if !classify.IsOverLimit(err) {

@@ -56,10 +56,10 @@ func (m *Mux) waitsForFutureLocked(w *Watcher) bool {
 	return m.progress.latest > 0 && w.requested > m.progress.latest
 }
 
-// shadowCreatedLocked handles the confirmation of the shadow s, a second create for the watcher
-// s.original. If that watcher still waits for a future revision, it takes over the id of s, and its
-// former id is cancelled. Otherwise the id of s is cancelled. If s belongs to a test of the order
-// of notices, the test now waits for the answer to that cancel.
+// shadowCreatedLocked handles the confirmation of the shadow s, a second watch for the watcher
+// s.original. If that watcher still waits for a future revision, it takes over the watch id of s,
+// and its former id is cancelled. Otherwise the id of s is cancelled. If s was created for an
+// orderTest, the test now waits for the answer to the cancel.
 func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	w, old := s.original, resp.WatchId
 	if w.state == active && w.requested > s.requested && w.requested > resp.Header.Revision {
@@ -94,8 +94,8 @@ func (m *Mux) cancelledLocked(id int64) {
 
 // compactedEarlyLocked is called when the server has ended w because of a compaction. The revisions
 // below the parameter compacted are gone. If w needs none of these revisions, compactedEarlyLocked
-// queues w again and returns true. That happens if w uses the id of its shadow, which was created
-// from an earlier revision than w needs.
+// queues w again and returns true. In that case, w uses the watch id of its shadow (a second watch
+// for w), and the shadow was created from an earlier revision than w needs.
 func (m *Mux) compactedEarlyLocked(w *Watcher, compacted int64) bool {
 	if !w.early || compacted <= 0 || compacted > w.next {
 		return false
