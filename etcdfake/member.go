@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake/internal/store"
 )
 
-// stopWait is how long the stop of a member waits for the member's handlers. Only a handler that
+// stopWait is how long shutDown waits for the member's handlers to return. Only a handler that
 // ignores the end of its context runs so long.
 const stopWait = 10 * time.Second
 

@@ -7,11 +7,10 @@
 //
 // The methods take no context. A method that waits returns when its condition is true, or when the
 // client is closed. If the recipe was made with a session, the method also returns when the session
-// ends. A method that the client or the session has ended returns the error of the client's
-// context, or concurrency.ErrSessionExpired. Other errors are those of clientv3.KV. A method that
-// waits for its condition goes on waiting when members fail, when the cluster changes its leader,
-// and when revisions are compacted. It then returns only those errors that a later attempt cannot
-// clear.
+// ends. It returns the error of the client's context if the client is closed, and
+// concurrency.ErrSessionExpired if the session ends. Other errors are those of clientv3.KV. A wait
+// survives the failure of members, a change of the cluster's leader, and the compaction of
+// revisions: the method tries again, and returns only errors that another attempt cannot clear.
 //
 // The path of the package says experimental because the path of etcd's own package does. The
 // behaviour of the package does not change.

@@ -36,8 +36,8 @@ func waitUntil(
 	})
 }
 
-// read runs the operations gets in one transaction. It returns the keys that each of them has
-// found, and the revision of the store.
+// read runs the operations in the parameter gets, in one transaction. It returns the keys that each
+// of them has found, and the revision of the store.
 func read(
 	ctx context.Context, client *clientv3.Client, gets ...clientv3.Op,
 ) (found [][]*mvccpb.KeyValue, rev int64, err error) {

@@ -13,8 +13,8 @@ import (
 // bound.
 type span struct{ start, end []byte }
 
-// below reports whether a is below b. An empty a or b stands for the end of a span that has no
-// upper bound. Such an end is above every key.
+// below reports whether the key a is below the key b. Here "" stands for the end of an interval
+// that has no upper bound. This end is above every key.
 func below(a, b []byte) bool {
 	switch {
 	case len(a) == 0:
