@@ -23,9 +23,9 @@ func (s *Servers) forget()       { s.verdict.CompareAndSwap(optionsTaken, noVerd
 func (s *Servers) refuse()       { s.verdict.Store(optionsRefused) }
 func (s *Servers) refused() bool { return s.verdict.Load() == optionsRefused }
 
-// minDoubts is how many times the following must happen before the mux concludes that the server
-// takes no watch ids: the server ends a stream while a create with a watch id is unanswered, and a
-// create without an id succeeds on the next stream.
+// minDoubts is how many times the following must happen before the mux adds no more watch ids, and
+// no option for fragments, to creates: the server ends a stream while a create with a watch id is
+// unanswered, and a create without an id succeeds on the next stream.
 const minDoubts = 2
 
 // openOptionsLocked decides whether creates on a new stream carry options: a watch id, and the
@@ -64,8 +64,9 @@ func (m *Mux) breakOptionsLocked(err error) {
 }
 
 // plainAnsweredLocked notes that a create without a watch id was answered. If the last stream ended
-// while a create with a watch id was unanswered, the id may have been the cause. After minDoubts
-// such cases, the mux puts no more watch ids into creates.
+// while a create with a watch id was unanswered, the cause may have been the id, or the option for
+// fragments that goes with it. After minDoubts such cases, the mux adds neither of the two to
+// creates.
 func (m *Mux) plainAnsweredLocked() {
 	if !m.doubt {
 		return
