@@ -11,10 +11,9 @@ const (
 	// minStallTimeout is the shortest stall timeout. That is the time for which the stream may be
 	// silent while a lease waits for an answer.
 	minStallTimeout = 500 * time.Millisecond
-	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer. If
-	// FirstTimeout is shorter, the keeper assumes FirstTimeout. The stall timeout is computed from
-	// the assumed TTL. A long FirstTimeout must not make the stall timeout long, because
-	// FirstTimeout only says how long the user is willing to wait.
+	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer, unless
+	// FirstTimeout is shorter. The stall timeout follows from it. A long FirstTimeout must not make
+	// the stall timeout long, because FirstTimeout only says how long the user is willing to wait.
 	assumedTTL = 5 * time.Second
 )
 

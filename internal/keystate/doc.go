@@ -63,9 +63,9 @@
 //   - Each deletion has a [Version] as its condition. The version of a mutex's key changes when
 //     another session writes its nonce into the value. So a deletion that is applied late does not
 //     delete a later version.
-//   - A State counts at least as many uncertain puts as there are requests that members may still
-//     apply. The count falls only when an incarnation is found that an uncertain put has created,
-//     or when the session gives up on the uncertain puts.
+//   - A State counts every put that a member may still apply as uncertain. The count falls only
+//     when an incarnation is found that an uncertain put has created, or when the session gives up
+//     on the uncertain puts.
 //   - After Orphan the session does not look for keys that uncertain puts create. It deletes only
 //     versions that it knows. It deletes a candidate's key only when the call that has created the
 //     key fails.

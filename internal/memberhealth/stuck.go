@@ -20,7 +20,7 @@ const (
 	stuckLoad = 4
 	// A stuck member has sent less than stuckBytes in the time without an answer.
 	stuckBytes = 16 << 10
-	// quickPeer is the largest latency of a peer that the member is compared with.
+	// The member is compared only with peers whose latency is at most quickPeer.
 	quickPeer = stuckAfter / 5
 	// A stuck member has left the read of one key unanswered for at least stuckRead.
 	stuckRead = stuckAfter / 2

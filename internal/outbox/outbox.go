@@ -21,7 +21,7 @@ type Hooks[T any] interface {
 type Pumps struct {
 	stop    chan struct{} // closed by Close
 	running sync.WaitGroup
-	chunks  sync.Pool // unused chunks of queues; the values of all outboxes have one type
+	chunks  sync.Pool // the chunks that no queue uses; all outboxes have the same type T
 }
 
 // NewPumps returns a group without outboxes.
