@@ -14,7 +14,8 @@ import (
 )
 
 // ErrNoGreaterRev is the error of a request if every response to the request was older than the
-// response to an earlier request.
+// response to an earlier request. A transaction that can write is sent once, so one older response
+// is enough.
 var ErrNoGreaterRev = errors.New(
 	"etcdclient: no cluster members have a revision higher than the previously received revision")
 
