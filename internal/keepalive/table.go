@@ -115,7 +115,7 @@ func (t *table) run(now instant) (renew []int64, move bool) {
 }
 
 // opened notes that a new stream is open. It returns the leases to renew on this stream at once:
-// all leases that are due.
+// all whose renewal is due.
 func (t *table) opened(now instant) []int64 {
 	t.interrupt(now)
 	t.open = true
@@ -133,8 +133,9 @@ func (t *table) opened(now instant) []int64 {
 	return ids
 }
 
-// interrupt notes that the stream has ended. All leases whose requests were in flight are due at
-// once. If such a lease has no subscribers left, interrupt drops the lease.
+// interrupt notes that the stream has ended. The leases whose requests were in flight are renewed
+// as soon as the next stream is open. If such a lease has no subscribers left, interrupt drops the
+// lease.
 func (t *table) interrupt(now instant) {
 	t.open = false
 	clear(t.late)
@@ -150,8 +151,8 @@ func (t *table) interrupt(now instant) {
 	t.replan()
 }
 
-// received handles an answer. An answer for a lease that is not kept shows only that the stream is
-// alive.
+// received handles an answer. An answer for a lease that is not in the table shows only that the
+// stream is alive.
 func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	t.lastReceived = now
 	late := t.isLate(resp.ID)

@@ -33,9 +33,9 @@ func (t *table) replan() {
 }
 
 // attention returns the instant at which the method run has to look at e next. That is the expiry
-// of e, or an earlier instant. While a stream is open, run looks at e when the lease is due, or
-// when the stream counts as stalled. An orphan, which has a request in flight but no subscriber,
-// needs attention at its expiry only.
+// of e, or an earlier instant at which the next renewal is due, or at which the stream counts as
+// stalled because e still waits for an answer. If there is no stream, or e has no subscriber, only
+// the expiry counts.
 func (t *table) attention(e *entry) instant {
 	switch {
 	case !t.open || e.waiting() && len(e.subs) == 0:

@@ -130,7 +130,7 @@ func peerAlive(members []*Member, m *Member, since time.Time) bool {
 // failsProbe reports whether the member must be ejected because of a probe: the probe is unanswered
 // at the end of the probe timeout, the member has sent nothing at all since the probe, and another
 // member has sent something since then. If only writes are pending, failsProbe returns false unless
-// a stream to the member went silent: closing the connection would fail these writes, and they
+// a stream of the client went silent: closing the connection would fail these writes, and they
 // could not be sent to another member.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
@@ -140,8 +140,8 @@ func failsProbe(members []*Member, m *Member, now time.Time, typical time.Durati
 }
 
 // AnswerProbe notes that a probe has ended, and whether the member answered it. A suspect that
-// answers is no longer suspect. Its stall timeout doubles, up to maxStallTimeout, and is reset when
-// the member answers a request.
+// answers is no longer suspect. But its stall timeout, the silence after which a member becomes
+// suspect, doubles, up to maxStallTimeout. The next answer to a request resets it.
 func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	r := &m.rec
 	r.probing = false

@@ -23,11 +23,11 @@ const Unlimited = math.MaxInt64
 type Member struct {
 	// safe for concurrent use
 	outstanding atomic.Int64
-	// outstanding requests that can be sent to a peer if the connection is lost
+	// the number of outstanding requests that can be sent to a peer if the connection is lost
 	movable             atomic.Int64
 	answered            atomic.Uint64
-	refused             atomic.Uint64 // answers that were refusals
-	movableAnswered     atomic.Uint64 // answers to movable requests, without refusals
+	refused             atomic.Uint64 // answers that say that the member does not serve
+	movableAnswered     atomic.Uint64 // answers to movable requests, without such refusals
 	consecutiveRefusals atomic.Int64
 	received            atomic.Uint64 // received bytes plus answers; grows when the member sends
 	limit               atomic.Int64  // how many requests may be outstanding

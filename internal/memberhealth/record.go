@@ -25,8 +25,9 @@ const (
 	minLoad            = 0.01
 )
 
-// record holds what ticks and probes have found out about a member. A field such as silentSince is
-// the time at which a condition began. The field is zero while the condition is false.
+// record holds what is known about a member, which the comments call "it". At each tick of a timer,
+// the owner takes a sample of the member's counters. A field such as silentSince is the time at
+// which a condition began. The field is zero while the condition is false.
 type record struct {
 	health        Health
 	healthBefore  Health    // its state before it became suspect

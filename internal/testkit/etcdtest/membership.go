@@ -85,8 +85,8 @@ func (c *Cluster) Kill() {
 	}
 }
 
-// Restart resumes paused members, starts again every member that does not run, on its former data
-// and ports, and waits until all members serve.
+// Restart resumes paused members, and starts again the members whose process has ended, on their
+// former data and ports. Then it waits until all members serve.
 func (c *Cluster) Restart() error {
 	if err := c.needsEtcd("disk to restart from"); err != nil {
 		return err

@@ -20,8 +20,8 @@ var errExited = errors.New("the process has exited")
 type process struct {
 	// read-only after startProcess
 	cmd *exec.Cmd
-	// The context exited ends when the process ends. Its cause wraps errExited and has the
-	// process's exit status.
+	// This context ends when the process ends. Its cause wraps errExited and has the process's exit
+	// status.
 	exited context.Context
 
 	// safe for concurrent use
