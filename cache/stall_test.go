@@ -316,3 +316,30 @@ func TestQuestionsAreNotAnsweredFromMemory(t *testing.T) {
 		require.EqualValues(t, 1, c.Status().Lists)
 	})
 }
+
+// TestStreamsGoOnAtARevisionOfTheServer has a client embed such a KV. A stream that follows a broken
+// one needs a revision, which the server must tell.
+func TestStreamsGoOnAtARevisionOfTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdfake.New(t)
+		fillRange(t, cluster, 300)
+		var paged atomic.Int64
+		cluster.On("Range", func(call *etcdfake.Call) etcdfake.Action {
+			if call.Request.(*pb.RangeRequest).Limit > 0 {
+				paged.Add(1)
+			}
+			return etcdfake.Pass()
+		})
+		pieces(cluster, func(n int, _ *pb.RangeStreamResponse) {
+			if n == 3 {
+				cluster.Member(0).EndStreams("RangeStream", status.Error(codes.Internal, "broken"))
+			}
+		})
+		client := cluster.Client()
+		client.KV = singleKeys{client.KV}
+		c := synced(t, client, "a/", pageOf(7))
+		require.Equal(t, cluster.Dump("a/"), contents(c.Snapshot()))
+		require.Equal(t, 2, cluster.Calls("RangeStream"))
+		require.EqualValues(t, 1, paged.Load(), "only the first keys are read by a page")
+	})
+}

@@ -55,10 +55,10 @@ func (t *transaction) run(apply func(STM) error) (*clientv3.TxnResponse, error) 
 		t.reset()
 		err := t.attempt(apply)
 		if err == nil {
-			var resp *clientv3.TxnResponse
-			if resp, err = t.commit(), t.err; resp != nil {
+			if resp := t.commit(); resp != nil {
 				return resp, nil
 			}
+			err = t.err
 		}
 		if err != nil && !errors.Is(err, errStale) {
 			return nil, err
