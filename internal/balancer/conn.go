@@ -137,7 +137,8 @@ func (c *conn) rpc() (rpc grpc.ClientConnInterface, release func()) {
 	return producer.(grpc.ClientConnInterface), release
 }
 
-// rpcs builds a producer that sends RPCs on one connection.
+// rpcs is a balancer.ProducerBuilder. gRPC passes its Build an interface that sends RPCs on one
+// connection, and Build returns that interface as the producer.
 type rpcs struct{}
 
 func (rpcs) Build(conn any) (balancer.Producer, func()) { return conn, func() {} }

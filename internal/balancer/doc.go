@@ -12,14 +12,15 @@
 //
 // # States of a connection
 //
-// The last column says whether requests use a connection in that state. While a connection is
-// failed, gRPC tries again and again to connect.
+// The last column says whether requests use a connection that is in the state of the first column.
+// While a connection is failed, gRPC tries again and again to connect.
 //
 //	state       event                                    next        requests
 //	connecting  connected, with a health check           unchecked   none
 //	connecting  connected, without one                   healthy     yes
 //	connecting  cannot connect                           failed      none
-//	failed      connected                                as above    none
+//	failed      connected, with a health check           unchecked   none
+//	failed      connected, without one                   healthy     none
 //	unchecked   the server serves, has no health         healthy     none
 //	            service, or does not answer for 1 s
 //	unchecked   the server does not serve, or refuses    unhealthy   none

@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/memberhealth"
 )
 
-// StreamTarget chooses the member for each stream of one link. The link opens one stream after
-// another. The zero value is ready for use.
+// StreamTarget chooses the member for each stream of one link of package bidi, which opens one
+// stream after another. The zero value is ready for use.
 type StreamTarget struct {
 	current atomic.Pointer[Member]         // the member of the latest stream
 	avoid   atomic.Pointer[Member]         // chosen only if no other member serves

@@ -72,9 +72,10 @@ func (t *Tracker) tick() {
 	}
 }
 
-// decideLocked compares the members, and starts the probes and reads that are due. It returns three
-// results: whether there must be another tick, the members to eject, and the changes to report. The
-// caller ejects members and reports changes after it has released the lock.
+// decideLocked compares the members. It sends the health checks, and the reads of one key, that
+// show which members still work. It reports whether there must be another tick, and returns the
+// members to eject and the changes to report. The caller ejects members and reports changes after
+// it has released the lock.
 func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, changes []change) {
 	busy = t.observeLocked(now)
 	d := memberhealth.Decide(t.health, now, !t.NoProbes)

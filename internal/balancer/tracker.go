@@ -43,15 +43,15 @@ const warnPeriod = time.Minute
 type Tracker struct {
 	// read-only after New
 	Options
-	probe  func(context.Context, *Member) error
-	read   func(context.Context, *Member) error
-	ctx    context.Context // of the probes
+	probe  func(context.Context, *Member) error // checkHealth
+	read   func(context.Context, *Member) error // readOneKey
+	ctx    context.Context                      // of the calls of probe and read
 	cancel context.CancelFunc
 
 	// safe for concurrent use
 	next    atomic.Uint32 // the round-robin position
 	ticking atomic.Bool
-	probes  sync.WaitGroup // probes and reads in flight; Add only with mu held and closed false
+	probes  sync.WaitGroup // running calls of probe and read; Add only with mu held and closed false
 	running sync.Mutex     // held by tick from start to end; taken before mu
 
 	// guarded by mu

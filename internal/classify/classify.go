@@ -52,9 +52,9 @@ func IsNoLeader(err error) bool { return is(err, rpctypes.ErrGRPCNoLeader) }
 // Learners do that before they look at the request, so it has no effect.
 func IsLearnerRefusal(err error) bool { return is(err, rpctypes.ErrGRPCNotSupportedForLearner) }
 
-// IsAuthRefresh reports whether the request may succeed with a new token: the token is invalid or
-// expired, was made at an older revision of the auth store, or was missing. Servers refuse such a
-// request before they apply it.
+// IsAuthRefresh reports whether a request that failed with err may succeed with a new token: its
+// token was invalid or expired, was made at an older revision of the auth store, or was missing.
+// Servers refuse such a request before they apply it.
 func IsAuthRefresh(err error) bool {
 	return is(err, rpctypes.ErrGRPCInvalidAuthToken) ||
 		IsAuthOldRevision(err) ||

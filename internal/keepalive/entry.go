@@ -74,7 +74,7 @@ type entry struct {
 	bucket *bucket
 	index  int // the position in bucket.entries
 
-	doubts int    // how often the lease was doubtful and then not confirmed to be gone
+	doubts int    // how often the entry has changed from doubtful to resting
 	stream uint64 // doubtful: number of the stream whose member did not know the lease
 }
 

@@ -66,8 +66,8 @@ const (
 	// lateTick is how late the timer may fire. If it fires later, the keeper concludes that the
 	// process was paused.
 	lateTick = 500 * time.Millisecond
-	// catchUp is how long the keeper only reads answers after a pause of the process, because
-	// answers may have arrived during the pause. After that it renews and drops leases again.
+	// catchUp follows a pause of the process. During catchUp, the keeper only reads the answers
+	// that arrived during the pause, and neither renews nor drops leases.
 	catchUp = 100 * time.Millisecond
 	// dropInterval is the shortest time between two calls of Config.Dropped. It limits the log
 	// entries that Dropped writes.

@@ -28,10 +28,9 @@ type Remote struct {
 	// NoAnswer is the error of a renewal if the server has ended the stream without an error and
 	// without an answer. It must be an error after which RenewOnce tries again.
 	NoAnswer error
-	// MaxAttempts limits the streams of one RenewOnce. If a stream fails, and RenewOnce has opened
-	// MaxAttempts streams or more, RenewOnce returns the error of the failed stream. MaxAttempts
-	// does not limit the tries after an answer that says that the lease is gone. maxOnceDoubts
-	// limits those.
+	// MaxAttempts limits the attempts of RenewOnce after errors: if attempt number MaxAttempts or a
+	// later one fails, RenewOnce returns its error. Answers that say that the lease is gone are not
+	// errors, and have a limit of their own, maxOnceDoubts.
 	MaxAttempts uint
 }
 

@@ -36,7 +36,8 @@ type schedule struct {
 	order     buckets // a heap, the earliest bucket on top
 }
 
-// bucket holds the entries of one instant in any order. It has at least one entry.
+// bucket holds the entries that are scheduled for one instant, in any order. A bucket is never
+// empty.
 type bucket struct {
 	at      instant
 	entries []*entry
