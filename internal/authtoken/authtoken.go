@@ -179,9 +179,9 @@ type login struct {
 	err  error         // the result; it may be read once done is closed
 }
 
-// join returns the login under way. If there is none, it starts one and returns it. If Refresh has
-// nothing to wait for, join returns no login, and as its error the result of Refresh: nil if the
-// current token has another generation than seen, or context.Canceled if the source is closed.
+// join returns the login that Refresh must wait for: the one under way, or else a new one. If the
+// current token has another generation than seen, join returns no login and no error. If the source
+// is closed, join returns no login and context.Canceled.
 func (s *Source) join(seen uint64) (*login, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

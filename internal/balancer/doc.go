@@ -12,23 +12,23 @@
 //
 // # States of a connection
 //
-// The last column says whether requests use a connection that is in the state of the first column.
-// While a connection is failed, gRPC tries again and again to connect.
-//
-//	state       event                                    next        requests
-//	connecting  connected, with a health check           unchecked   none
-//	connecting  connected, without one                   healthy     yes
-//	connecting  cannot connect                           failed      none
-//	failed      connected, with a health check           unchecked   none
-//	failed      connected, without one                   healthy     none
-//	unchecked   the server serves, has no health         healthy     none
+//	state       event                                    next
+//	connecting  connected, with a health check           unchecked
+//	connecting  connected, without a health check        healthy
+//	connecting  cannot connect                           failed
+//	failed      connected, with a health check           unchecked
+//	failed      connected, without a health check        healthy
+//	unchecked   the server serves, has no health         healthy
 //	            service, or does not answer for 1 s
-//	unchecked   the server does not serve, or refuses    unhealthy   none
-//	            the check
-//	healthy     the server no longer serves              unhealthy   yes
-//	unhealthy   the server serves                        healthy     if no other is healthy, con-
-//	                                                                 necting or unchecked
+//	unchecked   the server does not serve, or refuses    unhealthy
+//	            the health check
+//	healthy     the server no longer serves              unhealthy
+//	unhealthy   the server serves                        healthy
 //	any         the connection is lost                   connecting
+//
+// Requests use the healthy connections. If no connection is healthy, connecting or unchecked,
+// requests use the unhealthy ones. While a connection is failed, gRPC tries again and again to
+// connect.
 //
 // # Locks
 //

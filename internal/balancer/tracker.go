@@ -51,7 +51,7 @@ type Tracker struct {
 	// safe for concurrent use
 	next    atomic.Uint32 // the round-robin position
 	ticking atomic.Bool
-	probes  sync.WaitGroup // running calls of probe and read; Add only with mu held and closed false
+	probes  sync.WaitGroup // calls of probe and read; Add only with mu held and closed false
 	running sync.Mutex     // held by tick from start to end; taken before mu
 
 	// guarded by mu

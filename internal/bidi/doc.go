@@ -2,7 +2,8 @@
 // time one breaks. A link does not look into the messages.
 //
 // [New] makes a link. [Link.Start] gives the link its [Handler], which implements the protocol and
-// has its state. A link starts as idle. An Options.Idle that is nil counts as false.
+// has its state. A link starts as idle. If Options.Idle is nil, the link acts as if it were a
+// function that returns false.
 //
 //	state      event                               next       action
 //	idle       Start or Wake; Options.Idle is      dialling   call Dial
@@ -34,8 +35,9 @@
 //   - Handler methods run on the receive goroutine, one at a time.
 //   - [Link.Send] only appends to a queue. It may be called from the handler and with the handler's
 //     mutex held: the link's mutex is taken last, and no handler method is called under it.
-//   - The wait before a redial follows the policy in [Options]. It grows with each stream that
-//     breaks before a message was received on it. It starts anew after a stream with a message.
+//   - The wait before a redial follows the policy in [Options]. The wait grows with each stream
+//     that breaks before a message was received on it. After a stream on which a message was
+//     received, the wait starts from the smallest again.
 //   - When the context ends, Broken is called with an error that says so, also while the link waits
 //     before a redial. Otherwise the handler would not learn that the link has ended.
 //
