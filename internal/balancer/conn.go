@@ -47,7 +47,8 @@ func (p *policy) newConn(a resolver.Address) (*conn, error) {
 	c := &conn{policy: p, address: a, member: p.tracker.of(a), stopCheck: func() {}}
 	opts := balancer.NewSubConnOptions{StateListener: c.changed}
 	if b := endpoint.BundleOf(a.Attributes); b != nil {
-		// gRPC derives the header :scheme from the bundle. One client may use http and https.
+		// A client may have http and https endpoints. gRPC derives the header :scheme of a
+		// connection's requests from the bundle that is passed here.
 		//nolint:staticcheck // gRPC does not derive :scheme from an address's credentials
 		opts.CredsBundle = b
 		c.handshakes.encrypted = b.TransportCredentials().Info().SecurityProtocol == "tls"

@@ -61,9 +61,9 @@ func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 	return nil
 }
 
-// isStream reports whether calls of the method last long. The duration of such a call does not show
-// how quickly a member answers, so the call is not counted. The methods of etcd's election and lock
-// services count as long, because they wait for other clients.
+// isStream reports whether calls of the method may last long by design. Such calls do not show how
+// quickly a member answers, so the member's health does not depend on them. Calls of etcd's
+// election and lock services are unary, but may last long, because they wait for other clients.
 func isStream(method string) bool {
 	if !strings.HasPrefix(method, "/etcdserverpb.") {
 		return true
@@ -97,10 +97,10 @@ func (p *picker) choose() *conn {
 	return p.candidates[next%n]
 }
 
-// leastOutstanding returns the smallest number of outstanding requests among the members whose
-// number of outstanding requests is not limited. The method choose passes over members that have
-// many more. A member that refuses all requests has few outstanding ones. So it is ignored, unless
-// every member refuses all requests.
+// leastOutstanding returns how many requests are outstanding at the least busy member. It considers
+// only members that may have any number of outstanding requests (slow members, for example, may
+// not). It also ignores a member that refuses all requests, because that member has few outstanding
+// ones. But if every member refuses all requests, none of them is ignored.
 func (p *picker) leastOutstanding() int64 {
 	least, leastOfAll := int64(memberhealth.Unlimited), int64(memberhealth.Unlimited)
 	for _, c := range p.candidates {

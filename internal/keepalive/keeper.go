@@ -246,8 +246,8 @@ func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 
 // Confirmed handles another member's answer about a lease that [Config.Confirm] asked about. gone
 // says that the lease is gone. Otherwise left is a lower bound of the time until the lease expires;
-// it is 0 if no member has answered. If the stream's member has said for the second time that an
-// existing lease is gone, Confirmed moves the stream to another member.
+// it is 0 if no member has answered. Confirmed moves the keeper's stream to another member if the
+// member of that stream has said for the second time that an existing lease is gone.
 func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	k.mu.Lock()
 	defer k.unlock()
