@@ -72,7 +72,8 @@ cert-file: not read
 	}, cfg)
 }
 
-// Every field of Config that has a key is read from it.
+// TestEveryTaggedFieldHasItsKey: each field of Config with a json tag is read from the key of that
+// name in the file.
 func TestEveryTaggedFieldHasItsKey(t *testing.T) {
 	typ := reflect.TypeFor[clientv3.Config]()
 	seen := 0

@@ -14,7 +14,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// cannedKV answers at once and allocates nothing, so that all that is measured is the KV's.
+// cannedKV answers immediately and allocates nothing. A benchmark thus measures only the KV above
+// it.
 type cannedKV struct {
 	pb.KVClient
 	get pb.RangeResponse
@@ -40,8 +41,8 @@ func (c *cannedKV) Txn(
 	return &c.txn, nil
 }
 
-// BenchmarkOverCannedStub measures what a KV adds to the call of its stub, which includes the
-// making of the request.
+// BenchmarkOverCannedStub measures the time and the allocations that a KV adds to a call of its
+// stub. They include those for the request message.
 func BenchmarkOverCannedStub(b *testing.B) {
 	kv, ctx := clientv3.NewKVFromKVClient(&cannedKV{}, nil), context.Background()
 	key, val := "a key of a usual length", "a value that is a little longer than that"
@@ -78,8 +79,8 @@ func BenchmarkOverCannedStub(b *testing.B) {
 	}
 }
 
-// TestAllocationsOverTheStub shows how much a KV allocates for a request, which includes the bytes
-// of its key and value.
+// TestAllocationsOverTheStub limits how often a KV allocates for a request. The stub has canned
+// answers and allocates nothing. The copies of the key and the value count.
 func TestAllocationsOverTheStub(t *testing.T) {
 	kv, ctx := clientv3.NewKVFromKVClient(&cannedKV{}, nil), t.Context()
 	tests := []struct {

@@ -74,8 +74,9 @@ func TestLostConnectionIsAmbiguous(t *testing.T) {
 }
 
 // TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce has an interceptor that withholds
-// the call options, or the context, from gRPC. gRPC then cannot name the peer of the call, which
-// must not be taken for proof that the write got no connection. Such a write counts as sent.
+// the call options, or the context, from gRPC. gRPC then cannot name the peer of the call. The
+// client must not conclude that the write never got a connection: it counts the write as sent and
+// does not repeat it.
 func TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce(t *testing.T) {
 	for name, mangle := range map[string]grpc.UnaryClientInterceptor{
 		"options": func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn,
@@ -132,8 +133,8 @@ type namelessConn struct{ net.Conn }
 func (namelessConn) RemoteAddr() net.Addr { return nil }
 
 // TestWritesOverConnectionsWithoutAddressAreAppliedOnce has a dialer that makes connections without
-// a remote address. gRPC then names a peer without an address, which must not be taken for proof
-// that the write got no connection.
+// a remote address. gRPC then names a peer without an address. The client must not conclude that
+// the write never got a connection.
 func TestWritesOverConnectionsWithoutAddressAreAppliedOnce(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{DialOptions: []grpc.DialOption{
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {

@@ -106,7 +106,7 @@ func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 	}
 	tests := map[string]struct {
 		opts   []clientv3.OpOption
-		pieces int // the fewest to expect
+		pieces int // the least number of streamed responses
 	}{
 		"all":          {with(), 3},
 		"past":         {with(clientv3.WithRev(rev)), 3},
@@ -225,9 +225,9 @@ func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 	}
 }
 
-// TestGetStreamWithinTheLimitOnResponses reads values of all sizes under a limit on responses. Each
-// value is within the limit; a few values together are not. A server does not know the limit,
-// whether it streams or not.
+// TestGetStreamWithinTheLimitOnResponses: the client limits the size of a response that it
+// receives. Each value is within the limit, but a few values together are not. GetStream returns
+// them all, although the server does not know the limit.
 func TestGetStreamWithinTheLimitOnResponses(t *testing.T) {
 	for name, opts := range map[string][]etcdfake.Option{"streams": nil,
 		"does not": {etcdfake.WithVersion("3.5.21")}} {

@@ -183,9 +183,10 @@ func TestFailedGrantsDoNotResetKeepAlives(t *testing.T) {
 	assert.True(t, isOpen(ch))
 }
 
-// TestLostLeaderOnRealServers: the loss of the leader closes the channels that require one, and no
-// others, within the time in which a server notices it. The keepalive stream itself requires a
-// leader: a renewal alone would wait seven seconds at the server before it fails.
+// TestLostLeaderOnRealServers: when the cluster loses its leader, the keepalive channels that were
+// opened with WithRequireLeader are closed, and the other channels stay open. The keepalive stream
+// itself requires a leader, because without that the server would hold a renewal for seven seconds
+// before it fails.
 func TestLostLeaderOnRealServers(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))

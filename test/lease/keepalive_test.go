@@ -58,7 +58,7 @@ func TestAfterCloseKeepAliveHasHalted(t *testing.T) {
 	waitClosed(t, ch)
 	require.NoError(t, lease.Close())
 
-	keep(t, client, t.Context(), grant(t, client, 60)) // the client's own goes on
+	keep(t, client, t.Context(), grant(t, client, 60)) // the client's own Lease is not closed
 }
 
 // TestKeepAlivesOutliveRefusedStreams: keepalives outlive streams that the server refuses. The log

@@ -19,7 +19,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// soon bounds every wait of these tests; nothing measures it.
+// soon is how long these tests wait for a condition before they fail.
 const soon = time.Minute
 
 // grant grants a lease.

@@ -204,7 +204,7 @@ func TestRealServerLastWatchClosesTheStream(t *testing.T) {
 		t.Helper()
 		require.Eventually(t, func() bool { return streams() == 0 }, patience, 10*time.Millisecond)
 	}
-	awaitNone() // those of earlier tests
+	awaitNone() // earlier tests may have left streams
 	c := testclient.Open(t, cluster)
 	ctx, cancel := context.WithCancel(t.Context())
 	ch := c.Watch(ctx, "a")

@@ -12,9 +12,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestManySmallEventsOfThePastAreDelivered has watches begin before a hundred thousand small
-// events. If a client asked for fragments, etcd would need minutes to cut the responses, because it
-// computes the size of a fragment anew for each event in it.
+// TestManySmallEventsOfThePastAreDelivered: a watch starts at a past revision and receives the
+// hundred thousand small events that were written after it. If a client asked for fragments, etcd
+// would need minutes to cut the responses, because it computes the size of a fragment anew for each
+// event in it.
 func TestManySmallEventsOfThePastAreDelivered(t *testing.T) {
 	const revisions, each = 1000, 100
 	writer := testclient.Open(t, shared.Cluster())

@@ -59,8 +59,9 @@ func compactWhileIdle(
 	assert.Equal(t, fmt.Sprintf("PUT idle=2@%d", rev), nextEvent(t, idle))
 }
 
-// TestWatchResumedBelowTheCompactionEnds: a watch has missed events when its connection is back,
-// and these are compacted. It ends with one response that has the revision of the compaction.
+// TestWatchResumedBelowTheCompactionEnds: while a watch has no connection, events are written and
+// compacted. When the connection is back, the watch ends with one response that has the
+// compaction's revision.
 func TestWatchResumedBelowTheCompactionEnds(t *testing.T) {
 	c, other, proxy := newProxied(t)
 	ch := c.Watch(t.Context(), "k")

@@ -91,8 +91,9 @@ func TestMessageOverTheLimitEndsNoSibling(t *testing.T) {
 	}
 }
 
-// TestPausedWatchesCatchUpInBoundedMemory: the consumers of four watches read nothing while a long
-// history grows, and then a little of it. The watches hold about as much as their buffers may.
+// TestPausedWatchesCatchUpInBoundedMemory: the consumers of four watches read nothing while 900
+// large values are written, and then read a few of the events. The heap grows by about the buffer
+// limits of the four watches.
 func TestPausedWatchesCatchUpInBoundedMemory(t *testing.T) {
 	const watches, events = 4, 900
 	c, writer := testclient.Open(t, shared.Cluster()), testclient.Open(t, shared.Cluster())
@@ -117,11 +118,11 @@ func TestPausedWatchesCatchUpInBoundedMemory(t *testing.T) {
 		}
 	}
 	for i := range chans {
-		for read[i] < 66 { // the rest of the backlog fits into the channel then: it resumes
+		for read[i] < 66 { // after this many events the client resumes the paused watch
 			take(i)
 		}
 	}
-	grown := settledHeapMiB() - heap // what the resumed watches get counts
+	grown := settledHeapMiB() - heap // includes what the resumed watches have received
 	t.Logf("heap growth: %d MiB", grown)
 	assert.Less(t, grown, int64(80))
 	for i := range chans {
@@ -131,8 +132,8 @@ func TestPausedWatchesCatchUpInBoundedMemory(t *testing.T) {
 	}
 }
 
-// settledHeapMiB is the heap when it has not changed for a second: what is on its way to a watch is
-// held by the transport, too, and then no more.
+// settledHeapMiB returns the heap when it has not changed for a second. Until then the transport
+// also holds messages that are on their way to a watch.
 func settledHeapMiB() int64 {
 	for before := int64(-1); ; {
 		time.Sleep(time.Second)

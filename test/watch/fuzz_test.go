@@ -19,9 +19,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 )
 
-// FuzzWatchServer: a server sends whatever its bytes encode to eight watches. Some of their
-// consumers read all, some end their contexts, some leave. Nothing panics or hangs, each channel is
-// closed once, and each watch gets its events in order.
+// FuzzWatchServer: a server sends eight watches the responses that the fuzzed bytes encode. Some
+// consumers read all responses, some cancel their context, and some stop reading. Nothing panics or
+// hangs, each channel is closed once, and each watch gets its events in order.
 func FuzzWatchServer(f *testing.F) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -93,7 +93,8 @@ func fuzzConsumer(t *testing.T, ctx context.Context, w clientv3.Watcher, kind in
 	}
 }
 
-// fuzzServer sends what its bytes encode, on as many streams as it takes.
+// fuzzServer sends the responses that its data encodes. When a stream ends, the next stream goes on
+// with the data that is left.
 type fuzzServer struct {
 	mu   sync.Mutex
 	data []byte

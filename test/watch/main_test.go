@@ -69,7 +69,7 @@ func eventString(e *clientv3.Event) string {
 	return fmt.Sprintf("%s %s=%s@%d", e.Type, e.Kv.Key, e.Kv.Value, e.Kv.ModRevision)
 }
 
-// requireClosed waits until the channel is closed, and fails on another response.
+// requireClosed waits until ch is closed, and fails if a response arrives first.
 func requireClosed(tb testing.TB, ch clientv3.WatchChan) {
 	tb.Helper()
 	select {

@@ -132,8 +132,8 @@ func awaitRequests(t *testing.T, m *etcdfake.Server, n int) {
 // request.
 func TestServerThatDoesNotAnswerIsAskedOnce(t *testing.T) {
 	const (
-		neverAnswers = 3 * time.Second // after that time the client expects no answer
-		twoPeriods   = 2 * time.Second // a server that may be asked is asked twice in that time
+		neverAnswers = 3 * time.Second // after this time the client gives up on an answer
+		twoPeriods   = 2 * time.Second // a server that answers gets two requests in this time
 	)
 	for name, cfg := range map[string]clientv3.Config{"with health": {},
 		"evenly": {SpreadEvenly: true}} {
@@ -171,10 +171,10 @@ func withoutProgress(s *etcdfake.Server) etcdfake.WatchHandler {
 }
 
 // TestProxyIsNotAskedForProgress: etcd's proxy logs an error for each request for progress, so the
-// client sends it none. An idle watch on the server behind it, opened later, is
-// asked twice in the time.
+// client sends it none. Meanwhile a client that is connected to the member directly sends two such
+// requests for its idle watch.
 func TestProxyIsNotAskedForProgress(t *testing.T) {
-	cluster := etcdtest.Start(t) // of its own: the test counts its messages
+	cluster := etcdtest.Start(t) // not the shared one: the test counts the messages of its member
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := l.Addr().String()

@@ -40,7 +40,8 @@ func TestWatchResumesFromItsCreation(t *testing.T) {
 }
 
 // TestRealServerWatchResumesFromItsCreation: a watch from "now" has had no event when its
-// connection to a real member is cut. A change before the next connection arrives.
+// connection to a real member is cut. It still delivers a change that is made before the client has
+// connected again.
 func TestRealServerWatchResumesFromItsCreation(t *testing.T) {
 	c, other, proxy := newProxied(t)
 	put(t, other, "k", "before")
@@ -53,7 +54,8 @@ func TestRealServerWatchResumesFromItsCreation(t *testing.T) {
 	assert.Equal(t, fmt.Sprintf("PUT k=meanwhile@%d", rev), nextEvent(t, ch))
 }
 
-// newProxied returns a client of the shared cluster through a proxy, and one past the proxy.
+// newProxied returns a client that reaches the shared cluster through a proxy, and a client that
+// bypasses the proxy.
 func newProxied(t *testing.T) (through, past *clientv3.Client, proxy *faultnet.Proxy) {
 	t.Helper()
 	proxy = faultnet.New(t, shared.Cluster().Members()[0].Address())
@@ -145,7 +147,8 @@ func TestFragmentsCutInTheMiddleComeOnceWhole(t *testing.T) {
 }
 
 // TestEndlessFragments: a server sends fragments of one response without end. The watch still ends
-// with its context or its watcher, and another watch of the stream gets its events meanwhile.
+// when its context is canceled or its watcher is closed. Meanwhile another watch of the stream gets
+// its events.
 func TestEndlessFragments(t *testing.T) {
 	for name, byContext := range map[string]bool{"context": true, "close": false} {
 		t.Run(name, func(t *testing.T) {

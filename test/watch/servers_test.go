@@ -218,7 +218,7 @@ func (s *distantServer) serve(
 				time.AfterFunc(trip, func() { answer(create) })
 				continue
 			}
-			// timers of one instant run in any order
+			// timers that expire at the same instant run in any order
 			previous, done := before, make(chan struct{})
 			before = done
 			time.AfterFunc(trip, func() { <-previous; answer(create); close(done) })
@@ -235,8 +235,8 @@ func (s *distantServer) serve(
 }
 
 // TestOneSlowCreateLeavesTheWindowOpen: a thousand watches resume over a network with a round trip
-// of 20 ms, and one create takes four seconds. All resume in about that time. One by one they would
-// take 20 seconds.
+// of 20 ms, and the server takes four seconds to answer one of the create requests. All watches
+// resume within five seconds. One by one they would take 20 seconds.
 func TestOneSlowCreateLeavesTheWindowOpen(t *testing.T) {
 	for _, slow := range []int64{1, 2, 500} {
 		for _, order := range []bool{true, false} {

@@ -19,7 +19,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// maxStall is how long a change may take to arrive if the member of its watch goes silent.
+// maxStall is the time within which a watch must deliver the next event after its member has gone
+// silent.
 const maxStall = 4 * time.Second
 
 // silenceable is a cluster of fake members behind proxies, and a client that is connected to all of
@@ -215,7 +216,7 @@ func TestWatchThatFollowsAListLeavesASilentMember(t *testing.T) {
 	}
 }
 
-// requireEventWithin receives a response with one event, no later than after d.
+// requireEventWithin receives a response with one event, and fails if that takes longer than d.
 func requireEventWithin(t *testing.T, ch clientv3.WatchChan, d time.Duration) {
 	t.Helper()
 	took := testclient.Stopwatch(t)
@@ -234,7 +235,7 @@ func withoutProgressWhileAhead(m *etcdfake.Server) etcdfake.WatchHandler {
 				req, err := recv()
 				start = max(start, req.GetCreateRequest().GetStartRevision())
 				if req.GetCancelRequest() != nil {
-					start = 0 // the watch has another id now
+					start = 0 // a canceled watch holds nothing back
 				}
 				if err != nil || req.GetProgressRequest() == nil || start <= m.Revision() {
 					return req, err

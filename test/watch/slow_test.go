@@ -110,7 +110,7 @@ func TestWatchPausesAtItsBufferLimit(t *testing.T) {
 			assert.EqualValues(t, 0, ss.cancelled())
 			assert.Empty(t, ss.reqs, "no request while the consumer does not read")
 			resumed := make(chan int64, 1)
-			go func() { // ends with the request, or the stream
+			go func() { // ends when it receives a request or the stream ends
 				if req := <-ss.reqs; req != nil {
 					resumed <- req.GetCreateRequest().GetStartRevision()
 				}
@@ -184,9 +184,9 @@ func TestWatchEndedAndAbandoned(t *testing.T) {
 	}, patience, time.Millisecond)
 }
 
-// TestCloseEndsWatches: Close closes the channels of all watches at once, also of watches that are
-// not read and of one that the server has not confirmed. Later calls of Watch return a closed
-// channel.
+// TestCloseEndsWatches: Close closes the channels of all watches without delay: of a watch that is
+// read, of one that is not read, and of one that the server has not confirmed. Later calls of Watch
+// return a closed channel.
 func TestCloseEndsWatches(t *testing.T) {
 	_, c := testclient.StartFake(t, clientv3.Config{})
 	reading := c.Watch(t.Context(), "a")

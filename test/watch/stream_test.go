@@ -193,9 +193,9 @@ func TestWatchWithoutConnection(t *testing.T) {
 	assert.NoError(t, c.Close())
 }
 
-// TestCancelStormKeepsReceiving: two thousand watches are cancelled at once, on a transport whose
-// Send blocks until the other side receives. The server receives no cancel before it has sent a
-// thousand events. The client receives them all the same.
+// TestCancelStormKeepsReceiving: two thousand watches are canceled at once, on a transport whose
+// Send blocks until the other side receives. The server sends a thousand events before it receives
+// the first cancel request. The client still receives all the events.
 func TestCancelStormKeepsReceiving(t *testing.T) {
 	const watches = 2000
 	proceed := make(chan struct{})
@@ -215,7 +215,7 @@ func TestCancelStormKeepsReceiving(t *testing.T) {
 				return err
 			}
 		}
-		<-proceed // the cancels are on their way
+		<-proceed // closed when the client has canceled the watches
 		for rev := range int64(1000) {
 			if err := send(eventsResponse(0, rev+2)); err != nil {
 				return err
@@ -244,8 +244,9 @@ func TestCancelStormKeepsReceiving(t *testing.T) {
 }
 
 // TestWatchFromAFutureRevisionKeepsItsStream: etcd answers no request for progress on a stream
-// while one of its watches waits for a revision that the store has not reached. Each watch that
-// follows a list is such a watch, so the client must not give the stream up for it.
+// while one of its watches waits for a revision that the store has not reached. Each watch that a
+// user starts at the revision after a Get is such a watch, so the client must not close the stream
+// when no answer comes.
 func TestWatchFromAFutureRevisionKeepsItsStream(t *testing.T) {
 	etcdtest.NeedsEtcd(t, "metrics")
 	c, member := testclient.Open(t, shared.Cluster()), shared.Cluster().Members()[0]
@@ -259,7 +260,7 @@ func TestWatchFromAFutureRevisionKeepsItsStream(t *testing.T) {
 	rev := put(t, c, "b", "1")
 	awaitProgress(t, member, 1)
 	ch := c.Watch(t.Context(), "a", clientv3.WithRev(rev+1))
-	time.Sleep(4 * time.Second) // an idle stream that answers no more is given up earlier
+	time.Sleep(4 * time.Second) // longer than the client leaves a silent stream open
 	assert.EqualValues(t, before+1, opened())
 	put(t, c, "a", "1")
 	requireEvents(t, ch)
