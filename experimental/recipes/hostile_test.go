@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// nonsense returns answers to transactions that no server should give, and the key-value pairs of
-// answers to gets.
+// nonsense returns, by name, malformed responses to transactions. Responses to gets are made of the
+// key-value pairs in them.
 func nonsense() map[string]*pb.TxnResponse {
 	header := &pb.ResponseHeader{Revision: 5}
 	ranged := func(kvs ...*mvccpb.KeyValue) *pb.ResponseOp {

@@ -71,7 +71,8 @@ func runSafety(t *testing.T, lasting time.Duration) {
 	}
 }
 
-// safetyRun is what the clients have seen.
+// safetyRun collects what the clients have done: the elements put into and taken out of the queue,
+// and the acquisitions of the lock.
 type safetyRun struct {
 	t                       *testing.T
 	in, unsureIn, unsureOut atomic.Int64

@@ -26,7 +26,7 @@ const (
 	deleteEvery = 8
 )
 
-// startCallers starts all that calls again and again until the load stops.
+// startCallers starts the plan's readers, writers and other callers. They run until the load stops.
 func (l *load) startCallers(context.Context) error {
 	for i := range l.plan.Readers {
 		l.repeat(readPause, func(ctx context.Context, n int) { l.read(ctx, i+n) })
@@ -48,7 +48,8 @@ func (l *load) startCallers(context.Context) error {
 	return nil
 }
 
-// repeat calls call with a context of its own and the number of calls before, until the load stops.
+// repeat starts a goroutine that runs call again and again until the load stops. Each run gets a
+// new context with a timeout, and the number of earlier runs.
 func (l *load) repeat(pause time.Duration, call func(context.Context, int)) {
 	// Ends when the load stops, which waits for it.
 	l.callsEnded.Go(func() {

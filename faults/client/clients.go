@@ -12,7 +12,7 @@ import (
 // askEvery is how often each of the many clients reads.
 const askEvery = time.Second
 
-// startClients makes the plan's many clients, each with a watch, and has them read.
+// startClients makes the plan's many clients. Each opens a watch and reads a key every second.
 func (l *load) startClients(ctx context.Context) error {
 	l.record.Served = make([]int64, l.plan.Clients)
 	for i := range l.plan.Clients {

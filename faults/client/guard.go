@@ -41,7 +41,7 @@ func (l *load) startGuard(context.Context) error {
 
 // contend makes a session and holds what it wins, again and again until the session is lost.
 func (l *load) contend(contender int, client *clientv3.Client) {
-	// The end of the load is the end of the contention, not of the session.
+	// The session outlives l.calls, so a contender can still unlock or resign when the load stops.
 	session, err := newSession(client, l.plan.TTL, contender)
 	if err != nil {
 		l.note(true, err)
@@ -67,7 +67,7 @@ func (l *load) contend(contender int, client *clientv3.Client) {
 	}
 }
 
-// newSession makes a session and writes down whose it is.
+// newSession makes a session. Under a key named after its lease it puts the contender's number.
 func newSession(
 	client *clientv3.Client, ttl int64, contender int,
 ) (*concurrency.Session, error) {
@@ -116,7 +116,7 @@ func (l *load) win(session *concurrency.Session) (won, error) {
 	return won{m.Header().Revision, m.Unlock}, nil
 }
 
-// hold lets time pass until the contender gives up or its session is lost.
+// hold waits for holdFor, or until the session is lost, and records this interval.
 func (l *load) hold(contender int, session *concurrency.Session, revision int64) {
 	h := record.Hold{Contender: contender, Start: time.Now().UnixNano(), Revision: revision}
 	timer := time.NewTimer(holdFor)

@@ -13,7 +13,7 @@ import (
 // progressEvery is how often the program asks for progress notices.
 const progressEvery = 500 * time.Millisecond
 
-// reopenPause is how long a program waits that opens a closed watch again.
+// reopenPause is how long the program waits before it opens a closed watch again.
 const reopenPause = 100 * time.Millisecond
 
 // watch opens a watch, and opens it again where it stopped if its channel is closed.
@@ -98,7 +98,7 @@ func (w *watch) run(opened chan struct{}) {
 	}
 }
 
-// begin sets the first revision to be delivered, if the watch is not from the past.
+// begin sets the first revision that the watch has to deliver, unless the plan has set it already.
 func (w *watch) begin(from int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

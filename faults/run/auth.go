@@ -19,7 +19,8 @@ const (
 	rootPassword = "root's password"
 )
 
-// authScenarios are changes of authentication under a client that logs in.
+// authScenarios are scenarios in which the cluster's authentication changes while a client that
+// logs in is running.
 var authScenarios = []scenario{
 	{
 		name: "token expiry", about: "Tokens live for two seconds.",
@@ -48,7 +49,7 @@ func asUser() record.Plan {
 	return plan
 }
 
-// steps returns a step that takes one after the other.
+// steps returns a step that runs all the given steps in order, until one fails.
 func steps(all ...step) step {
 	return func(ctx context.Context, b *bed) error {
 		for _, s := range all {

@@ -20,8 +20,8 @@ const (
 type compared struct {
 	title string
 	value func(judge.Figures) float64
-	noise float64
-	share float64 // less than so many times as much is noise
+	noise float64 // a smaller difference between the clients is ignored
+	share float64 // a smaller ratio of this client's figure to the published client's is ignored
 	text  func(float64) string
 	paced bool // says something only of callers that call all the time
 	many  bool // says something only of many clients

@@ -19,8 +19,8 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/judge"
 )
 
-// observer watches all keys at each member by gRPC's generated stubs. What one member cannot tell
-// while it is broken, another one does.
+// observer watches all keys at each member by gRPC's generated stubs. While one member is broken,
+// the others still report every change.
 type observer struct {
 	first int64 // revision
 
@@ -112,8 +112,8 @@ func (o *observer) last() int64 {
 	return o.highest
 }
 
-// history returns what was recorded. A revision that no member told is an error: nothing could be
-// said about a client then.
+// history returns the recorded changes. It fails if a revision is missing, because a client cannot
+// be judged by an incomplete history.
 func (o *observer) history() (judge.History, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

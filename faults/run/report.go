@@ -163,7 +163,7 @@ func report(ctx context.Context, scs []scenario, r results) string {
 func hasCalls(sc scenario) bool   { return sc.plan.Readers+sc.plan.Writers > 0 }
 func hasStreams(sc scenario) bool { return sc.plan.Watches }
 
-// promises lists what was broken.
+// promises lists the promises of etcd, for example that no write is lost, that a client broke.
 func promises(all []judge.Figures) string {
 	var b strings.Builder
 	for _, f := range all {

@@ -15,11 +15,11 @@ import (
 // results are the figures of each scenario with each client.
 type results struct {
 	Figures []judge.Figures
-	// Versions are those that the program with the published client was built with.
+	// Versions has the versions of the modules in the program with the published client.
 	Versions map[string]string
 }
 
-// load reads results from a file. A file that does not exist, or no file, has none.
+// load reads results from a file. If path is empty or the file does not exist, there are none.
 func load(path string) (r results, err error) {
 	if path == "" {
 		return r, nil

@@ -20,7 +20,7 @@ const (
 	mebibyte   = 1 << 20
 	smallQuota = 48 * mebibyte
 	largeFill  = 500 // MiB
-	// fillPrefix is that of the keys which take space.
+	// fillPrefix is the prefix of the keys that fill the database.
 	fillPrefix = "fill/"
 )
 

@@ -20,8 +20,8 @@ func isFinal(err error) bool { return errors.Is(err, errFinal) }
 // changeOf returns a Change that can tell, or cannot, at once.
 func changeOf(seen bool) Change { return func(context.Context) bool { return seen } }
 
-// TestLoop runs loops to their end: each step is what a look returns, and the time until the next
-// look says whether there was a wait.
+// TestLoop: Loop calls look until a step ends it, and waits only where it has to. Each step is what
+// one call of look returns. If time has passed since the previous call, there was a wait.
 func TestLoop(t *testing.T) {
 	type step struct {
 		next Change

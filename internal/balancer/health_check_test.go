@@ -79,9 +79,9 @@ func (h *healthScript) reported(t *testing.T) (states []bool) {
 	return states
 }
 
-// TestHealthIsFollowed: what a server says of its health decides whether it gets requests. A load
-// balancer may end the stream of the health check at any time, so a stream that ends after it has
-// reported is opened again before that is judged.
+// TestHealthIsFollowed: followHealth reports each status that a server's health check carries. A
+// load balancer may end a health check's stream at any time. So when a stream ends after a status,
+// followHealth does not report the server as not serving, but opens the next stream first.
 func TestHealthIsFollowed(t *testing.T) {
 	const good, bad = true, false
 	refused := func(c codes.Code) healthStream {
@@ -144,8 +144,8 @@ func TestRefusedHealthChecksAreSpaced(t *testing.T) {
 	}
 }
 
-// TestHealthIsFollowedAnewSoon: one that has answered before is checked again at once, however
-// often that happens.
+// TestHealthIsFollowedAnewSoon: if a server reports a status and then ends the stream, its health
+// is checked again soon, however often the server does so.
 func TestHealthIsFollowedAnewSoon(t *testing.T) {
 	h := &healthScript{streams: []healthStream{
 		{says: []healthpb.HealthCheckResponse_ServingStatus{serving}, ends: io.EOF}}}

@@ -75,9 +75,9 @@ func TestPickGoesRound(t *testing.T) {
 	assert.EqualValues(t, 3, p.candidates[0].member.health.Answered())
 }
 
-// TestStreamsAreNotCounted: streams are no requests that a member has yet to answer, and neither
-// are calls of other services. An observer of an election, or a wait for a lock on the server,
-// would otherwise make its member look silent.
+// TestStreamsAreNotCounted: a stream does not count as an outstanding request, and neither does a
+// call of etcd's election or lock service. Such calls last long, so if they counted, their member
+// would look slow.
 func TestStreamsAreNotCounted(t *testing.T) {
 	_, p := newTestPicker(t, 2, noProbe)
 	r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.Watch_Watch_FullMethodName,
@@ -91,9 +91,8 @@ func TestStreamsAreNotCounted(t *testing.T) {
 	assert.Nil(t, r.Done, "an observer would make its member look slow as long as it watches")
 }
 
-// TestStreamLeavesItsMember: after AvoidLast the next stream is opened on another member, if there
-// is one, wherever the round-robin stands. Otherwise a stream that was left for its member's
-// silence could be opened there again.
+// TestStreamLeavesItsMember: after AvoidLast the next stream goes to another member, if there is
+// one. That holds at every position of the round-robin.
 func TestStreamLeavesItsMember(t *testing.T) {
 	for n, want := range map[int]bool{1: false, 2: true, 3: true} {
 		tracker, p := newTestPicker(t, n, noProbe)
@@ -113,8 +112,8 @@ func TestStreamLeavesItsMember(t *testing.T) {
 	}
 }
 
-// TestStreamLeavesItsMemberForASlowOne: after AvoidLast the next stream leaves its member, also if
-// the only other member is slow and gets few requests, and if other requests take every other turn.
+// TestStreamLeavesItsMemberForASlowOne: after AvoidLast the next stream goes to the other member,
+// even if that member is slow and so gets few requests.
 func TestStreamLeavesItsMemberForASlowOne(t *testing.T) {
 	_, p := newTestPicker(t, 2, noProbe)
 	p.candidates[1].member.health.Force(memberhealth.Slow, false)
@@ -251,9 +250,9 @@ type noClientConn struct{ balancer.ClientConn }
 
 func (noClientConn) UpdateState(balancer.State) {}
 
-// TestNewConnectionStartsAfresh: a member with a new connection is not ejected any more, also one
-// that was ejected while all others were lost. The list of connected members has to be renewed when
-// it becomes empty, too.
+// TestNewConnectionStartsAfresh: an ejected member is usable again when it has a new connection.
+// Here all connections are lost first: the tracker must then empty its list of connected members,
+// or the new connection would not look new.
 func TestNewConnectionStartsAfresh(t *testing.T) {
 	tracker, p := newTestPicker(t, 2, noProbe)
 	for _, s := range p.candidates {
@@ -328,7 +327,7 @@ func TestNextAttemptGoesToAnotherMember(t *testing.T) {
 		tracker, p := newTestPicker(t, n, noProbe)
 		for i := range 20 {
 			a := &attempt{avoid: p.candidates[0].member}
-			tracker.next.Add(uint32(i)) // requests meanwhile
+			tracker.next.Add(uint32(i)) // other requests advance the round-robin position
 			r, err := p.Pick(balancer.PickInfo{FullMethodName: pb.KV_Put_FullMethodName,
 				Ctx: context.WithValue(t.Context(), AttemptKey{}, a)})
 			require.NoError(t, err)

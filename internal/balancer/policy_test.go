@@ -51,7 +51,7 @@ func (e *errorLines) all() []string {
 	return append([]string(nil), e.lines...)
 }
 
-// channel is a gRPC connection under the policy.
+// channel is a gRPC connection that uses this package's load balancing policy.
 type channel struct {
 	*grpc.ClientConn
 	resolver *manual.Resolver
@@ -136,7 +136,8 @@ func TestRefusedHealthChecks(t *testing.T) {
 	}
 }
 
-// TestCheckEndsWithItsConnection: each connection has one check, which ends with it.
+// TestCheckEndsWithItsConnection: each connection has one health check, which ends when the
+// connection ends.
 func TestCheckEndsWithItsConnection(t *testing.T) {
 	s := startServer(t, nil)
 	c := dial(t, s)

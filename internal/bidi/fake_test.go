@@ -54,7 +54,7 @@ func (s *fakeStream) CloseSend() error {
 type peer struct {
 	streams chan *fakeStream
 	dialErr func(n int) error // may be nil
-	sendErr error             // of the first stream
+	sendErr error             // returned by Send of the first stream, if set
 
 	mu    sync.Mutex
 	dials []time.Time

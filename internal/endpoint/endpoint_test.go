@@ -210,7 +210,8 @@ func TestConnectionsReportWhatTheyAre(t *testing.T) {
 	}
 }
 
-// TestOneAddressHasOneSpelling: equal addresses keep their connection.
+// TestOneAddressHasOneSpelling: endpoints that are spelled differently but name one server resolve
+// to equal addresses. So gRPC keeps the connection when one spelling replaces another.
 func TestOneAddressHasOneSpelling(t *testing.T) {
 	creds := NewCredentials(nil, nil)
 	for a, b := range map[string]string{

@@ -11,7 +11,7 @@ import (
 type Figures struct {
 	Scenario, Client string
 
-	// Throughput is that during the fault, of that before.
+	// Throughput is the rate of successful calls during the fault, divided by the rate before it.
 	Throughput                float64
 	FailedReads, FailedWrites int
 	ReadStall, WriteStall     time.Duration
@@ -96,8 +96,9 @@ func (f Figures) Violations() []string {
 	return found
 }
 
-// Stall returns the longest time without a success between two times. The counts are those of the
-// buckets since start.
+// Stall returns the longest time without a successful call between the times from and to. The
+// element i of counts is the number of successes in interval i after start; each interval has the
+// length [record.Bucket].
 func Stall(counts []int32, start, from, to int64) time.Duration {
 	first, last := bucket(start, from), bucket(start, to)
 	longest, empty := 0, 0

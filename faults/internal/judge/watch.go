@@ -16,8 +16,9 @@ type Watched struct {
 	Stall      time.Duration
 }
 
-// Watch compares what a watch has delivered with the history up to a revision. Its stall is the
-// longest time between an event at a member and the event at the program, of events since a time.
+// Watch compares what a watch has delivered with the history up to the revision last. The stall of
+// the watch is the longest time from when a member recorded a change until the client program got
+// its event. Only changes that were recorded at or after the time since count for the stall.
 func Watch(h History, w record.Watch, last, since int64) Watched {
 	var v Watched
 	seen := map[int64]bool{}

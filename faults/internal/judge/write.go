@@ -15,7 +15,8 @@ type Written struct {
 	Applied int // failed, and were applied
 }
 
-// Writes counts how often the members have applied each write.
+// Writes compares the ids of the writes that succeeded (acked) and that failed (unsure) with the
+// writes that the members have applied.
 func Writes(h History, acked, unsure []int64) Written {
 	var v Written
 	applied := map[int64]int{}

@@ -5,13 +5,13 @@ package record
 
 import "fmt"
 
-// Names of the contenders.
+// Names of the two clients that are compared: the one of this repository and the published one.
 const (
 	This      = "this"
 	Published = "published"
 )
 
-// Contenders are the contenders in the order in which they run.
+// Contenders has the names of the compared clients, in the order in which they run.
 var Contenders = []string{This, Published}
 
 // Prefixes of the keys that the load writes, and of the registers.
@@ -60,7 +60,7 @@ type Record struct {
 	Versions map[string]string
 	Start    int64
 
-	// Reads and Writes are the successes in each bucket since Start.
+	// Reads and Writes count the successful calls in each interval of length Bucket since Start.
 	Reads, Writes []int32
 	// FailedReads and FailedWrites are when calls failed.
 	FailedReads, FailedWrites []int64
@@ -130,8 +130,8 @@ type Op struct {
 	Start, End int64
 }
 
-// Hold is an interval in which a contender believed that it held the lock or led. It ends before
-// the contender gives up, or when its session told it that it is lost.
+// Hold is an interval in which a contender believed that it held the lock or was the leader. End is
+// just before the contender unlocks or resigns, or when its session reports that it is lost.
 type Hold struct {
 	Contender  int
 	Start, End int64
