@@ -22,10 +22,10 @@ import (
 // changed the keys first. After the wait the client tries again.
 var raceBackoff = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond, Jitter: 1}
 
-// waitUntil calls the function look until this function returns neither a Change nor an error, and
-// then returns nil. A Change is a function that waits until look has to be called again. waitUntil
-// returns those errors of look that a later attempt cannot clear, and the error of ctx when ctx
-// ends.
+// waitUntil blocks until the keys are in the state that its caller waits for. The function look
+// reads the keys. It returns nil for the Change when they are in that state, and otherwise a Change
+// that blocks until they have changed. waitUntil returns an error if look fails with an error that
+// another attempt cannot clear, or if ctx ends.
 func waitUntil(
 	ctx context.Context, look func(context.Context) (await.Change, error),
 ) error {

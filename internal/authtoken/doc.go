@@ -10,18 +10,19 @@
 //
 // So one expiry costs one login, however many requests and streams are refused.
 //
-// The login belongs to the client. It runs on a goroutine of the source with the client's context,
-// and Close stops it and waits for it. If the first caller ran the login, the end of that caller's
-// context would fail all other callers. A caller whose context ends stops waiting, and the login
-// goes on.
+// A login runs on a goroutine of the source, with the client's context and not with the context of
+// a caller. A caller whose context ends stops waiting, and the login goes on for the other callers.
+// Close stops the login and waits for it.
 //
-// What happens to a refused token depends on how the client authenticates:
+// The authentication of the client decides which token its requests carry, and what happens when a
+// server refuses a request because of its token:
 //
-//	client             token                          refused for its token
-//	user and password  from New on                    replaced
-//	static token       the user's                     never replaced: [ErrStatic]
-//	certificate        none                           tried again if the auth store has changed
-//	any, auth is off   dropped on ErrAuthNotEnabled   a login follows when auth is on again
+//	authentication     token                       after a refusal
+//	user and password  from Authenticate           a login replaces the token
+//	static token       the configured one          [ErrStatic]: the token is never replaced
+//	certificate        none                        [Source.Refresh] does nothing and returns nil
+//	user, but the      none: it is dropped when a  a login, because the cluster has turned
+//	cluster has none   login says "not enabled"    authentication on
 //
 // # Invariants
 //

@@ -1,6 +1,6 @@
 // Package await provides the loop of calls that wait until the store is in some state. The loop
-// reads the store, waits until the keys that it has read may have changed, and reads again. The
-// package also joins the contexts that end such calls.
+// reads the store, waits until the keys that it has read may have changed, and reads again. [Join]
+// makes a context that ends when either of two contexts ends.
 package await
 
 import (

@@ -137,8 +137,8 @@ func (l *Link[Req, Resp]) sendLoop() {
 }
 
 // next returns the current stream and the next request to send on it. If there is nothing to do, st
-// is nil. If the link is stopping and the queue is empty, req is nil but st is not: the caller must
-// then half-close st. This happens once for each stream.
+// is nil. If st is set and req is nil, the caller must half-close st: the link is stopping, and all
+// queued requests have been sent. next tells the caller so only once.
 func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -92,8 +92,8 @@ func parse(ep string) (Endpoint, error) {
 	return Endpoint{}, fmt.Errorf("unknown scheme %q, want http, https, unix or unixs", scheme)
 }
 
-// urlError returns the reason why url.Parse refuses ep. It parses ep without its user information,
-// which an error of url.Parse might quote.
+// urlError returns the reason why url.Parse refuses ep. It parses ep without the user information,
+// because an error of url.Parse could quote the password.
 func urlError(ep string) error {
 	_, err := url.Parse(Redact(ep))
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {

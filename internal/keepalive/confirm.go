@@ -16,9 +16,9 @@ const (
 	maxConfirming = 16
 )
 
-// Confirmer asks members whether a lease exists. A [Keeper] uses a Confirmer if a member answers a
-// renewal with "the lease is gone", and no renewal of this lease has succeeded before. The member
-// that answered may not have applied the lease's grant yet, so the Confirmer asks another member.
+// Confirmer asks members whether a lease exists. A [Keeper] uses a Confirmer if a member answers
+// the first renewal of a lease with "the lease is gone". This member may not have applied the
+// lease's grant yet, so the Confirmer asks another member.
 type Confirmer struct {
 	// Read-only after NewConfirmer.
 	ctx    context.Context // no request is sent after ctx ends
@@ -35,17 +35,15 @@ type Confirmer struct {
 	running int // the number of workers
 }
 
-// question is a queued request: whether the lease with the given id exists. If ctx is the request's
-// context, the request goes to another member than the one that did not know the lease.
+// question is a queued request, which asks a member whether a lease exists.
 type question struct {
-	ctx context.Context
-	id  int64
+	ctx context.Context // makes the balancer avoid the member that did not know the lease
+	id  int64           // of the lease
 }
 
 // NewConfirmer returns a Confirmer that passes each result to answer, which is [Keeper.Confirmed].
-// The Confirmer sends no request after ctx has ended. target is the Target that chooses the members
-// for the keeper's streams. Through it, the Confirmer finds another member than that of the latest
-// stream.
+// The Confirmer sends no request after ctx has ended. target chooses the members for the keeper's
+// streams. It tells the Confirmer how to avoid the member of the latest stream.
 func NewConfirmer(
 	ctx context.Context, r *Remote, target Target, answer func(int64, bool, time.Duration),
 ) *Confirmer {

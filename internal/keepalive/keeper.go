@@ -369,8 +369,8 @@ func (k *Keeper) armLocked(next instant) {
 	k.timer.Reset(next - k.now())
 }
 
-// droppedLocked returns the number to pass to Config.Dropped: the answers that found no room in a
-// sink since the last call of Dropped. It returns 0 if it is too early for another call.
+// droppedLocked returns how many answers were dropped since the last call of Config.Dropped,
+// because a sink had no room for them. It returns 0 if it is too early for another call of Dropped.
 func (k *Keeper) droppedLocked() int {
 	k.unreported += k.table.drops
 	k.table.drops = 0
