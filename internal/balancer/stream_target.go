@@ -90,13 +90,14 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 }
 
 // chooseStream returns a connection for a stream, or for a request that avoids a member. The
-// parameter avoid is the member to avoid, or nil. This member is chosen only if every other usable
-// member refuses requests, or if no other member is usable. A member that refuses requests is
-// chosen only if every usable member refuses them, because such a member may have no leader. It may
-// then accept a stream and never send anything.
+// parameter avoid is the member to avoid, or nil. Among the usable members, chooseStream prefers:
 //
-// The method choose alone does not suffice. Other requests advance the round-robin position, too,
-// so choose could return the avoided member again and again.
+//  1. a member other than avoid that serves requests
+//  2. the member avoid, if it serves requests
+//  3. a member other than avoid that refuses requests
+//
+// A member that refuses requests may have no leader, and may then accept a stream and never send
+// anything.
 func (p *picker) chooseStream(avoid *Member) *conn {
 	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {

@@ -1,10 +1,10 @@
 // Package classify answers what an error means for the next attempt.
 //
-// All functions are pure predicates over an error returned by a gRPC call or stream, or over an
-// rpctypes.EtcdError made from one. They look at the status code, and compare the status message
-// with etcd's well-known ones as a whole; none searches inside a message. All are false for nil.
+// The predicates take an error returned by a gRPC call or stream, or an rpctypes.EtcdError made
+// from such an error. They look at the status code, and compare the whole status message with
+// etcd's well-known messages; they never search inside a message.
 //
-// Each caller has one question:
+// The predicates answer these questions of other packages:
 //
 //	question                                           asked by                 answer
 //	may a request without effects be sent again        internal/retry           [CanRepeatRead]

@@ -50,8 +50,9 @@ func IsOptionRefusal(err error) bool {
 	return false
 }
 
-// IsOverLimit reports whether gRPC refused a message that this client received, because it is
-// larger than the client's limit. It compares the whole description.
+// IsOverLimit reports whether gRPC refused a received message in this client, because the message
+// is larger than the client's limit. Proxies use the same status code for limits of their own, so
+// IsOverLimit also compares the whole description.
 func IsOverLimit(err error) bool {
 	code, message := describe(err)
 	if code != codes.ResourceExhausted {

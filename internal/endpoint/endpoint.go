@@ -162,7 +162,8 @@ func Network(address string) (network, target string) {
 	return "tcp", address
 }
 
-// Redact returns ep, which may be malformed, without its user information, for errors and logs.
+// Redact removes the user information from ep, so that ep can be written to errors and logs. ep may
+// be malformed.
 func Redact(ep string) string {
 	at := strings.LastIndexByte(ep, '@')
 	if at < 0 {

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Forever can be passed to Fail and FailAfterApply as the number of requests that fail. Then
-// requests fail until a call with the number 0 clears the failures.
+// Forever can be passed to Fail and FailAfterApply as the parameter times. All requests then fail
+// until a call with times 0 clears the failures.
 const Forever = -1
 
 type failure struct {

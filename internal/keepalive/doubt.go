@@ -2,10 +2,9 @@ package keepalive
 
 import "time"
 
-// doubtPause is the pause before a lease is renewed again after the stream's member has said that
-// the lease is gone. The pause applies if another member was asked and has not confirmed that the
-// lease is gone. Each time this happens to the lease, the pause doubles, up to the interval between
-// renewals.
+// doubtPause is how long a lease rests after the stream's member has said that the lease is gone,
+// and another member has not confirmed this. After the pause the lease is renewed again. The pause
+// doubles each time this happens to the lease, up to the interval between renewals.
 const doubtPause = 200 * time.Millisecond
 
 // doubtsToMove is how often the stream's member must say that an existing lease is gone before the

@@ -34,9 +34,8 @@ func seconds(ttl int64) time.Duration {
 // mutex held, one at a time: they must not block and not call the keeper.
 type Sink interface {
 	// Deliver takes an answer and reports whether there was room for the answer. sent is when the
-	// request for this answer was handed to the stream. sent is zero if the answer is for no
-	// request in flight: the server has answered a request twice, or the request was sent before
-	// the lease was dropped and kept anew.
+	// request for this answer was handed to the stream. sent is zero if the keeper waited for no
+	// answer, for example because the server has answered a request twice.
 	Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool
 	// Close is called once, and is the last call. reason says why no further answers come.
 	Close(reason error)
