@@ -184,7 +184,7 @@ type auth struct{ remote pb.AuthClient }
 func NewAuth(c *Client) Auth { return NewAuthFromAuthClient(RetryAuthClient(c), c) }
 
 // NewAuthFromAuthClient returns an Auth that sends its requests through remote, which may be a stub
-// of a server in the same process. It does not use c, which may be nil.
+// of a server in the same process. The parameter c is not used and may be nil.
 func NewAuthFromAuthClient(remote pb.AuthClient, c *Client) Auth { return &auth{remote: remote} }
 
 func (a *auth) Authenticate(

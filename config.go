@@ -85,7 +85,7 @@ type Config struct {
 	MaxCallSendMsgSize int
 
 	// MaxCallRecvMsgSize is the size of the largest response, in bytes. 0 means math.MaxInt32. If
-	// both limits are set, MaxCallRecvMsgSize must not be below MaxCallSendMsgSize.
+	// MaxCallSendMsgSize is set as well, MaxCallRecvMsgSize must not be below it.
 	MaxCallRecvMsgSize int
 
 	// TLS holds the client's TLS settings. Without a ServerName, each endpoint's certificate is

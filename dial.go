@@ -66,11 +66,11 @@ type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }
 
-// inspectOptions returns which of the client's own settings Config.DialOptions replace. gRPC has no
-// function for that: a dial option is a function that changes a private struct of gRPC. So
-// inspectOptions makes a grpc.ClientConn with the options and reads its private fields. This
-// ClientConn never connects. The comment of replacedIn says what happens if a release of gRPC has
-// other private fields.
+// inspectOptions reports which of the client's own settings are replaced by the options in
+// Config.DialOptions. gRPC has no function for that: a dial option is a function that changes a
+// private struct of gRPC. So inspectOptions makes a grpc.ClientConn with the options and reads its
+// private fields. This ClientConn never connects. The comment of replacedIn says what happens if a
+// release of gRPC has other private fields.
 func (c *Client) inspectOptions() (u userOptions, err error) {
 	if len(c.cfg.DialOptions) == 0 {
 		return u, nil
@@ -204,8 +204,8 @@ func (c *Client) resolve(
 // caller must close the connection; the client's Close does not.
 //
 // The scheme of ep says whether Dial uses TLS, as in Config.Endpoints. There is one exception: if
-// any endpoint given to New or SetEndpoints is encrypted, Dial uses TLS for an http URL, too. But
-// it uses no TLS for an http URL whose address was given to New or SetEndpoints without TLS.
+// New or SetEndpoints was given an encrypted endpoint, Dial uses TLS for an http URL as well,
+// unless New or SetEndpoints was given the URL's own address without TLS.
 //
 // Dial returns an error that names ep if ep is malformed. For a client without a connection it
 // returns ErrNoAvailableEndpoints.

@@ -140,15 +140,15 @@ func (c *Client) secure(eps []namedEndpoint) {
 	}
 }
 
-// Sync replaces the endpoints by the client URLs that the cluster's members advertise, with the
-// schemes of these URLs. If an endpoint given to New or SetEndpoints is encrypted, Sync changes
-// http to https, except in addresses that were given without encryption. Sync leaves out learners,
-// members that have not started, and malformed URLs; it logs a warning about malformed URLs. It
-// asks for a linearizable member list, and waits for the answer until ctx ends.
+// Sync asks for a linearizable member list, and replaces the endpoints by the client URLs in that
+// list. It waits for the list until ctx ends. Sync leaves out learners, members that have not
+// started, and malformed URLs; it logs a warning about malformed URLs. If New or SetEndpoints was
+// given an encrypted endpoint, Sync changes http URLs to https, unless New or SetEndpoints was
+// given the URL's own address without TLS.
 //
 // If Sync returns an error, the endpoints stay as they are. The error is ErrNoAvailableEndpoints if
-// the member list has no URL or the client has no connection, an error that names the URLs if all
-// are malformed, the error of ctx, or the error of the request.
+// the member list has no URL or the client has no connection. If all URLs are malformed, the error
+// names them. Otherwise it is the error of ctx or of the request.
 func (c *Client) Sync(ctx context.Context) error {
 	if !c.made() {
 		return ErrNoAvailableEndpoints

@@ -205,10 +205,10 @@ func (l *lessor) lost(id LeaseID, err error) {
 	}
 }
 
-// logEnded logs err, the reason why a keepalive stream has ended. reopen reports whether the client
-// opens the stream again. The log entry is a warning if the client does not open the stream again.
-// It is also a warning if a server or proxy has refused the stream, because an operator can change
-// the refusal. Otherwise the entry has debug level.
+// logEnded logs err, the reason why a keepalive stream has ended. The parameter reopen says whether
+// the client opens the stream again. The log entry is a warning if reopen is false, or if a server
+// or proxy has refused the stream, which an operator may have to repair. Otherwise the entry has
+// debug level.
 func (l *lessor) logEnded(err error, reopen bool) {
 	limit, level := &l.routineLog, zap.DebugLevel
 	if !reopen || classify.IsHalt(l.ctx, err) {

@@ -154,8 +154,8 @@ func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 // compacted revisions fail.
 func WithCompactPhysical() CompactOption { return func(op *CompactOp) { op.physical = true } }
 
-// kv is the KV of a client. It converts ops to protobuf messages and passes the messages to remote.
-// remote sends them and retries.
+// kv is the KV of a client. It converts ops to protobuf messages and sends these through the field
+// remote, which also retries.
 type kv struct {
 	remote pb.KVClient
 	client *Client // may be nil; GetStream calls end when the client is closed

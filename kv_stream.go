@@ -121,9 +121,9 @@ type getStream struct {
 	pieces chan RangeStreamResponse
 }
 
-// open starts the stream. If s.stream is nil afterwards, Range is called instead of RangeStream. If
-// s.paging is set, open leaves s.stream nil in three cases: a piece could be over the client's
-// limit, the server would send the whole range as one piece, or starting the stream fails because
+// open calls RangeStream and sets s.stream. If s.paging is set, open leaves s.stream nil, and the
+// range is read with Range instead, in three cases: a response of RangeStream could be larger than
+// the client's limit for responses, the server would send the whole range in one response, or
 // RangeStream is not implemented.
 func (s *getStream) open() error {
 	if s.paging && (s.limited || !s.divisible()) {
@@ -305,10 +305,10 @@ func (s *getStream) send(piece *pb.RangeResponse) error {
 	}
 }
 
-// fail makes err the last piece. Once the context has ended, the channel may have no reader. In
-// that case fail does not wait for room in the channel, but replaces the unread piece by err. If
-// fail dropped err instead, a late reader would take the closed channel for the end of a complete
-// answer.
+// fail delivers err as the last piece of the answer. If s.ctx has ended and the channel s.pieces is
+// full, nothing may read the channel any more. Then fail does not wait, but replaces the unread
+// piece in the channel by err. If fail dropped err instead, a late reader would take the closed
+// channel for the end of a complete answer.
 func (s *getStream) fail(err error) {
 	last := RangeStreamResponse{RangeResponse: &pb.RangeResponse{}, err: err}
 	select {

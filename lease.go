@@ -224,8 +224,9 @@ func firstTimeout(dial time.Duration) time.Duration {
 }
 
 // NewLeaseFromLeaseClient returns a Lease that sends its requests through remote, such as a stub of
-// a server in the same process. keepAliveTimeout is how long [Lease.KeepAlive] waits for the first
-// answer; a second or less means 5 seconds. The Lease ends with c, which may be nil.
+// a server in the same process. The parameter keepAliveTimeout is how long [Lease.KeepAlive] waits
+// for the first answer; a second or less means 5 seconds. If c is not nil, the calls of the Lease
+// end when c is closed.
 func NewLeaseFromLeaseClient(
 	remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration,
 ) Lease {
@@ -320,8 +321,9 @@ func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse,
 	return &pb.LeaseGrantResponse{Header: left.GetHeader(), ID: id, TTL: left.GetGrantedTTL()}, nil
 }
 
-// wait waits before another attempt of Grant. The wait grows with attempt, which counts from 0. It
-// returns an error if ctx ends or the lessor is closed first.
+// wait waits before another attempt of Grant, the longer the higher the number of the attempt,
+// which counts from 0. The function wait returns an error if ctx ends or the lessor is closed
+// first.
 func (l *lessor) wait(ctx context.Context, attempt int) error {
 	both, stop := await.Join(ctx, l.ctx)
 	defer stop()
