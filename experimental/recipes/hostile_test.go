@@ -46,9 +46,8 @@ func nonsense() map[string]*pb.TxnResponse {
 	}
 }
 
-// TestMalformedAnswersAreErrors: no method panics over an answer of the server, and each ends with
-// its client or session. Enqueue checks the names of the keys in an answer: one that it did not ask
-// for is an error.
+// TestMalformedAnswersAreErrors: no method panics because of a malformed response. A method that
+// goes on waiting returns when its client is closed.
 func TestMalformedAnswersAreErrors(t *testing.T) {
 	for name, answer := range nonsense() {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +83,7 @@ func TestMalformedAnswersAreErrors(t *testing.T) {
 			} {
 				calls = append(calls, async(f))
 			}
-			time.Sleep(100 * time.Millisecond) // waiting methods get more answers
+			time.Sleep(100 * time.Millisecond) // methods that repeat get more responses
 			require.NoError(t, client.Close())
 			for i, done := range calls {
 				_ = result(t, done)

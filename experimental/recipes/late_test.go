@@ -33,9 +33,10 @@ func putsKey(req proto.Message, key string) bool {
 	return false
 }
 
-// TestDoubleBarrierIsNotOpenedByAnEarlierRound has a member apply the put of the ready key late,
-// when the clients of that round have left and others wait. The request has the condition that its
-// sender is still inside, so it does not let a client of the next round in alone.
+// TestDoubleBarrierIsNotOpenedByAnEarlierRound: the request that opens the barrier (it puts the
+// ready key) is applied late, when all clients have left and one has come back to enter. The
+// request has the condition that its sender's key still exists. So it has no effect, and the client
+// that came back goes on waiting.
 func TestDoubleBarrierIsNotOpenedByAnEarlierRound(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())

@@ -17,8 +17,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/chaos"
 )
 
-// TestSafety has eight clients share a lock for readers and writers and a queue, in a cluster of
-// three members that are killed, stopped and cut off. See internal/testkit/chaos for the seed.
+// TestSafety has eight clients share an RWMutex and a queue, in a cluster of three members that are
+// killed, stopped and cut off at random. The package internal/testkit/chaos explains how to repeat
+// a run with the same random numbers.
 func TestSafety(t *testing.T) { runSafety(t, 8*time.Second) }
 
 func runSafety(t *testing.T, lasting time.Duration) {

@@ -6,8 +6,9 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/record"
 )
 
-// sabotage spoils the record as the plan's Broken says. A judge that finds nothing wrong with it is
-// no judge. The defect "write", a write that is made twice, is real and happens in put.
+// sabotage falsifies the record with the defect that the plan's field Broken names. A test checks
+// that the judge finds the defect. For the defect "write" the record stays as it is: the method put
+// really makes some writes twice.
 func (l *load) sabotage() {
 	switch l.plan.Broken {
 	case "lost", "twice", "order":

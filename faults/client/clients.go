@@ -24,7 +24,7 @@ func (l *load) startClients(ctx context.Context) error {
 			return fmt.Errorf("client %d: %w", i, err)
 		}
 		events := client.Watch(l.streams, record.LoadPrefix, clientv3.WithPrefix())
-		// Ends with the streams; end waits.
+		// Ends when l.streams ends; the method end waits for it.
 		l.streamsEnded.Go(func() {
 			for range events {
 			}

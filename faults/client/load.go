@@ -23,7 +23,7 @@ const (
 	startTimeout = time.Minute
 )
 
-// load is what the plan asks for.
+// load is all the calls, watches and leases that the plan asks for, and the record of them.
 type load struct {
 	plan   record.Plan
 	client *clientv3.Client
@@ -64,13 +64,13 @@ func startLoad(ctx context.Context, plan record.Plan) (*load, error) {
 			return nil, err
 		}
 	}
-	// Ends with the streams; end waits.
+	// Ends when l.streams ends; the method end waits for it.
 	l.streamsEnded.Go(l.measure)
 	return l, nil
 }
 
-// connect makes a client with settings as programs have them. Shorter intervals than 10 s between
-// pings are raised by gRPC.
+// connect makes a client with settings that are usual in programs. gRPC raises a DialKeepAliveTime
+// below ten seconds to ten seconds.
 func connect(plan record.Plan, endpoints []string) (*clientv3.Client, error) {
 	cfg := clientv3.Config{
 		Endpoints: endpoints, Username: plan.Username, Password: plan.Password,

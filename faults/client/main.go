@@ -31,7 +31,8 @@ func main() {
 	}
 }
 
-// run follows the commands of in until it has written its record to out.
+// run reads the plan and then commands from in, and follows them. At the end it writes its record
+// to out.
 func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	lines := bufio.NewReader(in)
 	text, err := lines.ReadBytes('\n')

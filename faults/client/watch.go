@@ -58,7 +58,7 @@ func (l *load) startWatches(ctx context.Context) error {
 	for _, w := range l.watches {
 		w.load, w.moved = l, make(chan struct{}, 1)
 		opened := make(chan struct{})
-		// Ends with the streams; end waits.
+		// Ends when l.streams ends; the method end waits for it.
 		l.streamsEnded.Go(func() { w.run(opened) })
 		select {
 		case <-opened:
@@ -147,7 +147,7 @@ func (w *watch) deliver(resp clientv3.WatchResponse) {
 	}
 }
 
-// waitFor waits until the watch has delivered a revision, at most as long as given.
+// waitFor waits until the watch has delivered the revision, or until the time most has passed.
 func (w *watch) waitFor(revision int64, most time.Duration) {
 	timer := time.NewTimer(most)
 	defer timer.Stop()

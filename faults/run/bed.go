@@ -24,7 +24,7 @@ type bed struct {
 	conns    []*grpc.ClientConn // to the members, past the proxies
 	observer *observer
 	leader   int
-	// asked is what the scenario counts on its own.
+	// asked is the number of logins or connections, in a scenario that counts them.
 	asked int
 }
 
@@ -134,7 +134,8 @@ func (b *bed) begin(ctx context.Context) (first int64, err error) {
 	return first, nil
 }
 
-// mark changes a key in a way that every watch is to deliver, and returns the revision.
+// mark puts and then deletes a key. So every watch has an event to deliver, even one that filters
+// puts or deletes. mark returns the revision of the put.
 func (b *bed) mark(ctx context.Context) (last int64, err error) {
 	key := []byte(record.LoadPrefix + "0")
 	err = b.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {

@@ -8,7 +8,8 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/judge"
 )
 
-// Differences below these are noise of a single run.
+// Smaller differences between the clients may come from the chance of a single run. The report
+// ignores them. noiseShare is the ratio of the two figures.
 const (
 	noiseCalls      = 4
 	noiseStall      = 500 * time.Millisecond

@@ -83,7 +83,7 @@ func (b *bed) renew(member int, trusted bool) error {
 		replacePEM(file+".key", "PRIVATE KEY", private))
 }
 
-// replacePEM replaces a file at once.
+// replacePEM replaces a file atomically.
 func replacePEM(path, kind string, der []byte) error {
 	text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 	if err := os.WriteFile(path+".new", text, 0o600); err != nil {

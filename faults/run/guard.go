@@ -29,7 +29,8 @@ var guardScenarios = []scenario{
 	},
 }
 
-// cutOffHolders cuts off the client that holds, four times.
+// cutOffHolders returns a step that cuts off the client that holds the lock, or is the leader. The
+// step does so four times, each time with the holder or leader of that moment.
 func cutOffHolders(kind string) step {
 	const rounds, cutFor, pause = 4, 4 * time.Second, time.Second
 	return func(ctx context.Context, b *bed) error {

@@ -3,7 +3,7 @@
 //
 //	go run ./run                          every scenario; writes RESULTS.md and results.svg
 //	go run ./run -run blackhole,SIGSTOP   some scenarios, printed only
-//	go run ./run -run reset -samples FILE some, added to those of other runs
+//	go run ./run -run reset -samples FILE some scenarios; adds their figures to the file
 //	go run ./run -run reset -broken lost  with a defect in what the client programs report
 //
 // It runs in the directory of the faults module, and exits with status 1 if this client broke a
@@ -25,7 +25,7 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/record"
 )
 
-// errBroken is returned if this client broke a promise.
+// errBroken is returned if this client broke a promise of etcd, for example lost a write.
 var errBroken = errors.New("this client broke a promise")
 
 // settings is what the flags say.

@@ -18,8 +18,8 @@ func atProxy(member func(*bed) int, change func(*faultnet.Proxy)) step {
 func theLeader(b *bed) int { return b.leader }
 func aFollower(b *bed) int { return b.follower() }
 
-// healed ends the faults of a proxy and its connections, which a network that lost packets for
-// seconds has given up.
+// healed ends the faults of a proxy, and resets its connections. A real connection that has lost
+// packets for seconds would not recover soon, either.
 func healed(p *faultnet.Proxy) { p.Heal(); p.Reset() }
 
 // networkScenarios are faults of the network between the client and the members.

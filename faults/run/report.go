@@ -32,7 +32,7 @@ type column struct {
 
 func count(n int) string { return fmt.Sprint(n) }
 
-// seconds returns a duration with a precision that says no more than was measured.
+// seconds formats a duration in seconds. Two decimals are as precise as the measurement.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
 
 // calls and streams are the columns of the two tables of the report.

@@ -13,7 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/gobuild"
 )
 
-// A judge that accepts everything would accept this client, too.
+// TestJudgeFindsDefectsOfEitherClient: the judge finds no violation in an unchanged client program,
+// but it finds each defect that is added on purpose. So a clean verdict means something.
 func TestJudgeFindsDefectsOfEitherClient(t *testing.T) {
 	t.Chdir("..")
 	p, err := build(t.Context(), t.TempDir())

@@ -33,14 +33,15 @@ type scenario struct {
 	plan    record.Plan
 	length  time.Duration
 	after   time.Duration // zero for the usual time
-	direct  bool          // past the proxies
+	direct  bool          // the client connects to the members, not to their proxies
 
 	prepare step // before the client starts
 	fault   step // begins the fault
 	heal    step // ends it
-	compact bool // in the middle of the fault
+	compact bool // the members compact in the middle of the fault
 
-	// asked says what the scenario counts on its own, "" if nothing.
+	// asked says what the field Asked of the figures counts in this scenario, for example "logins".
+	// It is "" if the scenario counts nothing.
 	asked string
 }
 
@@ -86,7 +87,8 @@ func (s scenario) run(
 	return f, r.Record.Versions, nil
 }
 
-// measure makes the fault while the load runs, and takes the records.
+// measure injects the fault while the load runs. It then stops the load, and returns the record of
+// the client program and the history of the members.
 func (s scenario) measure(ctx context.Context, b *bed, c *child) (r judge.Run, err error) {
 	if r.Phases, err = s.phases(ctx, b); err != nil {
 		return r, err
@@ -142,7 +144,7 @@ func (s step) do(ctx context.Context, b *bed) error {
 	return s(ctx, b)
 }
 
-// withTTL returns the usual load with leases of so many seconds.
+// withTTL returns the usual load, in which leases and sessions have this TTL.
 func withTTL(seconds int64) record.Plan {
 	plan := usualLoad
 	plan.TTL = seconds

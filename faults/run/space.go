@@ -52,7 +52,7 @@ func putFill(ctx context.Context, conn *grpc.ClientConn, i int) error {
 	return err
 }
 
-// fillUp writes until the members refuse it.
+// fillUp puts large values until the members refuse a put because their quota is used up.
 func fillUp(ctx context.Context, b *bed) error {
 	for ctx.Err() == nil {
 		err := putFill(ctx, b.conns[b.leader], 0)

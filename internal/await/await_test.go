@@ -17,7 +17,7 @@ var (
 
 func isFinal(err error) bool { return errors.Is(err, errFinal) }
 
-// changeOf returns a Change that can tell, or cannot, at once.
+// changeOf returns a Change that does not wait, and returns seen.
 func changeOf(seen bool) Change { return func(context.Context) bool { return seen } }
 
 // TestLoop: Loop calls look until a step ends it, and waits only where it has to. Each step is what
@@ -66,7 +66,8 @@ func TestLoop(t *testing.T) {
 	}
 }
 
-// TestLoopWaitsGrow has looks fail for an hour, then one change, after which waits are short again.
+// TestLoopWaitsGrow: calls of look fail for an hour, and Loop's waits grow. After a Change has
+// returned true, the next wait is short again.
 func TestLoopWaitsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, last := time.Now(), time.Now()

@@ -35,7 +35,7 @@ func endpoints(t *Tracker, addresses ...string) (s balancer.ClientConnState) {
 	return s
 }
 
-// newTestPolicy is a policy that connects to nothing.
+// newTestPolicy returns a policy with these addresses. Its subconnections never connect.
 func newTestPolicy(t *testing.T, tracker *Tracker, addresses ...string) *policy {
 	p := builder{}.Build(noClientConn{}, balancer.BuildOptions{}).(*policy)
 	t.Cleanup(p.Close)

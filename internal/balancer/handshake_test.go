@@ -12,8 +12,9 @@ import (
 	"google.golang.org/grpc/connectivity"
 )
 
-// TestConnectWaitsAfterRefusedHandshakes: a refusal whose alert was lost, since the server closed
-// at once, looks like a member that stopped. It counts from the second attempt in a row.
+// TestConnectWaitsAfterRefusedHandshakes: a TLS alert counts as a refused handshake. But an alert
+// can be lost if the server closes the connection at once. A failure without an alert may also mean
+// that the member just stopped. So it counts only if the attempt before it failed, too.
 func TestConnectWaitsAfterRefusedHandshakes(t *testing.T) {
 	alert := &net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}
 	reset := &net.OpError{Op: "read", Err: errors.New("connection reset by peer")}

@@ -24,7 +24,7 @@ func connected(tracker *Tracker, address string) *conn {
 	return &conn{member: tracker.Member(address)}
 }
 
-// newTestPicker is a tracker with n connected members, m0 and so on.
+// newTestPicker returns a tracker with n connected members, m0 and so on, and their picker.
 func newTestPicker(
 	t testing.TB, n int, probe func(context.Context, *Member) error,
 ) (*Tracker, *picker) {
@@ -102,7 +102,7 @@ func TestStreamLeavesItsMember(t *testing.T) {
 		for i := range 20 {
 			before := target.current.Load()
 			target.AvoidLast()
-			tracker.next.Add(uint32(i)) // requests meanwhile
+			tracker.next.Add(uint32(i)) // other requests advance the round-robin position
 			_, err := p.Pick(info)
 			require.NoError(t, err)
 			if i > 0 {
@@ -136,8 +136,8 @@ func TestStreamLeavesItsMemberForASlowOne(t *testing.T) {
 	assert.Equal(t, "m0", target.current.Load().address, "rather than one that may be silent")
 }
 
-// TestStreamsAvoidMembersThatRefuse: one without a leader would accept a stream that
-// does not require one, and bring nothing on it.
+// TestStreamsAvoidMembersThatRefuse: no stream goes to a member that refuses requests while another
+// member serves. A member without a leader would accept a stream, but could send nothing on it.
 func TestStreamsAvoidMembersThatRefuse(t *testing.T) {
 	for name, refuse := range map[string]func(m *Member, stream func(error)){
 		"requests": func(m *Member, _ func(error)) {

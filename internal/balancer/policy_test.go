@@ -150,8 +150,8 @@ func TestCheckEndsWithItsConnection(t *testing.T) {
 	}
 }
 
-// TestCloseWaitsForChecks: whatever a check is about to report when the connection is closed,
-// nothing is left of it.
+// TestCloseWaitsForChecks: whatever the health checks are doing when the connection is closed, they
+// leave no goroutine and no server connection behind.
 func TestCloseWaitsForChecks(t *testing.T) {
 	stays, goes := startServer(t, nil), startServer(t, nil)
 	refuses := startServer(t, status.Error(codes.Unavailable, "learner"))

@@ -12,11 +12,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// refusalsToIgnore is what package memberhealth states.
+// refusalsToIgnore is a copy of the constant in package memberhealth.
 const refusalsToIgnore = 4
 
-// TestRefusingMemberIsNoMeasure: a member that refuses everything has nothing outstanding. Its
-// peers are not passed over as too busy in comparison.
+// TestRefusingMemberIsNoMeasure: a member that refuses every request has no outstanding requests.
+// The picker must not compare the others with it, or it would find them too busy and send every
+// request to the member that refuses.
 func TestRefusingMemberIsNoMeasure(t *testing.T) {
 	_, p := newTestPicker(t, 3, noProbe)
 	picks := func() map[string]int {

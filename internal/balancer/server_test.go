@@ -33,8 +33,8 @@ type server struct {
 	open map[net.Conn]struct{}
 }
 
-// startServer starts a server with a health service, which returns the error refuse if that is not
-// nil. The end of the test stops the server.
+// startServer starts a server that has a health service. If refuse is not nil, health checks fail
+// with this error. The end of the test stops the server.
 func startServer(t *testing.T, refuse error) *server {
 	t.Helper()
 	s := newServer(refuse)

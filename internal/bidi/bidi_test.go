@@ -183,7 +183,8 @@ func TestFailedSendEndsTheStreamWithItsError(t *testing.T) {
 	})
 }
 
-// gRPC's Send returns io.EOF where the peer ended the stream; the status comes from Recv.
+// TestSendEOFLeavesTheReasonToRecv: if the peer has ended the stream, gRPC's Send returns only
+// io.EOF. The link waits for the error of Recv, which has the reason, and passes that to Broken.
 func TestSendEOFLeavesTheReasonToRecv(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, h := newPeer(), &recorder{}

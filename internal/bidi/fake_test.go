@@ -50,7 +50,8 @@ func (s *fakeStream) CloseSend() error {
 	return nil
 }
 
-// peer hands out fake streams and keeps them in the order of their dials.
+// peer opens fake streams. It also sends each of them, in the order of the dials, to the channel
+// streams, from which the test receives it.
 type peer struct {
 	streams chan *fakeStream
 	dialErr func(n int) error // may be nil

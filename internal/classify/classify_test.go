@@ -17,9 +17,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// verdict holds one letter per predicate that is true: u unavailable, n no leader, l learner
-// refusal, t too many requests, m message too large, a auth refresh, c closing, r read may be
-// repeated, w write may be repeated although sent, W where it was not sent, h halt, f refusal.
+// verdict returns a string with one letter for each predicate of this package that is true for err.
+// The list below has the letters.
 func verdict(err error) string {
 	out := ""
 	for _, p := range []struct {

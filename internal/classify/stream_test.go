@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestNoStatusOfAServerIsFinal: whatever code a server, proxy or load balancer ends a stream with,
-// and whichever of etcd's errors, the stream may be opened again.
+// TestNoStatusOfAServerIsFinal: no status code, and no error of etcd, with which the other side
+// ends a stream keeps the client from opening the stream again.
 func TestNoStatusOfAServerIsFinal(t *testing.T) {
 	for code := codes.OK; code <= codes.Unauthenticated; code++ {
 		assert.False(t, IsFinal(context.Background(), status.Error(code, "x"), true), code)

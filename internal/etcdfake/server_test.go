@@ -253,8 +253,8 @@ func TestBreakEndsOpenStreams(t *testing.T) {
 	assert.Zero(t, s.Break("Watch", nil))
 }
 
-// A script of one member changes requests and answers of what the member serves. Other members
-// serve as etcd does.
+// TestWatchScript: a watch script of one fake member can change the responses of that member. The
+// other members of the fake cluster serve watches without changes.
 func TestWatchScript(t *testing.T) {
 	members := StartCluster(t, 2, WithOwnWatchIDs())
 	s := members[0]

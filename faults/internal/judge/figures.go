@@ -25,14 +25,15 @@ type Figures struct {
 	Holds, Overlaps    int
 	History            string // porcupine's verdict, "" if there is none
 
-	CPU        time.Duration // a second, during the fault
+	CPU        time.Duration // the CPU time used in each second during the fault
 	PeakRSS    uint64
 	Goroutines int
-	// Served is how long after the end of the fault the last of many clients was served.
+	// Served is the time from the end of the fault until every one of the plan's many clients had a
+	// successful read. Clients that Unserved counts are left out.
 	Served   time.Duration
-	Unserved int // of many clients, those whose last read failed
+	Unserved int // those of the many clients whose last read failed
 
-	Asked  int // what a scenario counts on its own
+	Asked  int // logins or connections, in a scenario that counts them
 	Errors map[string]int
 }
 
@@ -123,7 +124,7 @@ func rate(counts []int32, start, from, to int64) float64 {
 	return float64(n) / time.Duration(to-from).Seconds()
 }
 
-// sum adds the counts of each bucket.
+// sum adds the counts element by element.
 func sum(a, b []int32) []int32 {
 	all := make([]int32, max(len(a), len(b)))
 	for i, n := range a {

@@ -12,7 +12,7 @@ type Watched struct {
 	Twice      int // events that came again
 	Disordered int // events that came after a later one, or after a notice that promised them past
 	Wrong      int // events that the members do not have, or with another previous value
-	Skipped    int // events that the watch was told are compacted
+	Skipped    int // events that did not come, but were reported to the watch as compacted
 	Stall      time.Duration
 }
 

@@ -76,7 +76,8 @@ func Orphans(r record.Record, alive []int64) int {
 	return orphans
 }
 
-// Overlaps counts the holds that began while another contender believed that it held.
+// Overlaps counts the holds that began before another hold had ended: two contenders believed at
+// the same time that they held the lock or were the leader.
 func Overlaps(holds []record.Hold) int {
 	byStart := slices.SortedFunc(slices.Values(holds), func(a, b record.Hold) int {
 		return int(a.Start - b.Start)

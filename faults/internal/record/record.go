@@ -14,30 +14,31 @@ const (
 // Contenders has the names of the compared clients, in the order in which they run.
 var Contenders = []string{This, Published}
 
-// Prefixes of the keys that the load writes, and of the registers.
+// Prefixes of the keys that the parts of the load use.
 const (
 	LoadPrefix     = "load/"
 	RegisterPrefix = "reg/"
 	GuardPrefix    = "guard/"
 )
 
-// Guarded kinds of exclusion.
+// Values of [Plan.Guard]: what the contenders of the load compete for.
 const (
 	Mutex    = "mutex"
 	Election = "election"
 )
 
-// ContenderKey returns the key whose value is the number of the contender with a lease.
+// ContenderKey returns the key that holds the number of the contender whose session has the lease.
 func ContenderKey(lease int64) string { return fmt.Sprintf("%swho/%x", GuardPrefix, lease) }
 
-// Bucket is the length of the intervals in which successes are counted.
+// Bucket is the length, in nanoseconds, of the intervals for which a [Record] counts successful
+// calls.
 const Bucket = 10_000_000
 
-// Plan tells the client program what to do. Zero leaves a part of the load out.
+// Plan tells the client program what to do. A field that is zero leaves out its part of the load.
 type Plan struct {
 	Endpoints          []string
 	Username, Password string
-	CA                 string // a PEM file; TLS if it is set
+	CA                 string // a PEM file of CA certificates; without it, no TLS
 	AutoSyncSeconds    int
 
 	Readers, Writers int
@@ -45,11 +46,11 @@ type Plan struct {
 	Bulk             bool // one writer writes large values
 	PastRevision     int64
 	Leases           int
-	TTL              int64 // of leases and sessions, in seconds
-	Registers        int   // workers
-	Granters         int   // callers that grant one lease after another
-	Guard            string
-	Clients          int // more clients, each with a watch and a read
+	TTL              int64  // of leases and sessions, in seconds
+	Registers        int    // workers
+	Granters         int    // callers that grant one lease after another
+	Guard            string // Mutex, Election, or "" for no contenders
+	Clients          int    // more clients; each opens a watch and reads every second
 
 	// Broken names a defect that the program adds, so that the judge can be judged.
 	Broken string
@@ -67,7 +68,7 @@ type Record struct {
 	// Errors counts the texts of the errors.
 	Errors map[string]int
 
-	// Acked and Unsure are the writes by id: those that succeeded, and those that failed.
+	// Acked has the ids of the puts that succeeded, Unsure the ids of the puts that failed.
 	Acked, Unsure []int64
 
 	Watches []Watch
@@ -105,7 +106,7 @@ type Event struct {
 	At     int64  `json:"a"`
 }
 
-// Gap is what a watch was told is compacted: the revisions from After+1 to Until-1.
+// Gap is a range of revisions, After+1 to Until-1, that a watch reported as compacted.
 type Gap struct{ After, Until int64 }
 
 // Notice is a progress notice, which came after so many events.
@@ -123,10 +124,10 @@ type Op struct {
 	Worker     int
 	Key        string
 	Kind       string // get, put or swap
-	Value, Old string // put and swap
-	Seen       string // get
-	Done       bool   // swap
-	Unknown    bool   // it failed, but may have been applied
+	Value, Old string // what a put or swap writes, and what a swap expects to find
+	Seen       string // what a get returned
+	Done       bool   // the swap was made
+	Unknown    bool   // the operation failed, but may have been applied
 	Start, End int64
 }
 
@@ -135,7 +136,7 @@ type Op struct {
 type Hold struct {
 	Contender  int
 	Start, End int64
-	Revision   int64 // of its key
+	Revision   int64 // of the leader's key (its create revision), or of the mutex's header
 }
 
 // Usage is what the process has used up to a time.
