@@ -33,8 +33,8 @@ type Source struct {
 	// current is the token that requests carry, or nil before the first one. Any goroutine may load
 	// it. Only a goroutine that holds mu may store it.
 	current atomic.Pointer[held]
-	// logins counts the goroutine of the login under way. A goroutine is added only with mu held,
-	// and only while closed is false, so that Close waits for all of them.
+	// logins counts the goroutines that run logins. A goroutine is added only with mu held, and
+	// only while closed is false, so that Close waits for every goroutine.
 	logins sync.WaitGroup
 
 	// Guarded by mu.
@@ -65,7 +65,7 @@ func New(ctx context.Context, authenticate func(context.Context) (string, error)
 	return s
 }
 
-// Static returns a Source whose token is always token. Its Refresh returns ErrStatic.
+// Static returns a Source that always holds the given token. Its Refresh returns ErrStatic.
 func Static(token string) *Source {
 	s := &Source{}
 	s.storeLocked(token)

@@ -14,8 +14,8 @@ import (
 // loops that repeat a request until it succeeds use it, too.
 var Retry = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// Join returns a copy of ctx that also ends when other ends. The caller must call release when it
-// no longer needs the copy.
+// Join returns a copy of ctx that also ends when the context other ends. The caller must call
+// release when it no longer needs the copy.
 func Join(ctx, other context.Context) (joined context.Context, release context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	detach := context.AfterFunc(other, cancel)
@@ -32,12 +32,12 @@ type Change func(ctx context.Context) bool
 // Change and the error, and Loop returns nil. Otherwise look returns a [Change], which waits until
 // the store may have changed. Loop calls the Change, and then calls look again.
 //
-// If look fails, or if the Change returns false, Loop waits before it calls look again. [Retry] is
-// the policy of these waits: they grow from one failure to the next, and start small again after a
-// Change has returned true. So Loop goes on after every passing failure, such as a compaction or a
-// member without a leader. The parameter final says which errors of look end the Loop: if final
-// returns true for an error, Loop returns that error. If final is nil, no error of look ends the
-// Loop. If ctx ends during one of these waits, Loop returns the error of ctx.
+// If look fails, or if the Change returns false, Loop waits and calls look again, because many
+// failures are temporary, such as a compaction or a member without a leader. These waits follow
+// [Retry]: they grow from one failure to the next, and start small again after a Change has
+// returned true. If ctx ends during one of these waits, Loop returns the error of ctx. If the
+// parameter final is not nil and returns true for an error of look, Loop returns that error and
+// does not call look again.
 //
 // If the parameter first is not nil, Loop calls it before the first call of look, and so begins
 // with a wait for a change.

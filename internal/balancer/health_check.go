@@ -21,12 +21,15 @@ var healthBackoff = backoff.Policy{Base: 200 * time.Millisecond, Max: time.Minut
 // counts as serving, because it has not reported that it does not serve.
 const healthStallTimeout = time.Second
 
-// followHealth calls report with each change of a server's health. When ctx ends, it returns false.
-// If the server has no health service, followHealth reports it as serving and returns true. If the
-// stream of the health service ends after it has carried a status, the latest status stays valid
-// until the next stream carries one, because load balancers end streams after a time. If the stream
-// ends before any status, the server is reported as not serving. report must ignore a call whose
-// context has ended.
+// followHealth watches a server's health, and passes each status to report. It returns true if the
+// server has no health service; it has then reported the server as serving. It returns false when
+// ctx ends.
+//
+// Load balancers end streams after a time. So when a stream of the health service ends,
+// followHealth opens another one, and the last status stays valid in between. But if a stream ends
+// before the server has sent a status, followHealth reports the server as not serving.
+//
+// report must ignore a call whose context has ended.
 func followHealth(
 	ctx context.Context, rpc grpc.ClientConnInterface,
 	report func(ctx context.Context, serving bool),

@@ -66,7 +66,7 @@ type Tracker struct {
 	timer    *time.Timer // runs tick
 }
 
-// New returns a Tracker whose probes end with ctx.
+// New returns a Tracker. The requests that it sends to check the members end with ctx.
 func New(ctx context.Context, o Options) *Tracker {
 	t := &Tracker{
 		Options: o, probe: checkHealth, read: readOneKey, members: map[string]*Member{},

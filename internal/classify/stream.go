@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// NoEndpoints is the description of the error of a client that has no connection.
+// NoEndpoints is the description of the error of a client that was made without a connection.
 const NoEndpoints = "etcdclient: no available endpoints"
 
 var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)

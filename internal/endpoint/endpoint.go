@@ -154,7 +154,8 @@ func headerSafe(name string) string {
 	return url.PathEscape(name)
 }
 
-// Network returns the network and the address for net.Dial of an Endpoint's Address.
+// Network converts the Address of an [Endpoint] to the two arguments of net.Dial: the name of the
+// network, and the address in this network.
 func Network(address string) (network, target string) {
 	if socket, ok := strings.CutPrefix(address, unixPrefix); ok {
 		return "unix", strings.TrimPrefix(socket, "//")

@@ -3,9 +3,8 @@
 // one member, and that may break etcd's protocol.
 //
 // A [Server] is one member of a cluster of the public package, and serves on a TCP port.
-// Interceptors of its gRPC server call the script. The member itself handles a request that has no
-// script. There is one exception: a Server answers Check and Watch of the gRPC health service, with
-// the status that [Server.SetServing] has set. A request goes through these steps:
+// Interceptors of its gRPC server call the scripts. Check and Watch of the gRPC health service
+// answer with the status that [Server.SetServing] has set. A request goes through these steps:
 //
 //  1. It is added to the request log.
 //  2. It waits for the time set by [Server.Delay].
@@ -23,13 +22,13 @@
 //	to see what was asked of a member          [Server.Requests], [RequestsOf], [Server.Calls],
 //	                                           [Server.Applied], [Server.Streams]
 //	for a lost request, or a lost answer       [Server.Fail], [Server.FailAfterApply]
-//	for a method that is slow or frozen        [Server.Delay]; with an hour it is frozen
+//	for a method that is slow or frozen        [Server.Delay]; a delay of an hour freezes it
 //	for an unusual answer or stream            [Server.Unary], [Server.Watch],
 //	                                           [Server.KeepAlive], [Server.Stream]
 //	to get the member's own answer in a script [Server.Apply], [Server.ServeWatch]
 //	for a cut stream                           [Server.Break]
 //	for an old server, a proxy, a benchmark    [WithEtcd35], [WithOwnWatchIDs], [WithCanned]
-//	for several members of one state           [StartCluster]
+//	for several members that share one state   [StartCluster]
 //
 // # How streams end
 //

@@ -106,12 +106,12 @@ func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (St
 }
 
 // RenewOnce renews a lease once and returns the answer, which has no TTL if the lease is gone. It
-// tries again in three cases: the member is unavailable; the member refuses the token; or the
-// member says that the lease is gone, and another member does not confirm that. The waits between
-// the attempts follow [OnceBackoff].
+// tries again if the member is unavailable or refuses the token. It also tries again if the member
+// says that the lease is gone, and another member does not confirm this. The waits between the
+// attempts follow [OnceBackoff].
 //
 // RenewOnce returns an error if ctx ends, if another attempt would get the same error, if more than
-// maxRefusedTokens tokens were refused, or if a stream fails after MaxAttempts streams were opened.
+// maxRefusedTokens tokens were refused, or if the attempts allowed by MaxAttempts have failed.
 // target must be for this call only.
 func (r *Remote) RenewOnce(
 	ctx context.Context, target Target, id int64,
