@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/yaml"
 )
 
-// What the published client reads without an error is read, with the same result. The strict reader
-// refuses it, and says what it refuses.
+// TestSettingsWithoutEffect: NewConfig ignores settings without effect, as the published client
+// does. NewStrictConfig returns an error that names the setting.
 func TestSettingsWithoutEffect(t *testing.T) {
 	certFile, keyFile := selfSigned(t, "alice")
 	for name, tc := range map[string]struct{ content, names string }{
@@ -51,7 +51,8 @@ func TestSettingsWithoutEffect(t *testing.T) {
 	}
 }
 
-// The last of a key that stands there twice counts.
+// TestKeyTwice: if a key stands in the file twice, NewConfig takes the last value, and
+// NewStrictConfig returns an error.
 func TestKeyTwice(t *testing.T) {
 	path := write(t, "username: a\nusername: b")
 	cfg, err := yaml.NewConfig(path)
@@ -61,7 +62,8 @@ func TestKeyTwice(t *testing.T) {
 	assert.ErrorContains(t, err, `"username" already set`)
 }
 
-// One line in the log that the file configures names all settings without effect.
+// TestSettingsWithoutEffectAreLogged: the settings that have no effect are named in one line of the
+// log. The LogConfig of the file says where the log is.
 func TestSettingsWithoutEffectAreLogged(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	logConfig := "LogConfig: {level: info, encoding: json, outputPaths: [" + log +

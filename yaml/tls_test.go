@@ -60,8 +60,8 @@ func TestCertificateFiles(t *testing.T) {
 	assert.NoError(t, client.Close())
 }
 
-// shown makes a handshake with a server that asks for a certificate, and returns the name in it, ""
-// for none.
+// shown makes a TLS handshake with a server that asks the client for a certificate. It returns the
+// common name of the certificate that the client shows, or "" if it shows none.
 func shown(t *testing.T, client *tls.Config, acceptable *x509.CertPool) string {
 	t.Helper()
 	serverCert, err := tls.LoadX509KeyPair(selfSigned(t, "server"))
@@ -84,8 +84,9 @@ func shown(t *testing.T, client *tls.Config, acceptable *x509.CertPool) string {
 	return ""
 }
 
-// The pair is read for each handshake; where that fails, as it does between the renewals of the two
-// files, the last one is shown.
+// TestRenewedCertificateIsShown: the client reads the certificate and its key from the files for
+// each handshake. If that fails, it shows the certificate that it read before. It fails, for
+// example, while only one of the two files is renewed.
 func TestRenewedCertificateIsShown(t *testing.T) {
 	certFile, keyFile := selfSigned(t, "before")
 	cfg := withPair(t, certFile, keyFile).TLS
@@ -100,7 +101,8 @@ func TestRenewedCertificateIsShown(t *testing.T) {
 	require.Equal(t, "after", shown(t, cfg, nil))
 }
 
-// A server that names the authorities it trusts is not shown the certificate of another one.
+// TestCertificateOfAnotherAuthorityIsNotShown: a server names the certificate authorities that it
+// trusts. The client shows its certificate only if one of them has signed it.
 func TestCertificateOfAnotherAuthorityIsNotShown(t *testing.T) {
 	certFile, keyFile := selfSigned(t, "alice")
 	cfg := withPair(t, certFile, keyFile).TLS

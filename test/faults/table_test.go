@@ -26,8 +26,8 @@ const (
 	faultCall    = 2 * time.Second // each call's deadline
 )
 
-// bench3 has three real members with a proxy in front of each, and the load of a client of the
-// proxies.
+// bench3 has three real members with a proxy in front of each, and the load of a client that is
+// connected through the proxies.
 type bench3 struct {
 	*load
 	cluster *etcdtest.Cluster
@@ -49,8 +49,8 @@ func newBench3(t *testing.T, cfg clientv3.Config) *bench3 {
 	return b
 }
 
-// control returns a load of its own for the members other than the one with the fault, past the
-// proxies. It is slowed down by the machine and by the cluster, but not by the fault.
+// control returns another load, of a client that bypasses the proxies and the faulty member. A busy
+// machine and a busy cluster slow the control down, but the fault does not.
 func (b *bench3) control(faulty int) *load {
 	eps := b.cluster.Endpoints()
 	if faulty >= 0 {
@@ -139,9 +139,9 @@ type faultRow struct {
 	name         string
 	long, short  time.Duration
 	member       func(leader int) int // the index of the member with the fault
-	throughput   float64              // at least, relative to that before the fault
-	failedWrites int64                // at most
-	stall        time.Duration        // of the watch, at most
+	throughput   float64              // the least during the fault, as a share of that before
+	failedWrites int64                // how many may fail
+	stall        time.Duration        // how long the watch may pause
 	fault        func(b *bench3, member int, on bool)
 }
 
@@ -207,9 +207,9 @@ func TestFaultTable(t *testing.T) {
 	}
 }
 
-// run puts the bench and a control under load and makes the fault. A busy machine costs the control
-// as much as the bench. So throughput counts as kept if the share of all answers is, and what the
-// control suffers is added to the other bounds.
+// run puts the bench and a control, which the fault does not reach, under load and makes the fault.
+// A busy machine slows both down. So the throughput may fall if the bench keeps its share of both
+// throughputs, and the failures and the stall of the control are added to the other limits.
 func (row faultRow) run(b *bench3) {
 	length := row.short
 	if os.Getenv("ETCD_FAULTS") == "long" {
@@ -229,7 +229,7 @@ func (row faultRow) run(b *bench3) {
 	wait()
 	waitControl()
 	kept := during[0] / before[0]
-	if member >= 0 { // else the control has the fault too
+	if member >= 0 { // a fault of all members slows the control down too
 		share := func(rates []float64) float64 { return rates[0] / (rates[0] + rates[1]) }
 		kept = max(kept, share(during)/share(before))
 	}

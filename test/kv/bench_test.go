@@ -105,16 +105,16 @@ func TestAllocationsOverTheStub(t *testing.T) {
 	}
 }
 
-// requestCase is one kind of request. stub makes it with the stub on the client's connection, and
-// client with the client.
+// requestCase is one kind of request, made in two ways: its function stub calls the gRPC stub on
+// the client's connection, and its function client calls the client.
 type requestCase struct {
 	name   string
 	stub   func() error
 	client func() error
 }
 
-// requestCases has requests to a server with canned answers. The messages of the stub are made
-// once, because a client's overhead includes the making of its messages.
+// requestCases returns requests to a server with canned answers. All calls of a stub share one
+// message, so that the difference to the client includes the client's work to make its messages.
 func requestCases(tb testing.TB) []requestCase {
 	s := etcdfake.Start(tb, etcdfake.WithCanned())
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
@@ -153,7 +153,7 @@ func requestCases(tb testing.TB) []requestCase {
 	}
 }
 
-// BenchmarkRequest measures each request with the client and with the bare stub.
+// BenchmarkRequest measures each request with the client and with the gRPC stub alone.
 func BenchmarkRequest(b *testing.B) {
 	for _, tc := range requestCases(b) {
 		b.Run(tc.name+"/stub", repeat(tc.stub))

@@ -14,8 +14,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestErrorVariablesCompareWithEqual shows that an error which the table of package rpctypes lacks,
-// so that it is no EtcdError, compares with its variable as the others do.
+// TestErrorVariablesCompareWithEqual: package rpctypes has no EtcdError for
+// ErrTimeoutWaitAppliedIndex. An error of that kind from a server is still == to the variable.
 func TestErrorVariablesCompareWithEqual(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{MaxUnaryRetries: 1})
 	s.Fail("Range", 1, rpctypes.ErrGRPCTimeoutWaitAppliedIndex)

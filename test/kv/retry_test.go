@@ -109,7 +109,7 @@ func TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{DialOptions: []grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, _ any,
 			cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			// ends with the server's answer, awaited below
+			// ends when the server has answered; the test waits for that below
 			calls.Go(func() { _ = next(ctx, m, req, &pb.PutResponse{}, cc, opts...) })
 			attempts++
 			testclient.Eventually(t, func() bool {
@@ -165,7 +165,7 @@ func TestWritesWaitForAConnection(t *testing.T) {
 		return c.ActiveConnection().GetState() != connectivity.Ready
 	}, "the client has seen its connection end")
 	errs := make(chan error, 1)
-	// ends once the server is back, awaited below
+	// ends when the server is back; the test waits for that below
 	go func() { _, err := c.Put(t.Context(), "k", "v"); errs <- err }()
 	<-began
 	s.Start()
@@ -263,13 +263,13 @@ func TestMaxUnaryRetriesCountsAttempts(t *testing.T) {
 	}
 }
 
-// tooManyOnTheWire is the error as an etcd server sends it. The server returns an error without a
-// gRPC status, so the code is Unknown.
+// tooManyOnTheWire is ErrTooManyRequests as an etcd server sends it. The server's handler returns
+// an error without a gRPC status, so gRPC sends it with the code Unknown.
 var tooManyOnTheWire = status.Error(codes.Unknown, rpctypes.ErrTooManyRequests.Error())
 
-// TestWriteRefusedWithTooManyRequestsGoesToAnotherMember shows that a write refused with this error
-// is sent once to each other member at most, and is applied once. etcd refuses it before it makes a
-// proposal, so it is safe to send it again.
+// TestWriteRefusedWithTooManyRequestsGoesToAnotherMember: a write that is refused with
+// ErrTooManyRequests is sent at most once to each member, and is applied once. etcd refuses such a
+// write before it makes a Raft proposal, so the client can safely send it again.
 func TestWriteRefusedWithTooManyRequestsGoesToAnotherMember(t *testing.T) {
 	for name, even := range map[string]bool{"by health": false, "evenly": true} {
 		for refusing := 1; refusing <= 3; refusing++ {
@@ -314,9 +314,8 @@ func TestWriteRefusedWithTooManyRequestsGoesToAnotherMember(t *testing.T) {
 	}
 }
 
-// TestMemberThatCatchesUpFailsNoWrite shows that no write fails while one of three members refuses
-// all of them with "too many requests" and answers serializable reads, as a member does that is
-// behind its peers.
+// TestMemberThatCatchesUpFailsNoWrite: one of three members is behind its peers. It refuses all
+// writes with "too many requests", but answers serializable reads. No write of the client fails.
 func TestMemberThatCatchesUpFailsNoWrite(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	c := testclient.New(t, clientv3.Config{BackoffWaitBetween: time.Millisecond,

@@ -19,8 +19,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/kvstub"
 )
 
-// streaming returns a KV whose RangeStream is open. Closing client, which may be nil, ends its
-// streams.
+// streaming returns a KV over a stub whose RangeStream calls the function open. If client is not
+// nil, closing it ends the streams.
 func streaming(
 	open func(context.Context, *pb.RangeRequest) (pb.KV_RangeStreamClient, error),
 	client *clientv3.Client,

@@ -22,7 +22,8 @@ import (
 )
 
 // unstreamed has interceptors that make a server appear unable to stream ranges. It counts the
-// Range requests, and runs the function before ahead of every one but the first.
+// Range requests, and runs its function before when each Range request except the first is about to
+// be sent.
 type unstreamed struct {
 	before func()
 	ranges int

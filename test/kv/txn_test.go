@@ -28,7 +28,8 @@ func TestCompareAgainstAServer(t *testing.T) {
 	require.NoError(t, err)
 	modified := put.Header.Revision
 
-	// Each field with a value less than it, one equal to it and one greater than it.
+	// Each field of the key, with a value that is less than the field, an equal value and a greater
+	// value.
 	fields := map[string]struct {
 		begin                func(key string) clientv3.Cmp
 		less, equal, greater any
@@ -45,7 +46,7 @@ func TestCompareAgainstAServer(t *testing.T) {
 		return resp.Succeeded
 	}
 	for name, f := range fields {
-		// Whether the condition holds if v is less, equal, greater.
+		// For each operator, whether the condition holds for the values less, equal and greater.
 		for result, want := range map[string][3]bool{
 			"=": {false, true, false}, "!=": {true, false, true}, ">": {true, false, false},
 			"<": {false, false, true},

@@ -18,7 +18,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// fleet has many leases that one client keeps. The client judge asks a server whether they live.
+// fleet has many leases that one client keeps. The client in the field judge asks a server which
+// leases exist.
 type fleet struct {
 	client, judge *clientv3.Client
 	ids           []clientv3.LeaseID
@@ -40,8 +41,8 @@ func newFleet(t *testing.T, client, judge *clientv3.Client, n int, ttl int64) *f
 	return f
 }
 
-// requireKept waits for two more answers for each lease: the second is to a request that was sent
-// after the call. Then it checks with a server that no lease is missing.
+// requireKept waits for two more answers for each lease. The first may have been on its way before
+// requireKept was called; the second was not. Then it checks that the server has all leases.
 func (f *fleet) requireKept(t *testing.T) {
 	t.Helper()
 	for i, ch := range f.channels {
@@ -247,7 +248,7 @@ func TestKeepAlivesOutliveTheirTokens(t *testing.T) {
 			client := testclient.Open(t, cluster, testclient.AsUser("root", "pw"))
 			quick, slow := grant(t, client, 3), grant(t, client, 12)
 			first, second := keep(t, client, t.Context(), quick), keep(t, client, t.Context(), slow)
-			for range 2 { // answers 4 s apart, which no token lives for
+			for range 2 { // the answers are 4 s apart, longer than a token lives
 				next(t, second)
 			}
 			assert.True(t, isOpen(first))
@@ -279,9 +280,10 @@ func TestKeepAliveOnceUsesTheTokenThereIs(t *testing.T) {
 	assert.Equal(t, before, logins())
 }
 
-// TestDeniedLeaseEndsAlone: a lease with a key that its keeper may not write does not end other
-// leases. The status of the stream does not name the lease. Servers answer in order, so it is the
-// lease whose request is the oldest in flight; it is not asked for on the next stream.
+// TestDeniedLeaseEndsAlone: a user keeps a lease that has a key which the user may not write. The
+// server ends the keepalive stream with a status that does not name the lease. Servers answer in
+// order, so the client gives up the lease whose request is the oldest without an answer. It keeps
+// its other leases on the next stream.
 func TestDeniedLeaseEndsAlone(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.EnableAuth("pw"))

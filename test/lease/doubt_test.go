@@ -45,8 +45,9 @@ func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 	assert.EqualValues(t, 60, resp.TTL)
 }
 
-// TestQuestionAboutALeaseGoesToAnotherMember: the member that has the stream lags and denies the
-// lease whenever it is asked. The client asks another member for the TTL.
+// TestQuestionAboutALeaseGoesToAnotherMember: the member that serves the keepalive stream lags
+// behind, and answers each request as if the lease did not exist. The client asks the other member
+// for the TTL.
 func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	var denier atomic.Pointer[etcdfake.Server]
@@ -84,7 +85,8 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var others sync.WaitGroup
 	others.Go(func() {
-		// Reads shift the turns of the members, so that any member may get the next request.
+		// The client sends requests to its members in turn. With these reads in between, any member
+		// can get the next request of the test.
 		for ctx.Err() == nil {
 			_, _ = client.Get(ctx, "key")
 		}
@@ -100,7 +102,7 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	for range 3 {
 		denier.Store(nil)
 		lease := clientv3.NewLease(client)
-		keep(t, lease, t.Context(), grant(t, client, 60)) // renewed on a stream to the other member
+		keep(t, lease, t.Context(), grant(t, client, 60)) // the other member renews the lease
 		require.NoError(t, lease.Close())
 	}
 	assert.Zero(t, asked.Load(), "questions to the member that lags")

@@ -67,7 +67,7 @@ var ends = []struct {
 		}, do: func(*testing.T, *etcdfake.Server, *clientv3.Client, clientv3.LeaseID) {}},
 }
 
-// TestWhyAChannelWasClosed: the error that WithKeepAliveEnd stores names each way.
+// TestWhyAChannelWasClosed: the error that WithKeepAliveEnd stores tells why the channel closed.
 func TestWhyAChannelWasClosed(t *testing.T) {
 	for _, tc := range ends {
 		t.Run(tc.name, func(t *testing.T) {

@@ -164,8 +164,8 @@ func TestGrantOfALeaseThatHasExpiredMeanwhile(t *testing.T) {
 	assert.Equal(t, []clientv3.LeaseID{resp.ID}, testclient.LeaseIDs(fake.Leases()))
 }
 
-// TestGrantChoosesAnotherIDWhereItsFirstIsTaken: the id that Grant chose is refused in answer to
-// the first request, so another client has the lease. Grant tries another id.
+// TestGrantChoosesAnotherIDWhereItsFirstIsTaken: the server refuses Grant's first request, because
+// a lease with the id that Grant chose exists. Grant tries another id.
 func TestGrantChoosesAnotherIDWhereItsFirstIsTaken(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)
@@ -184,8 +184,9 @@ func TestGrantChoosesAnotherIDWhereItsFirstIsTaken(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrLeaseExist, err)
 }
 
-// TestGrantWithACallersIDIsSentOnce: a request of a stub has an id that the program chose. Another
-// program may have a lease with that id, so the client does not repeat the request.
+// TestGrantWithACallersIDIsSentOnce: in a request that a program makes with RetryLeaseClient, the
+// program chooses the lease's id. Another program may have a lease with that id, so the client does
+// not repeat the request.
 func TestGrantWithACallersIDIsSentOnce(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)

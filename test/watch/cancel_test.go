@@ -129,7 +129,7 @@ func TestCancelWhileDisconnectedClosesTheChannel(t *testing.T) {
 				chans[i] = c.Watch(ctx, "k")
 			}
 			cut()
-			best := patience // a pause of the machine lengthens one of the five at most
+			best := patience // the shortest time; a busy machine can delay single watches
 			for i, ch := range chans {
 				took := testclient.Stopwatch(t)
 				cancels[i]()
@@ -246,8 +246,8 @@ func TestServerCancelsAnEstablishedWatch(t *testing.T) {
 	}
 }
 
-// TestRealServerRefusesAnEmptyRange: etcd refuses a range that contains no key and a negative
-// revision. The watch ends with the reason.
+// TestRealServerRefusesAnEmptyRange: etcd refuses a watch with an empty range, and a watch from a
+// negative revision. Each watch ends with the reason.
 func TestRealServerRefusesAnEmptyRange(t *testing.T) {
 	c := testclient.Open(t, shared.Cluster())
 	wr := requireLast(t, c.Watch(t.Context(), "b", clientv3.WithRange("a")))

@@ -161,7 +161,8 @@ func (s *fuzzServer) serve(
 	}
 }
 
-// awaitCreate waits for a request for a second. If the request is a create, it returns its id.
+// awaitCreate waits up to a second for the next request. If it is a create request, awaitCreate
+// returns its watch id.
 func awaitCreate(ctx context.Context, reqs <-chan *pb.WatchRequest) []int64 {
 	select {
 	case req := <-reqs:

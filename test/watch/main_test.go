@@ -80,7 +80,8 @@ func requireClosed(tb testing.TB, ch clientv3.WatchChan) {
 	}
 }
 
-// concurrently calls do with each number below n, in so many goroutines, and waits for all calls.
+// concurrently calls the function do with each number below n, in the given number of goroutines,
+// and waits for all calls.
 func concurrently(goroutines, n int, do func(i int)) {
 	var wg sync.WaitGroup
 	for g := range goroutines {

@@ -64,7 +64,7 @@ func runWatchModel(t *testing.T, changes int) {
 // watchModel is a cluster behind proxies, with writers and observers.
 type watchModel struct {
 	t         *testing.T
-	rng       *rand.Rand // of the faults
+	rng       *rand.Rand // chooses the faults
 	cluster   *etcdtest.Cluster
 	proxies   []*faultnet.Proxy
 	ctx       context.Context
@@ -106,7 +106,7 @@ func (m *watchModel) client() *clientv3.Client {
 	return testclient.New(m.t, clientv3.Config{Endpoints: endpoints, DialTimeout: time.Second})
 }
 
-// modelKeys are the keys that change.
+// modelKeys is the number of keys.
 const modelKeys = 50
 
 func modelKey(i int) string { return fmt.Sprintf("m/%02d", i) }
@@ -133,7 +133,8 @@ func (m *watchModel) write(n int) {
 	wg.Wait()
 }
 
-// modelOps returns puts of numbered values to different keys, and half of the time a delete.
+// modelOps returns n puts, each of another key. The values are number, number+1 and so on. Half of
+// the time a delete of one more key follows.
 func modelOps(rng *rand.Rand, number, n int) []clientv3.Op {
 	var ops []clientv3.Op
 	for i, k := range rng.Perm(modelKeys)[:n+1] {

@@ -36,8 +36,8 @@ func changeOf(e *clientv3.Event) change {
 	return c
 }
 
-// observer is a consumer of one watch, or of several in a row, each of which starts at the revision
-// after the last event of the one before.
+// observer consumes one watch, or several in a row. Each further watch starts at the revision after
+// the last event of the watch before it.
 type observer struct {
 	model *watchModel
 
@@ -55,13 +55,14 @@ type observer struct {
 	progress bool
 
 	mu       sync.Mutex
-	created  int64 // the revision of the first confirmation
+	created  int64 // the revision at which the first watch was confirmed
 	got      []change
 	notices  []notice
 	problems []string
 }
 
-// notice is a progress notice for revision rev, received after so many changes.
+// notice is a progress notice for the revision rev. The field after is the number of changes that
+// were received before the notice.
 type notice struct {
 	after int
 	rev   int64
@@ -171,7 +172,8 @@ func (o *observer) resumeAt() int64 {
 	return o.from
 }
 
-// consume reads at most a number of responses, or until the channel is closed.
+// consume reads the given number of responses, or fewer if the channel is closed earlier. If the
+// number is negative, it reads until the channel is closed.
 func (o *observer) consume(rng *rand.Rand, ch clientv3.WatchChan, responses int) {
 	for wr := range ch {
 		o.take(wr)
@@ -302,8 +304,8 @@ func (m *watchModel) history(ctx context.Context) []change {
 	return history
 }
 
-// checkAcknowledged requires that every change that a writer got the revision of is in the history
-// at that revision.
+// checkAcknowledged requires that the history contains each acknowledged change, at the revision
+// that the writer received for it.
 func (m *watchModel) checkAcknowledged(history []change) {
 	at := make(map[string]map[int64]bool)
 	for _, c := range history {

@@ -81,9 +81,9 @@ func TestRequestProgressOpensNothing(t *testing.T) {
 	assert.ErrorIs(t, c.RequestProgress(t.Context()), context.Canceled)
 }
 
-// TestProgressNextToACompactedWatch: one watch of a stream ends by compaction. The server keeps
-// that watch among those of the stream, as one that lags behind, until the client cancels it, and
-// answers no request for progress meanwhile. The other watches still get progress.
+// TestProgressNextToACompactedWatch: one watch of a stream ends by compaction. Until the client
+// cancels that watch, the server treats it as a watch that lags behind, and answers no request for
+// progress on its stream. The client cancels it, so the other watches still get progress.
 func TestProgressNextToACompactedWatch(t *testing.T) {
 	client := testclient.Open(t, shared.Cluster())
 	var rev int64
@@ -240,7 +240,7 @@ func progressAheadOfEvents(t *testing.T, s *etcdfake.Server, c *clientv3.Client,
 	events := c.Watch(t.Context(), "k")
 	require.Zero(t, <-starts)
 	if probes {
-		awaitRequests(t, s, 1) // of the client's own; its answer comes before the next ones
+		awaitRequests(t, s, 1) // the client's own request, answered before those of the test
 	}
 	for range 3 {
 		require.NoError(t, c.RequestProgress(t.Context()))

@@ -27,8 +27,8 @@ type raced struct {
 	open    func() clientv3.WatchChan
 	ch      clientv3.WatchChan // nil until the Watch call has returned
 	sibling clientv3.WatchChan
-	lasts   int   // last responses received
-	watchID int64 // the id that the server gives it
+	lasts   int   // how many last responses were received
+	watchID int64 // the watch id that the server has chosen
 }
 
 // raceStates bring the watch into each of its states.
@@ -107,7 +107,7 @@ var raceEvents = map[string]func(*raced){
 	},
 }
 
-// received counts a last response.
+// received counts the response if it is a watch's last one, which has an error.
 func (r *raced) received(wr clientv3.WatchResponse) {
 	if wr.Err() != nil {
 		r.lasts++

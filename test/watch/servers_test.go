@@ -20,9 +20,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 )
 
-// plainServer is a store other than etcd that speaks its protocol. It confirms creates that have
-// neither an id nor options, chooses the ids, sends an empty header, and then an event of the
-// watch's key.
+// plainServer is a store other than etcd that speaks etcd's protocol. It confirms only create
+// requests that have neither a watch id nor options, and chooses the watch id. The header of the
+// confirmation is empty. Then it sends one event of the watch's key.
 type plainServer struct {
 	// refuse returns the status that ends the stream at a create with an id or options. If it is
 	// nil, such a create stays unanswered.
@@ -106,9 +106,9 @@ func (s *plainServer) answer(
 	}
 }
 
-// TestServersWithoutWatchOptions: a server refuses creates with an id or options, or leaves them
-// unanswered. The client sends it one such create only. No watch ends or stalls for half a second,
-// also after a reconnect.
+// TestServersWithoutWatchOptions: a server refuses create requests with a watch id or options, or
+// leaves them unanswered. The client sends only one such request to it. No watch ends or is delayed
+// by half a second, also after a reconnect.
 func TestServersWithoutWatchOptions(t *testing.T) {
 	for name, refuse := range map[string]func() error{
 		"unanswered": nil,
@@ -148,7 +148,8 @@ func TestServersWithoutWatchOptions(t *testing.T) {
 	}
 }
 
-// openAll begins n watches of keys "0", "1" and so on. Each of the functions waits for its channel.
+// openAll calls Watch for n keys "0", "1" and so on, without waiting. Each of the functions that it
+// returns waits for one call and returns its channel.
 func openAll(
 	t *testing.T, w clientv3.Watcher, n int, opts ...clientv3.OpOption,
 ) (opens []func() clientv3.WatchChan) {
@@ -166,18 +167,18 @@ func requireKey(t *testing.T, ch clientv3.WatchChan, key string) {
 	require.Equal(t, key, string(wr.Events[0].Kv.Key))
 }
 
-// distantServer is an etcd that answers each create after a round trip, many at a time, and accepts
-// the client's ids.
+// distantServer answers each create request after a round trip of 20 ms, many at a time. It accepts
+// the watch ids that the client chooses.
 type distantServer struct {
-	slow  atomic.Int64 // the number, from 1, of a create that takes four seconds, once
-	order bool         // no answer overtakes the slow one
+	slow  atomic.Int64 // the create with this number, from 1, is answered after four seconds
+	order bool         // the answers keep the order of the requests
 	cut   cutter
 }
 
 func (s *distantServer) serve(
 	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
 ) error {
-	var mu sync.Mutex // of send
+	var mu sync.Mutex // serializes the calls of send
 	answer := func(create *pb.WatchCreateRequest) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -191,7 +192,7 @@ func (s *distantServer) serve(
 	}
 	failed, cut := make(chan error, 1), s.cut.next()
 	go func() { // ends with the stream
-		before := make(chan struct{}) // closed once the create before is answered
+		before := make(chan struct{}) // closed when the previous create has been answered
 		close(before)
 		for id := int64(0); ; id++ {
 			req, err := recv()
@@ -268,8 +269,8 @@ func TestOneSlowCreateLeavesTheWindowOpen(t *testing.T) {
 	}
 }
 
-// oddServer confirms creates in order, and sends each watch one event of its key at its start
-// revision.
+// oddServer confirms the create requests in order, and sends each watch one event at its start
+// revision. "With an id" means that the client has chosen the watch id.
 type oddServer struct {
 	ownIDs  bool          // it replaces the client's ids by others
 	ignores bool          // it leaves creates with an id unanswered
@@ -322,11 +323,11 @@ func (o *oddServer) serve(
 	}
 }
 
-// TestLateCreateAnswersShiftNoWatch: many watches begin at once on servers that ignore or replace
-// the client's watch ids, and that take longer over the first create than the client waits. It
-// cannot be known which create a late answer is for. If the client sent the create again on the
-// same stream, each answer would be taken for that of the next watch. So it gives the stream up,
-// and no watch sees the events of another.
+// TestLateCreateAnswersShiftNoWatch: many watches begin at once. The servers answer the first
+// create request later than the client waits, and some replace or ignore the watch ids that the
+// client chooses. If the client sent that create request again on the same stream, it could take
+// the late answer for the answer to another watch. So the client closes the stream, and no watch
+// receives events of another watch.
 func TestLateCreateAnswersShiftNoWatch(t *testing.T) {
 	for name, server := range map[string]*oddServer{
 		"etcd":                   {},

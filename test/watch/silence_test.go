@@ -29,7 +29,7 @@ type silenceable struct {
 	members []*etcdfake.Server
 	proxies []*faultnet.Proxy
 	client  *clientv3.Client
-	writer  *clientv3.Client // of the first member, past the proxies
+	writer  *clientv3.Client // connected to the first member without a proxy
 }
 
 func newSilenceable(t *testing.T, members int, cfg clientv3.Config) *silenceable {
@@ -83,8 +83,9 @@ func progressRequests(m *etcdfake.Server) (n int) {
 }
 
 // TestIdleWatchOnASilentMemberStallsFourSecondsAtMost: the member of an idle watch goes silent
-// right after a sign of life, and a change follows. The watch moves to another member and gets the
-// change less than four seconds after that sign of life.
+// right after it has sent something. Then a key of the watch changes. The client moves the watch to
+// another member and delivers the change less than four seconds after the silent member's last
+// bytes.
 func TestIdleWatchOnASilentMemberStallsFourSecondsAtMost(t *testing.T) {
 	for fault, dir := range map[string]faultnet.Direction{"blackhole": faultnet.Both,
 		"one way": faultnet.ToClient} {
@@ -186,10 +187,10 @@ func TestWatchLeavesAMemberSilentFromTheStart(t *testing.T) {
 	}
 }
 
-// TestWatchThatFollowsAListLeavesASilentMember: a watch starts at the revision after a list, and
-// its member is cut off before the store changes. etcd answers no request for progress until the
-// store has reached the revision that a watch starts from, so a missing answer proves nothing. The
-// client probes the members instead, and the watch moves.
+// TestWatchThatFollowsAListLeavesASilentMember: a watch starts at the revision after that of a Get,
+// and its member is cut off before the store changes. etcd answers no request for progress until
+// the store has reached the revision that a watch starts from, so a missing answer proves nothing.
+// The client probes the members instead, and the watch moves.
 func TestWatchThatFollowsAListLeavesASilentMember(t *testing.T) {
 	for name, before := range map[string]int{"at rest": 0, "after its first event": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +212,7 @@ func TestWatchThatFollowsAListLeavesASilentMember(t *testing.T) {
 			}
 			s.proxies[at].Blackhole(faultnet.Both)
 			put(t, s.writer, "k", "v")
-			requireEventWithin(t, events, 8*time.Second) // HTTP/2 pings take longer
+			requireEventWithin(t, events, 8*time.Second) // HTTP/2 pings would find the fault later
 		})
 	}
 }

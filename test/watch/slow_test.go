@@ -98,7 +98,7 @@ func TestTwoHundredThousandUnreadEventsCostBoundedMemory(t *testing.T) {
 func TestWatchPausesAtItsBufferLimit(t *testing.T) {
 	for name, opt := range map[string]clientv3.OpOption{
 		"responses": clientv3.WithWatchBuffer(0, 10),
-		// a response with one small event counts for more than 400
+		// a response with one small event counts as more than 400 bytes
 		"bytes": clientv3.WithWatchBuffer(10*400, 0),
 	} {
 		t.Run(name, func(t *testing.T) {

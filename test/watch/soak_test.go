@@ -20,9 +20,9 @@ func TestSoakWatchModel(t *testing.T) {
 	}
 }
 
-// TestSoakIdleClientsSendFewRequests: a thousand clients with an idle watch each send fewer than
-// 0.4 requests a second each. The test logs what that costs the server, which depends on the
-// machine.
+// TestSoakIdleClientsSendFewRequests: a thousand clients have one idle watch each. A client sends
+// fewer than 0.4 requests a second on average. The test logs the server's CPU time, which depends
+// on the machine.
 func TestSoakIdleClientsSendFewRequests(t *testing.T) {
 	testclient.Soak(t)
 	const (

@@ -50,8 +50,8 @@ func TestWatchStreamsAreSharedByMetadata(t *testing.T) {
 	}
 }
 
-// TestRequireLeaderMergesMetadata: WithRequireLeader keeps the caller's own metadata, and leaves
-// the caller's context as it is, which many goroutines may share.
+// TestRequireLeaderMergesMetadata: WithRequireLeader keeps the caller's own metadata. It does not
+// change the metadata of the caller's context, which many goroutines can share.
 func TestRequireLeaderMergesMetadata(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{})
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "custom", "header")
@@ -65,8 +65,8 @@ func TestRequireLeaderMergesMetadata(t *testing.T) {
 	assert.Empty(t, own.Get(rpctypes.MetadataRequireLeaderKey), "the caller's context is as it was")
 }
 
-// TestWatchRequireLeader: if its member loses the leader, a watch that requires one ends with
-// ErrNoLeader. Other watches go on once there is a leader again.
+// TestWatchRequireLeader: when the member that serves a watch loses its leader, the watch ends with
+// ErrNoLeader if it requires a leader. Other watches go on when there is a leader again.
 func TestWatchRequireLeader(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
 	leader, err := cluster.WaitLeader(t.Context())
@@ -146,7 +146,8 @@ func TestBrokenStreamsAreReopenedWithBackoff(t *testing.T) {
 }
 
 // TestWatchesOutliveEveryStatusOfTheirStream: a load balancer may end streams with any status for a
-// while. No watch ends for that, confirmed or not, and no event is lost.
+// while. No watch ends because of that, whether the server has confirmed it or not, and no event is
+// lost.
 func TestWatchesOutliveEveryStatusOfTheirStream(t *testing.T) {
 	errs := []error{
 		rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCCorrupt,
