@@ -138,8 +138,8 @@ func (s *strayKV) Get(
 	return resp, err
 }
 
-// TestKVSeesItsOwnWritesAfterARestore writes while the copy is of a lost history, and reads what
-// may be of the past.
+// TestKVSeesItsOwnWritesAfterARestore writes after the cluster was restored from a backup, which
+// the cache has not found yet. A serializable read, which memory may answer, sees the write.
 func TestKVSeesItsOwnWritesAfterARestore(t *testing.T) {
 	for name, write := range map[string]func(context.Context, clientv3.KV) error{
 		"Put": func(ctx context.Context, kv clientv3.KV) error {
@@ -169,9 +169,9 @@ func TestKVSeesItsOwnWritesAfterARestore(t *testing.T) {
 	}
 }
 
-// TestKVSeesItsOwnWritesWhileAnEraEnds writes after the cluster was found to be restored and has
-// passed the revision of the old copy. The new copy is older than the write, as it may be while the
-// watch lags.
+// TestKVSeesItsOwnWritesWhileAnEraEnds writes after the cache has found that its cluster was
+// restored from a backup. A read sees the write although the revision of the new copy is lower than
+// that of the write, as it is while the watch lags.
 func TestKVSeesItsOwnWritesWhileAnEraEnds(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		loseHistory(t, cluster, c)
@@ -192,8 +192,9 @@ func TestKVSeesItsOwnWritesWhileAnEraEnds(t *testing.T) {
 	})
 }
 
-// TestWritesOfALostHistoryAreNotWaitedFor has the old cluster acknowledge a write right before
-// it is restored to a revision before the write.
+// TestWritesOfALostHistoryAreNotWaitedFor has a cluster acknowledge a write right before it is
+// restored from an older backup. A read does not wait for the revision of that write, which may
+// never come.
 func TestWritesOfALostHistoryAreNotWaitedFor(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		loseHistory(t, cluster, c)

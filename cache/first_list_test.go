@@ -132,7 +132,8 @@ func TestKnownAfterARestoreInTheFirstList(t *testing.T) {
 	})
 }
 
-// TestClosedCachesAreForgotten shows that the asker of a client does not keep closed caches.
+// TestClosedCachesAreForgotten shows that the asker, which all caches of one client share, keeps no
+// closed cache.
 func TestClosedCachesAreForgotten(t *testing.T) {
 	cluster := etcdfake.New(t)
 	client := cluster.Client()

@@ -46,8 +46,9 @@ func mustPut(t *testing.T, client clientv3.KV, key, value string) int64 {
 	return resp.Header.Revision
 }
 
-// TestFreshContainsAcknowledgedWrites writes by another client, in the range and outside of it, so
-// that only progress shows that the cache has everything.
+// TestFreshContainsAcknowledgedWrites shows that a fresh read contains every write that another
+// client has made before. Every second write is outside of the range, so the cache gets no event of
+// it.
 func TestFreshContainsAcknowledgedWrites(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		other := cluster.Client()
@@ -63,8 +64,8 @@ func TestFreshContainsAcknowledgedWrites(t *testing.T) {
 	})
 }
 
-// TestReadersShareQuestions has many readers of two caches come at once, and while a question is
-// under way.
+// TestReadersShareQuestions shows that readers of two caches of one client share questions, which
+// are the reads that ask the server for its newest revision. A reader comes each millisecond.
 func TestReadersShareQuestions(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, a *Cache) {
 		b := synced(t, a.client, "b/")
@@ -154,7 +155,8 @@ func TestFreshEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestReadersEndWithTheCache closes one of two caches while readers of both wait.
+// TestReadersEndWithTheCache closes one of two caches while readers of both wait: its readers
+// return ErrClosed, and the readers of the other cache are answered.
 func TestReadersEndWithTheCache(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, a *Cache) {
 		b := synced(t, a.client, "b/")

@@ -27,10 +27,10 @@ import (
 // model is one cluster, and what was in the range at each of its revisions.
 type model struct {
 	cluster *etcdfake.Cluster
-	writer  *clientv3.Client    // of the first member, which is cut off for moments only
+	writer  *clientv3.Client    // its endpoint is the first member, which is never cut off for long
 	states  []map[string]string // by revision
 	writes  [][]clientv3.Op
-	// revisions are those after each write.
+	// revisions has the revision of the cluster after each element of writes.
 	revisions []int64
 }
 
@@ -41,7 +41,8 @@ type world struct {
 	ctx    context.Context
 	client *clientv3.Client
 	cache  *Cache
-	// version is that of the servers. Notices of progress of some must not be trusted.
+	// version is the version of the servers. Some versions send notices of progress that must not
+	// be trusted.
 	version string
 
 	mu     sync.Mutex // guards what follows: hooks run on the goroutines of calls
@@ -105,7 +106,8 @@ func (w *world) decide(*etcdfake.Call) etcdfake.Action {
 	return etcdfake.Pass()
 }
 
-// commit makes one write, which is certain to succeed, and records what it leads to.
+// commit makes one write, which must succeed. It records the revision of the write and the pairs
+// that the range has after it.
 func (m *model) commit(w *world, ops []clientv3.Op) int64 {
 	synctest.Wait() // the writer has noticed that it was cut off
 	w.setCommitting(true)
@@ -249,7 +251,8 @@ func (w *world) compact() {
 	}
 }
 
-// readFresh reads what is fresh, if faults let it do so in time: it has the last write.
+// readFresh makes a fresh read and requires that it contains the last write. It returns if faults
+// delay the read for too long.
 func (w *world) readFresh() {
 	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
 	defer cancel()

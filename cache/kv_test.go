@@ -137,7 +137,8 @@ func randomCmp(reads *randomget.Maker) clientv3.Cmp {
 	return cmp
 }
 
-// TestKVSeesItsOwnWrites writes in every way and reads at once what may be of the past.
+// TestKVSeesItsOwnWrites shows that a serializable read from memory has the last write of the same
+// KV, although the watch of the cache lags.
 func TestKVSeesItsOwnWrites(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		cluster.Member(0).Lag(50 * time.Millisecond)

@@ -13,15 +13,16 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/randomwatch"
 )
 
-// late is a cache whose view a proof has moved on, while its watch has still to deliver that the
-// key a/x came and went.
+// late is a cache whose watch lags: it has not yet delivered that the key a/x was created and
+// deleted. The cache already shows the revision of the deletion, because a read has proven that the
+// keys of its range are the same as before.
 type late struct {
 	*testing.T
 	cluster *etcdfake.Cluster
-	server  *clientv3.Client // of a member that does not lag
+	server  *clientv3.Client // a client of a member that does not lag
 	cache   *Cache
-	watch   *randomwatch.Log // of all keys of the cache, from before the put on
-	behind  []int64          // revisions of events that came after a notice at them or later
+	watch   *randomwatch.Log // of all keys of the cache, opened before a/x was put
+	behind  []int64          // revisions of events that came after a notice of that or a higher revision
 	watcher clientv3.Watcher
 	put     int64 // the revision at which a/x was created; at the next one it was deleted
 }
@@ -76,7 +77,8 @@ func whileLate(
 	})
 }
 
-// requireAll requires that the watch delivers, in some time, that a/x came and went, once.
+// requireAll waits, and requires that the watch has then delivered the creation and the deletion of
+// a/x.
 func (l *late) requireAll(wait time.Duration) {
 	l.Helper()
 	time.Sleep(wait)
@@ -91,8 +93,9 @@ func (l *late) requireAll(wait time.Duration) {
 	}
 }
 
-// TestThePastBehindAProofIsReadFromTheServer reads at the revision at which a key existed that the
-// log does not know of, and again when the log does.
+// TestThePastBehindAProofIsReadFromTheServer reads a key at the revision of its creation. The
+// server answers while the lagging watch has not delivered the creation, and memory answers after
+// that.
 func TestThePastBehindAProofIsReadFromTheServer(t *testing.T) {
 	whileLate(t, 20*time.Second, func(l *late) {
 		kv := l.cache.KV()

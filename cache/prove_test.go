@@ -26,7 +26,7 @@ func mute(cluster *etcdfake.Cluster) (requests func() int) {
 			return etcdfake.Pass()
 		}
 		n <- <-n + 1
-		return etcdfake.Answer(&pb.WatchResponse{WatchId: 1 << 40}) // of no watch
+		return etcdfake.Answer(&pb.WatchResponse{WatchId: 1 << 40}) // no watch has this id
 	})
 	return func() int {
 		now := <-n
@@ -55,8 +55,8 @@ func readFresh(t *testing.T, cluster *etcdfake.Cluster, c *Cache, rounds int) {
 	}
 }
 
-// TestFreshWithoutNoticesOfProgress reads through a server that never answers requests for
-// progress, and is not flooded with them.
+// TestFreshWithoutNoticesOfProgress reads through a server that ignores requests for progress. The
+// cache sends only a few such requests, and finds out later that the server answers them again.
 func TestFreshWithoutNoticesOfProgress(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		requests := mute(cluster)
@@ -113,8 +113,9 @@ func TestVersionsThatOrderProgress(t *testing.T) {
 	}
 }
 
-// TestProofsHoldUnderWrites reads without progress while the range is written to, and compares what
-// each read shows with the number that was acknowledged before.
+// TestProofsHoldUnderWrites reads a number that another client increases, from a server that
+// ignores requests for progress. No read returns a lower number than the last one that was
+// acknowledged.
 func TestProofsHoldUnderWrites(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mute(cluster)

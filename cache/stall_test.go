@@ -25,8 +25,8 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-// TestAWatchThatIsNotConfirmedIsOpenedElsewhere has one of three members take watches and answer
-// nothing, while it serves all else.
+// TestAWatchThatIsNotConfirmedIsOpenedElsewhere has one of three members accept watches and never
+// answer them. The cache opens its watch on another member.
 func TestAWatchThatIsNotConfirmedIsOpenedElsewhere(t *testing.T) {
 	for frozen := range 3 {
 		t.Run(fmt.Sprint("member ", frozen), func(t *testing.T) {
@@ -304,7 +304,8 @@ func (k singleKeys) Get(
 	return &clientv3.GetResponse{Header: &pb.ResponseHeader{Revision: 1}}, nil
 }
 
-// TestQuestionsAreNotAnsweredFromMemory has a client embed a KV that answers single keys itself, as
+// TestQuestionsAreNotAnsweredFromMemory shows that the reads by which a cache learns how fresh it
+// is go to the server, although the client embeds a KV that answers gets of one key from memory, as
 // a leasing KV does.
 func TestQuestionsAreNotAnsweredFromMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -317,8 +318,9 @@ func TestQuestionsAreNotAnsweredFromMemory(t *testing.T) {
 	})
 }
 
-// TestStreamsGoOnAtARevisionOfTheServer has a client embed such a KV. A stream that follows a broken
-// one needs a revision, which the server must tell.
+// TestStreamsGoOnAtARevisionOfTheServer shows that a list goes on at a revision that the server has
+// returned if its stream breaks, although the client embeds a KV that answers gets of one key from
+// memory.
 func TestStreamsGoOnAtARevisionOfTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

@@ -204,11 +204,12 @@ func TestServersWithoutStreamsAreAskedOnce(t *testing.T) {
 	})
 }
 
-// TestListGoesOnByPages has streams fail for good in the middle of a list.
+// TestListGoesOnByPages shows that a list whose streams fail in the middle reads the rest of the
+// range as pages.
 func TestListGoesOnByPages(t *testing.T) {
 	for name, row := range map[string]struct {
 		code    codes.Code
-		streams int // those that failed
+		streams int // how many streams fail before the cache reads pages
 	}{
 		"an older member takes over": {codes.Unimplemented, 1},
 		"a piece is too large":       {codes.ResourceExhausted, 1},
@@ -241,8 +242,8 @@ func TestListGoesOnByPages(t *testing.T) {
 	}
 }
 
-// TestPiecesLargerThanTheClientTakes lists a range whose later pieces are over the client's limit
-// on responses.
+// TestPiecesLargerThanTheClientTakes lists a range by a stream. The later pieces of the stream are
+// larger than the responses that the client accepts, and the cache still lists the whole range.
 func TestPiecesLargerThanTheClientTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

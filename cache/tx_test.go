@@ -110,8 +110,8 @@ func TestPutsOfATxTakeOptions(t *testing.T) {
 	})
 }
 
-// TestLoopsThatEndWithoutAWordCount leaves a loop over a range in ways that its iterator does not
-// see, and has another client create a key in the range.
+// TestLoopsThatEndWithoutAWordCount leaves a loop over a range early, in ways that its iterator
+// does not notice. If another client then creates a key in the range, the transaction runs again.
 func TestLoopsThatEndWithoutAWordCount(t *testing.T) {
 	for name, read := range map[string]func(*Tx){
 		"a panic that is recovered": func(tx *Tx) {

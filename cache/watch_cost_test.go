@@ -131,7 +131,7 @@ func TestWatchesOfACacheAreSmall(t *testing.T) {
 // liveHeap returns the statistics of the heap without garbage.
 func liveHeap() (m runtime.MemStats) {
 	runtime.GC()
-	runtime.GC() // what the first one has taken from pools
+	runtime.GC() // frees what the first collection has removed from each sync.Pool
 	runtime.ReadMemStats(&m)
 	return m
 }

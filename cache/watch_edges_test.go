@@ -173,9 +173,9 @@ func TestWatchOfARestoredClusterWaits(t *testing.T) {
 	})
 }
 
-// TestWatchesAreOpenedWithoutQuorum shows that Watch returns while no linearizable read is
-// answered, whether or not the range has been read, as it does on a member without quorum. The
-// watches get what is written later.
+// TestWatchesAreOpenedWithoutQuorum shows that Watch returns while linearizable reads fail, as they
+// do without quorum. It returns whether or not the cache has read its range before. The watches get
+// what is written later.
 func TestWatchesAreOpenedWithoutQuorum(t *testing.T) {
 	onEdge(t, func(e edge) {
 		e.cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {

@@ -57,8 +57,9 @@ func TestPeriodicNoticesComeAfterTheCacheHasEnded(t *testing.T) {
 	}, clientv3.WithProgressNotify())
 }
 
-// TestWatchesStayNarrowAfterTheCacheHasEnded shows that a watch of one key does not become a watch
-// of the whole range, which is large, and that the cache asks for no progress.
+// TestWatchesStayNarrowAfterTheCacheHasEnded shows what happens to a watch of one key when the
+// cache has ended because its range is too large. The watch stays a watch of that key on the
+// server, not of the whole range, and the cache asks for no progress.
 func TestWatchesStayNarrowAfterTheCacheHasEnded(t *testing.T) {
 	onEnded(t, func(e edge, _ *randomwatch.Log) {
 		time.Sleep(time.Second)

@@ -37,7 +37,7 @@ type gapWorld struct {
 	refuses   atomic.Bool // the server refuses to open streams of watches
 }
 
-// gapWatch is a watch of a cache that has gaps.
+// gapWatch is a watch that a gapWorld has opened through its cache.
 type gapWatch struct {
 	*randomwatch.Pair
 	opened   int64 // the revision of the cluster before it was opened
@@ -224,7 +224,7 @@ func (w *gapWorld) check(g *gapWatch) {
 	require.LessOrEqual(w.t, len(l.Events), len(expected), g.Name)
 	for i, ev := range l.Events {
 		if ev.PrevKv == nil && ev.Kv.ModRevision-1 < w.compacted {
-			expected[i].PrevKv = nil // the server does not have it
+			expected[i].PrevKv = nil // the server has compacted the pair before
 		}
 	}
 	want, got := randomwatch.Lines(expected), randomwatch.Lines(l.Events)

@@ -41,8 +41,8 @@ func (e edge) requireChange(l *randomwatch.Log) {
 	require.Equal(e, rev, l.Events[0].Kv.ModRevision)
 }
 
-// TestProgressOfQuietWatchesOnTheServer shows that a request for progress is answered although a
-// watch without events has begun on a server whose notices prove nothing.
+// TestProgressOfQuietWatchesOnTheServer shows that a watcher answers a request for progress
+// although the server ignores such requests and the watch has had no events.
 func TestProgressOfQuietWatchesOnTheServer(t *testing.T) {
 	onEdge(t, func(e edge) {
 		mute(e.cluster)
@@ -53,8 +53,9 @@ func TestProgressOfQuietWatchesOnTheServer(t *testing.T) {
 	}, WithHistory(0))
 }
 
-// TestProgressWaitsForAChangeWithoutNotices shows that a request for progress is answered with the
-// next change of the range, if nothing else proves that no event is missing.
+// TestProgressWaitsForAChangeWithoutNotices shows when a request for progress is answered if the
+// server ignores such requests: with the next change of the range. Before that change, the cache
+// cannot know that no event is missing.
 func TestProgressWaitsForAChangeWithoutNotices(t *testing.T) {
 	onEdge(t, func(e edge) {
 		mute(e.cluster)
@@ -149,7 +150,7 @@ func TestSilenceOfAServerEnds(t *testing.T) {
 		silent.Store(true)
 		ofRange := e.watchesOfRange(0, func() etcdfake.Action {
 			if silent.Load() {
-				return etcdfake.Answer(&pb.WatchResponse{WatchId: 1 << 40}) // of no watch
+				return etcdfake.Answer(&pb.WatchResponse{WatchId: 1 << 40}) // no watch has this id
 			}
 			return etcdfake.Pass()
 		})

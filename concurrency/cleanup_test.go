@@ -143,8 +143,9 @@ func TestPutAppliedDespiteAnErrorLeavesNoKey(t *testing.T) {
 	}
 }
 
-// TestCleanUpOutlastsServersThatAreBusy: a key that Unlock has left to clean-up is deleted, also if
-// a server or proxy answers once that it is busy. Clean-up gives up on refusals only.
+// TestCleanUpOutlastsServersThatAreBusy shows that clean-up in the background deletes the key of a
+// failed Unlock even if a server answers that it is busy. Clean-up gives up only if the server
+// refuses the deletion, as with a denied permission.
 func TestCleanUpOutlastsServersThatAreBusy(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "key")
@@ -189,8 +190,8 @@ func TestLockAfterADeniedUnlock(t *testing.T) {
 	assert.Empty(t, keysUnder(t, client, "key"))
 }
 
-// TestAnEndedContextLeavesNothing asks for locks with a context that has ended, as programs do that
-// stop. No request is sent.
+// TestAnEndedContextLeavesNothing asks for locks with a context that has ended, as a program does
+// while it stops. No request is sent.
 func TestAnEndedContextLeavesNothing(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client)
@@ -207,7 +208,8 @@ func TestAnEndedContextLeavesNothing(t *testing.T) {
 	assert.Empty(t, fake.Requests("Txn", "Range", "Watch"))
 }
 
-// TestWhatNoConnectionTookLeavesNothing asks for locks while connections are refused.
+// TestWhatNoConnectionTookLeavesNothing asks for locks while all connections are refused. As no
+// request was sent, the session has no key to clean up.
 func TestWhatNoConnectionTookLeavesNothing(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client)

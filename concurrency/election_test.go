@@ -135,8 +135,8 @@ func TestCampaignVerifiesItsKey(t *testing.T) {
 	}
 }
 
-// TestCampaignWithUnknownOutcomeLeavesNoCandidate has campaigns fail that the server applies, at
-// once or later. Clean-up deletes the candidates.
+// TestCampaignWithUnknownOutcomeLeavesNoCandidate shows that clean-up deletes the candidate key of
+// a campaign that failed, although the server had applied its request or applies it later.
 func TestCampaignWithUnknownOutcomeLeavesNoCandidate(t *testing.T) {
 	fake, client := newFake(t)
 	e := NewElection(newSession(t, client), "election")

@@ -33,7 +33,8 @@ var realWorks = []work{
 		atLeast: 3 * time.Second, warm: 2 * time.Second},
 }
 
-// realFills are the flags of the client programs that write what ranges read.
+// realFills has the flags of each client program that runs before the workloads. It writes the keys
+// that the range workloads read.
 var realFills = [][]string{{"-work", "fill", "-n", "1000", "-size", "256"}}
 
 // startMember starts a real member. The caller closes the cluster.

@@ -179,8 +179,9 @@ func number(v float64) string {
 
 func quotient(v float64) string { return fmt.Sprintf("%.2f", v) }
 
-// versions returns those that the published contender was built with. The others must have been
-// built with the same ones, except for the client.
+// versions returns the version of each module that the published contender was built with. It
+// returns an error if another contender was built with other versions, or with the published
+// client.
 func (r *results) versions() (map[string]string, error) {
 	want := map[string]string{}
 	for _, s := range r.samples {

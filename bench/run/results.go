@@ -51,7 +51,8 @@ func (r *results) save(path string) error {
 	return os.WriteFile(path, text, 0o644)
 }
 
-// comparisons returns one for each of the workloads that has samples of all its contenders.
+// comparisons returns a comparison for each of the given workloads of which all contenders have
+// samples.
 func (r *results) comparisons(works []work) []comparison {
 	var found []comparison
 	for _, w := range works {

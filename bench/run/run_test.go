@@ -35,8 +35,8 @@ func TestBadFlagsAreRefused(t *testing.T) {
 	require.Len(t, s.works, 2)
 }
 
-// twoRounds has samples of every workload, each contender's with the CPU that is given for each of
-// two rounds.
+// twoRounds returns two rounds of samples of every workload. The parameter cpu has the CPU time of
+// each contender in the first and the second round.
 func twoRounds(cpu map[string][2]time.Duration) *results {
 	r := &results{}
 	for round := range 2 {

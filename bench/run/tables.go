@@ -15,10 +15,10 @@ type table struct {
 	about string
 	works []work
 
-	real   bool // on a real member, instead of canned answers
+	real   bool // the clients talk to a real etcd member, not to a server with canned answers
 	rounds int
 	file   string // where the report of all workloads is written
-	chart  string // where the chart is, "" for none
+	chart  string // where the chart is written; "" if there is no chart
 
 	report func([]comparison) string
 }
@@ -75,9 +75,9 @@ type work struct {
 	name  string
 	title string
 
-	program string   // the client program's workload, the name if empty
-	flags   []string // of the client program
-	feeder  []string // flags of a client program that writes meanwhile, if any
+	program string   // the value of the client program's -work flag; if empty, name is the value
+	flags   []string // the other flags of the client program
+	feeder  []string // the flags of a second client program that writes meanwhile, if any
 
 	noStub  bool
 	atLeast time.Duration // the shortest time in which the workload can be measured

@@ -68,10 +68,11 @@ func newTrial(t *testing.T, seed uint64) *trial {
 	return tr
 }
 
-// key returns one of the keys of the round.
+// key returns key number n of the current round. Each round has keys of its own.
 func (tr *trial) key(n int) string { return fmt.Sprintf("a/%d/%d", tr.round.Load(), n) }
 
-// faults are what a trial does while the clients work.
+// faults are the ways in which a trial disturbs the cluster or the connections while the clients
+// work.
 var faults = []struct {
 	name string
 	run  func(tr *trial)

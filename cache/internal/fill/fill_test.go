@@ -91,7 +91,7 @@ func (h *history) step(t *testing.T, f *Fill, keys int) {
 	}
 }
 
-// certain returns a revision up to which the state has every change.
+// certain returns a revision up to which f has every change of every key in its pages.
 func certain(f *Fill) int64 {
 	least := f.greatest
 	for _, p := range f.pages {
