@@ -19,8 +19,8 @@ func deleteEvent(key string, revision int64) *mvccpb.Event {
 	return ev
 }
 
-// confirmedView is a view with the key "a" of revision 2. A proof has moved it from revision 3 on
-// to 9.
+// confirmedView returns a view with the key "a" of revision 2. A read has proven that the view has
+// all keys of the range up to revision 9, without the events up to there.
 func confirmedView() *view {
 	return &view{tree: tree{}.Set(putEvent("a", 2).Kv), revision: 9, confirmed: 9}
 }
@@ -34,8 +34,9 @@ func successorOf(v *view, listed int64, late *lateChanges, events ...*mvccpb.Eve
 	return n
 }
 
-// TestEventsBehindAProofReachTheLog shows that keys that came and went while a proof moved the copy
-// on are in the log for watches, as soon as all of them are gone again, and never in the tree.
+// TestEventsBehindAProofReachTheLog shows what happens to the events of keys that were created and
+// deleted before a read proved the copy to be current. When all these keys are deleted again, their
+// events are added to the log for watches. They never change the tree.
 func TestEventsBehindAProofReachTheLog(t *testing.T) {
 	v := confirmedView()
 	first := successorOf(v, 2, nil, putEvent("b", 4), putEvent("c", 5), deleteEvent("b", 6))
@@ -52,8 +53,9 @@ func TestEventsBehindAProofReachTheLog(t *testing.T) {
 	require.Equal(t, 2, second.tree.Tree().Len())
 }
 
-// TestLateEventsCostTheSameHoweverManyThereAre compares what late events allocate with what half as
-// many do, where each response brings ten.
+// TestLateEventsCostTheSameHoweverManyThereAre shows that twice as many late events allocate less
+// than three times as much memory. A late event is one that arrives after the copy has passed its
+// revision without it.
 func TestLateEventsCostTheSameHoweverManyThereAre(t *testing.T) {
 	allocated := func(keys int) float64 {
 		v := confirmedView()
@@ -84,8 +86,8 @@ func TestLateEventsCostTheSameHoweverManyThereAre(t *testing.T) {
 	require.Less(t, allocated(4000)/allocated(2000), 3.0)
 }
 
-// TestLateEventsAreTakenAgain shows that a successor which is not published leaves the late changes
-// of before as they were.
+// TestLateEventsAreTakenAgain shows that the late events can be added again if the view that they
+// led to is not published.
 func TestLateEventsAreTakenAgain(t *testing.T) {
 	v := confirmedView()
 	kept := successorOf(v, 2, nil, putEvent("b", 4), putEvent("c", 5), deleteEvent("b", 6)).late
@@ -104,8 +106,8 @@ func revisions(e *entry) (all []int64) {
 	return all
 }
 
-// TestEventsThatWereThere shows which events of a passed revision change nothing, and which show
-// that the copy misses one.
+// TestEventsThatWereThere shows which events change nothing if the copy has already passed their
+// revision, and which ones show that the copy is wrong.
 func TestEventsThatWereThere(t *testing.T) {
 	trusted := confirmedView()
 	trusted.confirmed = 0

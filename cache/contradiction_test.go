@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// spoil makes the copy of a/n wrong in a way that no audit sees, as if the watch had missed a
-// change of the key.
+// spoil makes the cache's copy of a/n wrong, as if the watch had missed a change of the key. No
+// audit, which compares numbers of keys only, sees that.
 func spoil(t *testing.T, c *Cache) {
 	t.Helper()
 	mustPut(t, c.client, "a/n", "1")
@@ -25,7 +25,8 @@ func spoil(t *testing.T, c *Cache) {
 }
 
 // TestAConflictShowsThatTheCopyIsWrong has Update read a copy that has missed a change. The server
-// is at the revision of the copy, or at a later one.
+// refuses the transaction, so the cache finds that its copy is wrong, lists again, and Update
+// succeeds.
 func TestAConflictShowsThatTheCopyIsWrong(t *testing.T) {
 	for name, others := range map[string]int{"at the same revision": 0, "at a later revision": 5} {
 		t.Run(name, func(t *testing.T) {
@@ -48,8 +49,9 @@ func TestAConflictShowsThatTheCopyIsWrong(t *testing.T) {
 	}
 }
 
-// TestAConflictThatHasPassedIsNoContradiction has a key that Update has missed exist only while the
-// server decides the transaction. The copy shows the key neither before nor after that.
+// TestAConflictThatHasPassedIsNoContradiction has another client create a key that Update has read
+// as missing, and delete it after the server has refused the transaction. The cache does not take
+// this conflict for an error of its copy, and Update runs again.
 func TestAConflictThatHasPassedIsNoContradiction(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		other := cluster.Client()

@@ -21,8 +21,9 @@ func slowPages(cluster *etcdfake.Cluster) {
 	})
 }
 
-// TestADoubtedCopyIsNotFresh finds out that a copy is wrong, or of a lost history, shortly after it
-// was proven. Until the range has been listed again, no reader gets it as fresh.
+// TestADoubtedCopyIsNotFresh shows that no reader gets a copy as fresh after the cache has found it
+// to be wrong, or to be older than a restore of the cluster. Readers wait until the range has been
+// listed again.
 func TestADoubtedCopyIsNotFresh(t *testing.T) {
 	for name, find := range map[string]func(*testing.T, *etcdfake.Cluster, *Cache){
 		"an audit finds a wrong copy": func(t *testing.T, _ *etcdfake.Cluster, c *Cache) {
@@ -67,8 +68,9 @@ func TestADoubtedCopyIsNotFresh(t *testing.T) {
 	}
 }
 
-// TestAnAnswerProvesNothingOfADoubtedView has a copy be found wrong between the answer to a
-// question and the view that the question's readers wait for.
+// TestAnAnswerProvesNothingOfADoubtedView shows which views (states of a cache) readers take after
+// the server has answered how fresh a view must be. They do not take a view that the cache has
+// found to be wrong.
 func TestAnAnswerProvesNothingOfADoubtedView(t *testing.T) {
 	a := answered{era: 1, revision: 5, proves: true}
 	require.False(t, a.takenBy(&view{era: 1, revision: 4}))
@@ -77,8 +79,9 @@ func TestAnAnswerProvesNothingOfADoubtedView(t *testing.T) {
 	require.True(t, a.takenBy(&view{era: 2, revision: 1}))
 }
 
-// TestAtLeastOfADoubtedCopyWaitsForTheNextEra asks a doubted copy for a revision that is lower than
-// that of the copy, and which the restored cluster reaches later by writes outside of the range.
+// TestAtLeastOfADoubtedCopyWaitsForTheNextEra asks a cache for a revision while it lists again
+// after a restore of its cluster. Its old copy has passed that revision, but does not satisfy the
+// reader. The restored cluster reaches the revision later, by writes outside of the range.
 func TestAtLeastOfADoubtedCopyWaitsForTheNextEra(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		loseHistory(t, cluster, c)
@@ -100,8 +103,8 @@ func TestAtLeastOfADoubtedCopyWaitsForTheNextEra(t *testing.T) {
 	})
 }
 
-// TestTheFloorOfAWriteIsOfALaterEra has the copy be replaced twice between a write and its answer,
-// and the newest copy lag behind the write.
+// TestTheFloorOfAWriteIsOfALaterEra replaces the copy of a cache twice between a write and its
+// answer. After that, serializable reads must wait until the newest copy contains the write.
 func TestTheFloorOfAWriteIsOfALaterEra(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mustPut(t, c.client, "a/k", "0")

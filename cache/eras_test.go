@@ -117,7 +117,8 @@ func TestProofsOfAnotherClusterProveNothing(t *testing.T) {
 	})
 }
 
-// strayKV has another cluster answer the first read of what has changed.
+// strayKV has another cluster answer the first read with a minimum modification revision. The cache
+// asks with such a read what has changed.
 type strayKV struct {
 	clientv3.KV
 	second clientv3.KV
@@ -209,8 +210,8 @@ func TestWritesOfALostHistoryAreNotWaitedFor(t *testing.T) {
 	})
 }
 
-// TestReadsInThePastEndNoEra passes a transaction on that only reads, and that a member which is
-// behind answers in the past.
+// TestReadsInThePastEndNoEra sends a read-only transaction through the KV of a cache. A member that
+// lags answers it at an old revision. The cache does not take this for a restore of its cluster.
 func TestReadsInThePastEndNoEra(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		_, err := c.AtLeast(t.Context(), mustPut(t, c.client, "a/k", "1"))

@@ -22,9 +22,9 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// TestEachConsumerGetsAGapOnce stops the only member while keys are changed and deleted, and
-// compacts all of that away before the member is back. A thousand consumers stay, and each gets the
-// difference in one batch: what changed, with the old values, and nothing of what did not.
+// TestEachConsumerGetsAGapOnce stops the cache's only member while keys are changed, and compacts
+// these changes before the member starts again. Each of a thousand consumers then gets one batch of
+// the keys that differ, with their old values.
 func TestEachConsumerGetsAGapOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t, etcdfake.WithMembers(2))
@@ -235,8 +235,8 @@ func TestACopyThatIsWrongIsNotFresh(t *testing.T) {
 	})
 }
 
-// TestAuditSurvivesCompactions shows that an audit whose revision is compacted goes on with a later
-// one, also if nothing in the range changes.
+// TestAuditSurvivesCompactions shows that an audit whose revision is compacted tries a later one,
+// even if nothing in the range changes.
 func TestAuditSurvivesCompactions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)
@@ -249,9 +249,9 @@ func TestAuditSurvivesCompactions(t *testing.T) {
 	})
 }
 
-// TestRefusalEndsTheCache takes the permission away from a cache that follows, and asks with a user
-// that never had it. The cache ends with the server's status; outages and expired tokens do not end
-// it.
+// TestRefusalEndsTheCache revokes the permission of a cache that has read its range, and opens a
+// cache for a user who never had the permission. Both caches end with the server's error. An outage
+// and an expired token do not end a cache.
 func TestRefusalEndsTheCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t, etcdfake.WithUsers(

@@ -211,7 +211,8 @@ func TestPastRevisionsOutliveACompaction(t *testing.T) {
 	})
 }
 
-// TestReadsOfAKVEndWithTheirContext returns the context's error itself, as clients do.
+// TestReadsOfAKVEndWithTheirContext shows that reads return the error of their context itself, as
+// those of a client do.
 func TestReadsOfAKVEndWithTheirContext(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {

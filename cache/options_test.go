@@ -114,7 +114,7 @@ func TestKeysOnlyHaveNoLease(t *testing.T) {
 	}
 }
 
-// leasedKV has a lease in all pairs that it reads, if it is not 0.
+// leasedKV adds a number to the lease id of every pair that it reads.
 type leasedKV struct {
 	clientv3.KV
 	lease int64

@@ -34,9 +34,10 @@ func (w *confirmedWatcher) Watch(
 	return confirmed
 }
 
-// TestAnEraEndsWhileAListBegins finds out that the cluster was restored at the moment at which the
-// watch of another list is confirmed. It does so often, because chance decides which one of the two
-// the follower sees first.
+// TestAnEraEndsWhileAListBegins shows that a cache lists its range again if it finds that its
+// cluster was restored while another list begins. It finds that at the moment at which the watch of
+// the other list is confirmed. The test repeats this, because chance decides which of both events
+// the cache handles first.
 func TestAnEraEndsWhileAListBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := etcdfake.New(t).Client()
@@ -55,12 +56,14 @@ func TestAnEraEndsWhileAListBegins(t *testing.T) {
 	})
 }
 
-// TestAListAfterARestoreAsksForProgress has pages of the restored cluster be of later revisions
-// than the watch, and of earlier ones than the copy of before.
+// TestAListAfterARestoreAsksForProgress restores a cluster and lists its range again. The list
+// needs progress of its watch, because each page has a later revision than the one at which the
+// watch was opened. The cache asks for that progress, although its old copy was at a higher
+// revision than the pages are.
 func TestAListAfterARestoreAsksForProgress(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mustPut(t, c.client, "b", "outside of the range")
-		_, err := c.Fresh(t.Context(), 0) // the server's notices of progress are known
+		_, err := c.Fresh(t.Context(), 0) // learns that the server answers requests for progress
 		require.NoError(t, err)
 		loseHistory(t, cluster, c)
 		other := cluster.Client()

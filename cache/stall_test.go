@@ -72,8 +72,9 @@ func stick(cluster *etcdfake.Cluster, n int) (release func()) {
 	return func() { close(stuck) }
 }
 
-// TestAStuckStreamIsOpenedAgain has the stream of the watch bring nothing although its member is
-// well, and so the next streams. A key changes after the list, or between two pages of it.
+// TestAStuckStreamIsOpenedAgain has the first streams of the watch bring nothing, although their
+// members work. A key changes after the list, or between two pages of it. The cache opens another
+// stream and gets the change.
 func TestAStuckStreamIsOpenedAgain(t *testing.T) {
 	for streams, listing := range map[int]bool{1: false, 2: true} {
 		t.Run(fmt.Sprint("while listing: ", listing), func(t *testing.T) {
@@ -104,12 +105,14 @@ func TestAStuckStreamIsOpenedAgain(t *testing.T) {
 	}
 }
 
-// TestALostEventIsFoundByAReader has a server lose an event. Its notices prove nothing.
+// TestALostEventIsFoundByAReader has a server lose an event, or every event. A fresh read finds
+// that the copy lacks a change, and returns it.
 func TestALostEventIsFoundByAReader(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		t.Run(fmt.Sprint("it loses it again: ", again), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				// The notices of this version are not trusted.
+				// The cache does not trust notices of progress from this version, as they may
+				// overtake events.
 				cluster, lost := etcdfake.New(t, etcdfake.WithVersion("3.5.7")), atomic.Int64{}
 				cluster.On("Watch", func(*etcdfake.Call) etcdfake.Action {
 					return etcdfake.Edit(func(resp *pb.WatchResponse) {
@@ -178,7 +181,8 @@ func TestSlowReadsAreRemembered(t *testing.T) {
 	})
 }
 
-// TestAnIdleCacheSendsOnlyAudits is behind a server that sends no notices, while others write.
+// TestAnIdleCacheSendsOnlyAudits shows which reads a cache without readers sends while others write
+// outside of its range: those of its audits. The server sends no notices of progress.
 func TestAnIdleCacheSendsOnlyAudits(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mute(cluster)
@@ -191,8 +195,8 @@ func TestAnIdleCacheSendsOnlyAudits(t *testing.T) {
 	})
 }
 
-// TestAStalledWatchDoesNotEndAList has the range be listed for another reason just before it would
-// be listed because an event was lost.
+// TestAStalledWatchDoesNotEndAList has the cache list its range just before it finds that its watch
+// has lost an event, which is a reason to list, too. The range is listed once.
 func TestAStalledWatchDoesNotEndAList(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		slowPages(cluster)
@@ -208,8 +212,9 @@ func TestAStalledWatchDoesNotEndAList(t *testing.T) {
 	})
 }
 
-// TestAuditsMoveACopyOn has no reader of a cache while others write for an hour. Then history is
-// compacted but for its last minutes, and the watch is lost for a moment.
+// TestAuditsMoveACopyOn shows that audits raise the revision of a copy that no reader asks for.
+// Others write outside of its range for an hour, all but the last minutes is compacted, and the
+// watch breaks. The cache need not list its range again.
 func TestAuditsMoveACopyOn(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		other := cluster.Client()
@@ -254,8 +259,8 @@ func TestACompactionKeepsAList(t *testing.T) {
 	})
 }
 
-// TestServersAreUpgraded upgrades a member in place from a version whose notices of progress cannot
-// be trusted. An hour later they are.
+// TestServersAreUpgraded upgrades a member from a version whose notices of progress may overtake
+// events. An hour later, the cache trusts the notices of the new version.
 func TestServersAreUpgraded(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		cluster.On("Status", func(*etcdfake.Call) etcdfake.Action {
@@ -274,7 +279,8 @@ func TestServersAreUpgraded(t *testing.T) {
 	})
 }
 
-// TestALimitedRateDoesNotShrinkPages has a proxy refuse reads for half a minute.
+// TestALimitedRateDoesNotShrinkPages has a proxy refuse reads for half a minute with the code that
+// also means that a page is too large. The cache does not read smaller pages afterwards.
 func TestALimitedRateDoesNotShrinkPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t, etcdfake.WithVersion("3.6.1"))

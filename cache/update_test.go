@@ -23,7 +23,7 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// increment adds one to the number at a key.
+// increment adds one to the number at the key a/n.
 func increment(tx *Tx) error {
 	n := 0
 	if kv, ok := tx.Get("a/n"); ok {
@@ -328,7 +328,8 @@ func TestUpdateWaitsForTheWinner(t *testing.T) {
 	}, etcdfake.WithMembers(2))
 }
 
-// TestUpdateEndsWithItsContext while it waits for the winner.
+// TestUpdateEndsWithItsContext shows that Update ends with its context, or with the cache, after it
+// has lost to another write and while it waits for that write to reach the cache.
 func TestUpdateEndsWithItsContext(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		cluster.On("Txn", func(*etcdfake.Call) etcdfake.Action {

@@ -13,7 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// costCache returns a synced cache of the prefix a/, whose later changes come from change only.
+// costCache returns a synced cache of the prefix a/. The test makes all later changes by the method
+// change, without a server.
 func costCache(tb testing.TB, history int64) *Cache {
 	client := etcdfake.New(tb).Client()
 	c, err := New(client, "a/", WithHistory(history), WithAudit(0))
@@ -101,8 +102,8 @@ func readEvents(b *testing.B, w clientv3.Watcher, first int64, events int) {
 	}
 }
 
-// TestWatchesOfACacheAreSmall bounds what a watch takes. Most of it is in the client's Watcher: the
-// channel, the sink with the watcher and the outbox, and the callback of the context.
+// TestWatchesOfACacheAreSmall limits the memory and the goroutines of a watch through a cache. The
+// Watcher of the client takes most of the memory.
 func TestWatchesOfACacheAreSmall(t *testing.T) {
 	const n = 100_000
 	c := costCache(t, 1<<20)

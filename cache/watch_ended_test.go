@@ -77,7 +77,7 @@ func TestWatchesStayNarrowAfterTheCacheHasEnded(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		require.Zero(e, wide.Load())
-		require.Less(e, progress.Load(), int64(150)) // the client's own, of a quiet watch
+		require.Less(e, progress.Load(), int64(150)) // the client itself sends these requests
 	})
 }
 
@@ -142,8 +142,9 @@ func TestWatchFromARevisionDoesNotWaitForTheFirstList(t *testing.T) {
 	})
 }
 
-// TestWatchOfACacheThatFailsUnreadStartsWhereItWants shows that such a watch does not make the
-// server send the history from its first revision on.
+// TestWatchOfACacheThatFailsUnreadStartsWhereItWants shows what the server gets for a watch if the
+// cache may not read its range: a watch from the revision that the caller asked for, not from an
+// earlier one.
 func TestWatchOfACacheThatFailsUnreadStartsWhereItWants(t *testing.T) {
 	onEdge(t, func(e edge) {
 		for range 20 {

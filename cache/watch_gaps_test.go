@@ -21,8 +21,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/randomwatch"
 )
 
-// gapWorld is a cluster whose first member works, with a watch of everything on it, and whose other
-// members, which the cache uses, fail.
+// gapWorld is a cluster of three members. The cache uses the second and the third, which fail now
+// and then. The first always works, and a watch of all keys runs on it.
 type gapWorld struct {
 	t         *testing.T
 	r         *rand.Rand

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNothingIsAwaitedOfAnEndedCache shows that a stream which has asked for a proof of progress
-// does not wait for it once the cache has ended. The channel of an answered question is closed, so
-// a stream that waited on it would not sleep at all.
+// TestNothingIsAwaitedOfAnEndedCache shows that a watch stream does not wait for an answer to a
+// request for progress after its cache has ended. The channel that it would wait on is closed, so
+// the stream would spin.
 func TestNothingIsAwaitedOfAnEndedCache(t *testing.T) {
 	question := newReply()
 	p := progressProof{since: time.Now(), later: time.Now(), reply: question}

@@ -167,8 +167,8 @@ func TestCleanUpOutlastsServersThatAreBusy(t *testing.T) {
 	assert.Empty(t, keysUnder(t, client, "key"))
 }
 
-// TestLockAfterADeniedUnlock: Unlock and clean-up were denied to delete a key, but one of their
-// requests may still be applied. So Lock does not rely on that key.
+// TestLockAfterADeniedUnlock has the server deny Unlock and clean-up the deletion of the lock's
+// key. Lock creates a new key, because a request to delete the old one may still be applied.
 func TestLockAfterADeniedUnlock(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client)
@@ -214,7 +214,7 @@ func TestWhatNoConnectionTookLeavesNothing(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client)
 	client.SetEndpoints(refusing(t))
-	await := inTime(t, 10*time.Second) // until the old connection is given up
+	await := inTime(t, 10*time.Second) // the client may use its old connection for some time
 	for {
 		if _, err := client.Get(inTime(t, 20*time.Millisecond), "key"); err != nil {
 			break
@@ -243,7 +243,7 @@ func refusing(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// keepsNothing fails if a session has a key to clean up or to remember.
+// keepsNothing fails if a session still has an entry for a key, or a clean-up that runs.
 func keepsNothing(t *testing.T, s *Session) {
 	t.Helper()
 	s.mu.Lock()

@@ -20,8 +20,8 @@ func fakeClient(t *testing.T) (*etcdfake.Cluster, *clientv3.Client) {
 	return fake, client
 }
 
-// TestCopyOfASessionIsThatSession copies sessions by value, as programs do that keep a Session in a
-// struct.
+// TestCopyOfASessionIsThatSession copies a Session by value, as a program with a Session field
+// does. The copy is the same session.
 func TestCopyOfASessionIsThatSession(t *testing.T) {
 	fake, client := fakeClient(t)
 	copies := map[string]func(*concurrency.Session) *concurrency.Session{

@@ -28,19 +28,19 @@ type client struct {
 	number  int
 	proxies []*faultnet.Proxy
 	plain   clientv3.KV
-	cache   *cache.Cache // nil: a client without one
-	kv      clientv3.KV  // of the cache
+	cache   *cache.Cache // nil if the client works without a cache
+	kv      clientv3.KV  // the KV of the cache
 
 	mu     sync.Mutex
 	events []event
 	fresh  int // reads that were compared with the ledger
 }
 
-// ledger has the revisions of writes that were acknowledged, by the time of that.
+// ledger has the revisions of acknowledged writes, in the order of the acknowledgements.
 type ledger struct {
 	mu     sync.Mutex
-	at     []time.Time
-	newest []int64 // the greatest revision until then
+	at     []time.Time // when each write was acknowledged
+	newest []int64     // the greatest revision that was acknowledged until that time
 }
 
 func (l *ledger) add(rev int64) {

@@ -12,11 +12,11 @@ import (
 // event is one operation of one worker on one key.
 type event struct {
 	Worker  int
-	Op      string // get, put, delete, update: what it read, replaced by a value
-	How     string // the method, for failures
+	Op      string // get, put, delete or update, which replaces the value that it has read
+	How     string // the method that was called, for the messages of failures
 	Key     string
 	Value   string // put, update: the new value
-	Saw     string // get, update: the value that was read; "": there was none
+	Saw     string // get, update: the value that was read; "" if there was no key
 	Unknown bool   // it failed, but may have been applied
 	Start   int64  // nanoseconds since the trial began
 	End     int64

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// store is a server whose keys have versions, leases and values that are often equal, and what its
-// trees were at each revision.
+// store is a server with random keys, many of which have equal versions, leases and values. It also
+// has the state of the server at each revision.
 type store struct {
 	t      *testing.T
 	remote pb.KVClient

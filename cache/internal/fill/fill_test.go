@@ -100,7 +100,8 @@ func certain(f *Fill) int64 {
 	return max(least, f.passed)
 }
 
-// prove offers the answer of a read that proves that nothing has changed, if nothing has.
+// prove passes to f what a read of the newest revision returns: the pairs that f may lack, and the
+// number of keys. If f lacks no change, that proves it.
 func (h *history) prove(f *Fill) {
 	rev := h.revision()
 	if f.Passed() == rev {
