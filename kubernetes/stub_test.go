@@ -34,9 +34,9 @@ type refusedStream struct {
 
 func (s refusedStream) Recv() (*pb.RangeStreamResponse, error) { return nil, s.err }
 
-// TestGetStreamOnAStubReturnsItsUnimplemented shows that a KV on a stub of the
-// caller's returns what the stub's RangeStream returns and calls no other method, so
-// that the caller's own fallback to pages runs.
+// TestGetStreamOnAStubReturnsItsUnimplemented: GetStream of a KV that was made from the caller's
+// stub returns the error of the stub's RangeStream and does not read pages instead. Callers have
+// a fallback of their own.
 func TestGetStreamOnAStubReturnsItsUnimplemented(t *testing.T) {
 	unimplemented := status.Error(codes.Unimplemented, "unknown method RangeStream")
 	stubs := map[string]streamsOnly{

@@ -64,8 +64,9 @@ func TestOwnersNoticeWhatHappensToTheirLeaseKey(t *testing.T) {
 	require.NotNil(t, leaseKeyOf(t, plain, "k"), "another client's lease key is left alone")
 }
 
-// TestWritersAskAndWait: a writer puts the value that asks for a release into another client's
-// lease key, which keeps its lease, and waits until the lease key is gone.
+// TestWritersAskAndWait: a writer asks another client to release its lease key, and waits until
+// the lease key is gone. To ask, the writer puts revokeValue into the lease key. The put does not
+// detach the lease key from its lease.
 func TestWritersAskAndWait(t *testing.T) {
 	for name, write := range map[string]func(*leasingKV) error{
 		"put": func(l *leasingKV) error { _, err := l.Put(testContext(t), "k", "v"); return err },

@@ -22,7 +22,7 @@ func newEpoch(t *testing.T) *cache {
 	return c
 }
 
-// ownIn adds an ownership that is owned.
+// ownIn makes the cache own key, which has value since revision rev.
 func ownIn(t *testing.T, c *cache, key, value string, rev int64) *ownership {
 	t.Helper()
 	tn := c.begin(key)
@@ -139,14 +139,14 @@ func TestCacheForgetsCooldowns(t *testing.T) {
 	require.LessOrEqual(t, len(c.cooldowns.ends), cleanUpEvery)
 }
 
-// TestCooldownsOfARange has another client ask for a key again soon after its cooldown. It probably
-// writes a range, and so all keys that it has asked for shortly before wait with it. Other keys do
-// not wait, and the wait ends.
+// TestCooldownsOfARange: if another client asks for a key soon after the key's cooldown, no key
+// with a recent cooldown may be acquired until a pause has ended. The other client probably writes
+// a range of these keys.
 func TestCooldownsOfARange(t *testing.T) {
 	for name, c := range map[string]struct {
-		pause      time.Duration // from the first cooldowns until a key is asked for again
+		pause      time.Duration // from the first cooldowns of r/1 and r/2 to the second of r/2
 		isAskedFor bool
-		waits      bool // the other key of the range waits with it
+		waits      bool // r/1 must not be acquired during the pause either
 	}{
 		"asked for soon":   {pause: 2 * time.Second, isAskedFor: true, waits: true},
 		"asked for later":  {pause: maxCooldown + maxPause, isAskedFor: true},

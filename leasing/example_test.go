@@ -13,8 +13,8 @@ import (
 // exampleEndpoints returns the endpoints of the server that all examples share.
 func exampleEndpoints() []string { return leasing.SharedEndpoints() }
 
-// Two clients share a prefix. A key that one of them has read is answered from its cache, until
-// the other one writes the key.
+// The reader answers repeated reads of a key from its cache, until the writer changes the key. Both
+// use the same prefix for their lease keys.
 func ExampleNewKV() {
 	var readers, writers *clientv3.Client
 	for _, cli := range []**clientv3.Client{&readers, &writers} {

@@ -63,8 +63,9 @@ func TestAcquisitionAppliedLate(t *testing.T) {
 	require.Nil(t, leaseKeyOf(t, cli, "k"))
 }
 
-// TestLostAnswerToAWrite: the cached key may be stale, so it is released. The write is not applied
-// after the key was acquired again.
+// TestLostAnswerToAWrite: if the answer to a write is lost, the client releases the key, because
+// its cached value may be stale. If the server receives the write only after the client has
+// acquired the key again, the server does not apply it.
 func TestLostAnswerToAWrite(t *testing.T) {
 	for name, applied := range map[string]bool{"applied": true, "not applied": false} {
 		t.Run(name, func(t *testing.T) {

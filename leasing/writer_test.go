@@ -222,7 +222,8 @@ func TestOwnWritesStayInMemory(t *testing.T) {
 	require.EqualValues(t, 160, got.Kvs[0].Version)
 }
 
-// TestManyKeysInOneTransaction: keys that cannot be read back in the transaction are released.
+// TestManyKeysInOneTransaction: a transaction reads at most maxReadBack of the owned keys that it
+// writes, to keep them cached. The client releases the other keys.
 func TestManyKeysInOneTransaction(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asked are the names that the text of a step can contain, by the beginning of the text.
+// asked lists, by kind of request, how each option begins in the text that describes the request.
 var asked = map[string][]string{
 	"get":    getNames,
 	"stream": getNames,
@@ -25,8 +25,8 @@ var getNames = []string{
 	"bound 0", "bound 1", "bound 2", "bound 3",
 }
 
-// TestHistoriesAskForEverything: for every prefix, the random histories have every option, and
-// every two options of one operation together.
+// TestHistoriesAskForEverything: the random histories that TestRandomHistoriesEqualAModel runs use
+// every prefix, every option, and, in one request, every two options that can be used together.
 func TestHistoriesAskForEverything(t *testing.T) {
 	ranges := []string{"prefix", "from key", "to \""} // of which an operation has one
 	seen := map[string]map[string]int{}
@@ -86,7 +86,7 @@ func noteParts(whole map[string]int, text string) {
 	}
 }
 
-// note counts the pairs of names in the text of a step that is no transaction.
+// note counts in seen, for one request, every two options that the text of the request contains.
 func note(seen map[string]map[string]int, text string) {
 	kind, _, _ := strings.Cut(text, " ")
 	if seen[kind] == nil {

@@ -23,7 +23,8 @@ func sharedClient(tb testing.TB) *clientv3.Client {
 	return client
 }
 
-// check interprets data as a namespace and the steps in it.
+// check takes its random choices from data: a prefix, and requests to send in the namespace with
+// this prefix. It compares the responses with those of a model.
 func check(t *testing.T, real *clientv3.Client, data []byte) {
 	c := choices(data)
 	w := newWorld(t, real, prefixes[c.n(len(prefixes))])

@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// foreignKV is a KV with the methods of the interface only.
+// foreignKV hides the methods that a client's KV has in addition to those of the interface.
 type foreignKV struct{ clientv3.KV }
 
 // TestAnEmptyKeyIsRefused: an empty key is not sent. On the server it would be the prefix.

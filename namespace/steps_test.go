@@ -170,8 +170,9 @@ func (c *choices) operation(depth int) operation {
 		}}
 	default:
 		key, o := c.key(), c.deleteOptions()
-		// Servers do not notice that a put overlaps with a delete of a range without an end. In a
-		// namespace the range has an end.
+		// A delete to the last key (range end "\x00") would not be comparable: in a transaction, a
+		// server refuses a put of a key that is also deleted, but not if the range has this end.
+		// A namespace sends another end.
 		if string(clientv3.OpDelete(key, o.at(0)...).RangeBytes()) == "\x00" {
 			o = &options{}
 		}

@@ -20,9 +20,8 @@ type watched struct {
 	err     error
 }
 
-// watchOptions makes options for a watch from a revision of the model that is not later than now,
-// or from the present if that is 0. A watch from a later revision could not be compared: it may
-// still deliver events.
+// watchOptions chooses options for a watch. If the parameter now is positive, the watch begins at
+// a revision from 1 to now, else at the present. It never begins at a future revision.
 func (c *choices) watchOptions(now int64) *options {
 	o := &options{}
 	c.ranges(o)
@@ -93,7 +92,8 @@ func (w *world) sameWatch(t *testing.T, want, got watched, text string) {
 	}
 }
 
-// history collects the responses of a watch up to the revision now.
+// history collects the responses of a watch until the watch ends, or until a progress notice shows
+// that all events up to the revision in the parameter now have been delivered.
 func history(
 	ctx context.Context, t *testing.T, watcher clientv3.Watcher, responses clientv3.WatchChan,
 	now int64, text string,
@@ -117,7 +117,7 @@ func history(
 	}
 }
 
-// next returns the next response, and requests progress until there is one.
+// next returns the next response of a watch. It requests progress until a response arrives.
 func next(
 	ctx context.Context, t *testing.T, watcher clientv3.Watcher, responses clientv3.WatchChan,
 ) (resp clientv3.WatchResponse, ok bool) {

@@ -19,7 +19,8 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// foreignWatcher is a Watcher with the methods of the interface only.
+// foreignWatcher hides the methods that a client's Watcher has in addition to those of the
+// interface.
 type foreignWatcher struct{ clientv3.Watcher }
 
 // watchers are the kinds of inner Watcher that a namespace can have.
@@ -164,7 +165,7 @@ func TestCloseEndsUnreadResponses(t *testing.T) {
 		require.NoError(t, err)
 	}
 	cancel()
-	for range left { // one may be on its way
+	for range left { // until the channel is closed; a response that was under way may come before
 	}
 	require.NoError(t, w.Close())
 	for range unread {

@@ -177,8 +177,8 @@ func TestWritesAreNotRepeated(t *testing.T) {
 	}
 }
 
-// TestWaitsAfterViolationsGrow: a read whose responses stay old is repeated with growing waits, and
-// so once or twice a second in the end.
+// TestWaitsAfterViolationsGrow: as long as the responses are too old, a read is sent again. The
+// wait before the next attempt grows to at most a second.
 func TestWaitsAfterViolationsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := &scriptedKV{revisions: []int64{5, 3}}

@@ -56,9 +56,9 @@ type sim struct {
 	sinks  []*simSink
 
 	open    bool  // the client has a stream
-	broken  error // the link is about to tell the mux
+	broken  error // why the stream broke, until connect reports it to the mux
 	probing int64
-	holding bool // Release is to be called
+	holding bool // the mux has paused watchers, and waits for a call of Release
 	ended   bool
 
 	ordered int // steps on streams whose notices are known to keep the order
@@ -101,7 +101,8 @@ func (s *sim) Reconnect(reason error) {
 
 func (s *sim) Stop() { s.ended = true }
 
-// progresses are the steps that bring the watches further, faults all others.
+// progresses returns the steps that deliver what the server has to send. All other steps are in
+// faults.
 func (s *sim) progresses() []func() {
 	return []func(){
 		s.connect,
@@ -169,7 +170,8 @@ func (s *sim) run(steps int, faults bool) {
 	}
 }
 
-// look checks what the mux believes of the stream.
+// look checks that the mux relies on the order of progress notices only if the server keeps it. It
+// also counts steps for the statistics of TestEveryHistoryIsWhole.
 func (s *sim) look() {
 	if s.mux.progress.ordered {
 		require.False(s.t, s.server.hasty, "a server is trusted that sends progress too early")
@@ -251,14 +253,14 @@ type simSink struct {
 	watcher Watcher
 	id      int
 	key     string
-	// what is seen next is this or later, and nothing between may be missing; 0: not known yet
+	// the first revision whose events have not been delivered; 0 if it is not known yet
 	next  int64
-	seen  int64 // the last revision seen
+	seen  int64 // the revision of the last event
 	full  bool
 	ended bool
 }
 
-// missing returns the revisions up to last that have not been seen and should have been.
+// missing returns the revisions from k.next to last that have events for the watch.
 func (k *simSink) missing(last int64) (revs []int64) {
 	for rev := k.next; rev <= min(last, k.sim.server.rev()); rev++ {
 		if len(k.sim.server.eventsOf(k.key, rev)) > 0 {

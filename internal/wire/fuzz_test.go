@@ -162,7 +162,7 @@ func (g generator) header() *pb.ResponseHeader {
 	return h
 }
 
-// length is that of a list: often short, sometimes longer than a group.
+// length chooses how many pairs or events a list has. Long lists are decoded in several groups.
 func (g generator) length() int { return g.IntN([]int{1, 2, 3, 3, 5, 300}[g.IntN(6)]) }
 
 func (g generator) pairs() (kvs []*mvccpb.KeyValue) {
@@ -233,8 +233,8 @@ func (g generator) unknown() []byte {
 	return protowire.AppendTag(group, number, protowire.EndGroupType)
 }
 
-// mutated returns a damaged copy of data. If data is a list of fields, the damage may be inside one
-// of them, or inside a copy of one of them, which then follows all fields.
+// mutated returns a damaged copy of data. The damage is anywhere, inside one of the fields in data,
+// or inside a copy of a field that is appended.
 func (g generator) mutated(data []byte) []byte {
 	fields := split(data)
 	if len(fields) == 0 || g.IntN(3) == 0 {
@@ -281,7 +281,7 @@ func (g generator) damaged(data []byte) []byte {
 		return append(data, data...)
 	case 2:
 		return append(data, g.unknown()...)
-	case 3: // a length past the end
+	case 3: // a field of bytes without the bytes, only their length
 		tag := protowire.AppendTag(data, number, protowire.BytesType)
 		return protowire.AppendVarint(tag, g.Uint64()>>g.IntN(64))
 	case 4: // a scalar

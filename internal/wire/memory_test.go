@@ -13,7 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxPinned is how many bytes keeping one key-value pair or event may keep beyond its own.
+// maxPinned limits the memory of other pairs or events that is not freed because a program retains
+// one pair or event.
 const maxPinned = 64 << 10
 
 // TestOnePairKeepsLittle decodes answers and keeps a single pair of each, such as a program does
@@ -61,7 +62,8 @@ func TestOneEventKeepsLittle(t *testing.T) {
 	}
 }
 
-// keepOne decodes data some times, keeps what keep returns, and checks how much that keeps.
+// keepOne decodes data many times, and retains one item of each message, which the parameter keep
+// returns. It checks that the heap grows by at most own+maxPinned bytes for each item.
 func keepOne[M any, P interface {
 	*M
 	proto.Message
@@ -84,9 +86,9 @@ func keepOne[M any, P interface {
 	runtime.KeepAlive(pieces)
 }
 
-// TestUnevenPairsTakeLittle decodes answers whose pairs are not of the size of the first of their
-// group, from which the size of a slab is estimated. They take little more memory than what the
-// library makes of them.
+// TestUnevenPairsTakeLittle: a response with pairs of different sizes takes at most a quarter more
+// memory than the protobuf library would use. The decoder allocates memory for many pairs at once,
+// and estimates their sizes from the first pair.
 func TestUnevenPairsTakeLittle(t *testing.T) {
 	for _, sizes := range [][]int{{5000, 0, 0, 0}, {0, 0, 0, 5000}, {700, 20, 20, 20}} {
 		var list []*mvccpb.KeyValue

@@ -15,7 +15,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// part is a part of an answer that a weak pointer looks at, and its size.
+// part is a piece of memory that belongs to a decoded response. A weak pointer shows whether the
+// garbage collector has freed it.
 type part struct {
 	alive func() bool
 	bytes int
@@ -44,10 +45,10 @@ func partsOfEvent(e *mvccpb.Event) []part {
 	return parts
 }
 
-// parts are those of an answer.
+// parts are the pieces of memory of one decoded response.
 type parts struct {
-	shared []part   // the message, and its list
-	items  [][]part // of each pair or event
+	shared []part   // the message, its header, and its slice of pairs or events
+	items  [][]part // the parts of each pair or event
 }
 
 func partsOfRange(m *pb.RangeResponse) parts {

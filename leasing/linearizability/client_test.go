@@ -39,8 +39,8 @@ type job struct {
 // order is what a client process reads from its standard input. The process ends at the end of the
 // input.
 type order struct {
-	Keys  []string // to work on from now on
-	Eager bool     // whether to read without a break
+	Keys  []string // replace the keys that the client reads and writes
+	Eager bool     // one worker calls readEagerly after each operation
 }
 
 // client is a client process.
@@ -142,11 +142,12 @@ func (c *client) measure(e *event, op func(context.Context) error) {
 	e.Unknown = err != nil
 }
 
-// readEagerly reads cached keys without a break for a while. So the process is stopped during such
-// a read, and reads first of all when it is continued. It records some of the reads.
+// readEagerly reads a cached key in a tight loop for 50 ms. A test that stops the process then most
+// probably stops it during a read, and the process continues with a read. readEagerly records only
+// some of the reads.
 func (c *client) readEagerly(worker int, rnd *rand.Rand) {
 	key, wrote := c.pick(rnd, 0), int64(0)
-	// spent leaves out the time in which the process is stopped.
+	// Each read adds at most 1 ms, so the time in which the process is stopped does not count.
 	for spent := int64(0); spent < int64(50*time.Millisecond); {
 		e := event{Worker: worker, Key: key}
 		c.measure(&e, func(ctx context.Context) error { return c.do(ctx, 0, &e) })

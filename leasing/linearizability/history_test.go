@@ -20,12 +20,12 @@ type event struct {
 	Key    string `json:"k"`
 	Value  string `json:"v,omitempty"` // put, swap: the new value
 	Old    string `json:"o,omitempty"` // swap: the value to replace
-	// get, put with its previous value, swap that was not done: the key existed
+	// the key existed: set for a get, a put with Prev, and a swap that found another value
 	Found   bool   `json:"f,omitempty"`
-	Out     string `json:"r,omitempty"` // that value
-	Prev    bool   `json:"p,omitempty"` // put: Found and Out are set
-	Done    bool   `json:"d,omitempty"` // delete, swap: it was done
-	Unknown bool   `json:"u,omitempty"` // it failed, but may have been applied
+	Out     string `json:"r,omitempty"` // the value that the key had, if Found
+	Prev    bool   `json:"p,omitempty"` // put: it asked for the previous value
+	Done    bool   `json:"d,omitempty"` // delete, swap: the key was deleted or changed
+	Unknown bool   `json:"u,omitempty"` // the call failed, but may have been applied
 	Start   int64  `json:"s"`           // nanoseconds, by a clock that all processes share
 	End     int64  `json:"e"`
 }

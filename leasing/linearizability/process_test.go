@@ -38,8 +38,8 @@ type process struct {
 	tb    testing.TB
 	cmd   *exec.Cmd
 	stdin *json.Encoder
-	close func() error  // of its standard input
-	order order         // the last one
+	close func() error  // closes the standard input
+	order order         // the last order sent
 	ready chan struct{} // closed when the process has a KV
 	done  chan struct{} // closed when all its output was read
 

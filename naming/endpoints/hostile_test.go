@@ -64,7 +64,8 @@ func TestHostileServerIsSurvived(t *testing.T) {
 	requireClosed(t, ch)
 }
 
-// TestListsAreSpaced: a watch that fails whenever it is made costs few requests.
+// TestListsAreSpaced: if the server refuses each watch, the manager waits before it lists the
+// endpoints again.
 func TestListsAreSpaced(t *testing.T) {
 	ctx, cancel := context.WithTimeout(testContext(t), time.Second)
 	defer cancel()

@@ -13,9 +13,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestHostileServerIsSurvived: lists and events that make no sense reach a connection as far as
-// they have endpoints in them; it panics at none, goes on with those that serve, and
-// closes while the server still sends.
+// TestHostileServerIsSurvived: a resolver reads malformed responses and events without a panic. It
+// resolves the name to the endpoints that decode, and the connection uses the one that works. The
+// connection can be closed while the server still sends events.
 func TestHostileServerIsSurvived(t *testing.T) {
 	fake, server := etcdfake.Start(t), newServer(t)
 	pair := func(key, value string) *mvccpb.KeyValue {

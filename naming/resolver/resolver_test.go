@@ -74,8 +74,9 @@ func (c *comparing) UpdateClientConnState(s balancer.ClientConnState) error {
 // soon is how long a change may take to show where the cluster serves.
 const soon = time.Second
 
-// TestConnectionFollowsChanges follows changes while all is well, through a
-// compaction of what was missed, and through restarts of the whole cluster.
+// TestConnectionFollowsChanges: a connection uses the new endpoints soon after a change. This also
+// holds if the changes were compacted while the resolver had no connection to etcd, and after
+// restarts of all members.
 func TestConnectionFollowsChanges(t *testing.T) {
 	ctx := testContext(t)
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))

@@ -106,7 +106,8 @@ func TestMetadataReachesPolicies(t *testing.T) {
 	}
 }
 
-// The pointer to a JSON object or array is the same as long as the value is.
+// TestPointerToMetadataIsKept: byPointer returns the previous pointer to a JSON object or array if
+// the new value equals the previous value.
 func TestPointerToMetadataIsKept(t *testing.T) {
 	object := func(n float64) any { return map[string]any{"n": []any{n}} }
 	array := func(n float64) any { return []any{object(n)} }
