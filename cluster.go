@@ -41,9 +41,10 @@ type Cluster interface {
 
 	// MemberAdd adds a voting member. The other members will reach the new member at the URLs
 	// peerAddrs. Start the new member's server process after MemberAdd has returned. MemberAdd
-	// returns [rpctypes.ErrPeerURLExist] or [rpctypes.ErrMemberExist] if another member has one of
-	// the URLs or the same id, and [rpctypes.ErrUnhealthy] if the change would endanger the quorum.
-	// For an invalid URL it returns an error and sends nothing.
+	// returns [rpctypes.ErrPeerURLExist] if another member has one of the URLs,
+	// [rpctypes.ErrMemberExist] if another member has the new member's id, and
+	// [rpctypes.ErrUnhealthy] if the change would endanger the quorum. For an invalid URL it
+	// returns an error and sends nothing.
 	MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
 	// MemberAddAsLearner is like MemberAdd, but adds a learner: a member that has no vote until

@@ -119,9 +119,9 @@ func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 	}
 }
 
-// secure changes http to https in eps if an endpoint given to New or SetEndpoints is encrypted,
-// because URLs that members advertise must not lower the security of the connection. It does not
-// change an address that was given to New or SetEndpoints without encryption.
+// secure changes http to https in eps if New or SetEndpoints was given an encrypted endpoint,
+// because eps may be URLs that members advertise, and such URLs must not turn TLS off. It does not
+// change an endpoint whose address was given to New or SetEndpoints without TLS.
 func (c *Client) secure(eps []namedEndpoint) {
 	c.mu.Lock()
 	named := c.named

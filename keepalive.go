@@ -43,7 +43,7 @@ var (
 var errNoAnswer = status.Error(codes.Unavailable,
 	"etcdclient: the keepalive stream ended without an answer")
 
-// ErrKeepAliveHalted is returned by [Lease.KeepAlive] once the Lease has stopped keeping leases
+// ErrKeepAliveHalted is the error of [Lease.KeepAlive] after the Lease has stopped keeping leases
 // alive.
 type ErrKeepAliveHalted struct {
 	// Reason is context.Canceled after Close, the error of the client's context if that context has

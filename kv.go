@@ -44,8 +44,8 @@ type (
 // errors of package rpctypes, which can be compared with errors.Is, or gRPC statuses.
 //
 // A read is sent again if another member may answer it. A write is sent again only if it is certain
-// that it was not applied. If a write returns an error that does not say that the server refused
-// the write, the write may have been applied, or may be applied later.
+// that it was not applied. If a write fails, and the error is not a refusal of the server, the
+// write may have been applied, or may be applied later.
 type KV interface {
 	// Put sets a key to a value. An empty key is refused with rpctypes.ErrEmptyKey. [WithLease],
 	// [WithPrevKV], [WithIgnoreValue] and [WithIgnoreLease] change what Put does.
@@ -71,13 +71,14 @@ type KV interface {
 	// client is closed, the call ends and its memory is freed. A call holds a few pieces at most,
 	// because the client does not read ahead of the caller.
 	//
-	// If the server cannot stream, GetStream reads the range page by page: by several requests with
-	// a limit, all at one revision. It delivers the pairs that a stream would deliver, but fails
-	// with rpctypes.ErrCompacted if that revision is compacted meanwhile. GetStream also reads
-	// pages if Config.MaxCallRecvMsgSize is set below its default, because servers do not know that
-	// limit. If a page is over the limit, GetStream asks for half as many keys; only a single key
-	// over the limit fails, with codes.ResourceExhausted. A range that is sorted or bounded by
-	// revisions comes in one piece, because servers compute it as a whole.
+	// If the server cannot stream, GetStream sends several requests, each for a page: a limited
+	// number of keys, at the revision of the first page. If that revision is compacted meanwhile,
+	// GetStream fails with rpctypes.ErrCompacted. GetStream also reads pages if
+	// Config.MaxCallRecvMsgSize is set below its default, because servers do not know this setting.
+	// If a page has more bytes than MaxCallRecvMsgSize, GetStream asks for half as many keys. If a
+	// page of one key has more, GetStream fails with codes.ResourceExhausted. A range that is
+	// sorted or bounded by revisions is not read by pages: it comes in one piece, because servers
+	// compute it as a whole.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 
 	// Delete removes a key or, with [WithRange], [WithPrefix] or [WithFromKey], a range of keys. If

@@ -266,8 +266,8 @@ func (s *getStream) readPage(
 }
 
 // Sizes of pages, the answers to Range requests with a limit. A whole page is in memory at once,
-// and its values may be large. So the first page has few keys, and the number of keys grows as long
-// as the pages have few bytes.
+// and its values may be large. So the first page has few keys. After a page of few bytes, the next
+// page has more keys.
 const (
 	firstPageKeys = 16
 	maxPageKeys   = 1024

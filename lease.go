@@ -209,7 +209,7 @@ type lessor struct {
 const defaultFirstTimeout = 5 * time.Second
 
 // NewLease returns a new Lease on the connection of c, separate from the Lease that c embeds. The
-// caller must close the new Lease. It ends with c at the latest.
+// caller must close the new Lease. Closing c ends it as well.
 func NewLease(c *Client) Lease {
 	l := newLessor(RetryLeaseClient(c), c, firstTimeout(c.cfg.DialTimeout))
 	l.choosesIDs = true

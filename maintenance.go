@@ -94,11 +94,11 @@ type Maintenance interface {
 	// endpoints. It blocks until the first part of the snapshot arrives.
 	//
 	// The program reads the data from the field Snapshot of the response. Each Read blocks until
-	// data arrive. Once ctx ends, Read returns the error of ctx. Read returns io.EOF when the
-	// server has sent everything. If the stream fails, this Read and every later one return the
-	// error. Close ends the request, even while a Read blocks. Only one goroutine may read at a
-	// time, and the caller must close the reader or end ctx. Nothing verifies the data; package
-	// snapshot makes a verified copy.
+	// data arrive, and returns io.EOF after the end of the data. After ctx has ended, Read returns
+	// the error of ctx. After the stream has failed, Read returns the error of the stream. Close
+	// ends the request, even while a Read blocks. Only one goroutine may read at a time, and the
+	// caller must close the reader or end ctx. Nothing verifies the data; package snapshot makes a
+	// verified copy.
 	SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error)
 
 	// Snapshot is like SnapshotWithVersion, but returns only the reader.
@@ -125,8 +125,8 @@ type Maintenance interface {
 
 type maintenance struct {
 	remote pb.MaintenanceClient
-	client *Client // may be nil; calls with an endpoint end when the client is closed
-	dials  bool    // true: calls with an endpoint dial that endpoint by client.Dial
+	client *Client // may be nil; askMember's requests end when the client is closed
+	dials  bool    // askMember dials its endpoint; if false, askMember sends through remote
 }
 
 // NewMaintenance returns a Maintenance that sends its requests through c. A Client made by New
@@ -181,10 +181,10 @@ func (m *maintenance) alarm(ctx context.Context, req *pb.AlarmRequest) (*AlarmRe
 	return (*AlarmResponse)(resp), err
 }
 
-// askMember sends one request to the member at endpoint, and returns the member's answer. It
-// retries like a client with a single endpoint, because no other member can answer. The request
-// ends when the client is closed, although it goes over a connection that the client's Close does
-// not close.
+// askMember sends one request to the member at endpoint, and returns the member's answer. No other
+// member can answer, so askMember retries as a client with one endpoint would. The client's Close
+// does not close the connection that askMember dials. So askMember sends the request with a context
+// that ends when the client is closed.
 func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint string,
 	method func(pb.MaintenanceClient, context.Context, *Req, ...grpc.CallOption) (*Resp, error),
 	req *Req,
