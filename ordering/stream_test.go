@@ -30,8 +30,8 @@ func readStream(
 	return clientv3.GetStreamToGetResponse(stream)
 }
 
-// TestStreamsAreInOrder: a stream is not from a member that is behind, and has the newest revision
-// at its start.
+// TestStreamsAreInOrder: a streamed read is never served by a member that is behind what the KV has
+// read before.
 func TestStreamsAreInOrder(t *testing.T) {
 	for name, wrap := range map[string]func(clientv3.KV) clientv3.KV{
 		"the client's KV": func(kv clientv3.KV) clientv3.KV { return kv },
@@ -48,7 +48,7 @@ func TestStreamsAreInOrder(t *testing.T) {
 			_, err = readStream(t, kv)
 			require.Equal(t, ErrNoGreaterRev, err)
 			client.SetEndpoints(eps...)
-			for len(client.Endpoints()) > 1 { // until a read has met the one that is behind
+			for len(client.Endpoints()) > 1 { // until a read has met the member that is behind
 				_, err := get(t, kv)
 				require.NoError(t, err)
 			}
@@ -122,8 +122,8 @@ func TestAbandonedStreamsLeakNothing(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-// TestMalformedAnswersAreErrors: reads fail if all answers of a member have no header, or an old
-// revision.
+// TestMalformedAnswersAreErrors: reads fail if every response lacks the header, or its header has a
+// revision that is not valid.
 func TestMalformedAnswersAreErrors(t *testing.T) {
 	for name, answer := range map[string]*pb.RangeResponse{
 		"no header":         {},

@@ -59,8 +59,8 @@ func TestSwitchAwayFromMembersBehind(t *testing.T) {
 	}
 }
 
-// TestTheCountIsOfOneRequest: every second answer of a single member is old. All reads succeed,
-// because violations are counted for each request.
+// TestTheCountIsOfOneRequest: every second response of the only member has an old revision. All
+// reads succeed, because maxViolations limits the violations of a single request.
 func TestTheCountIsOfOneRequest(t *testing.T) {
 	servers, eps := fakes(t, 1)
 	var mu sync.Mutex
@@ -104,8 +104,8 @@ func TestNoMemberIsAhead(t *testing.T) {
 	require.EqualValues(t, 9, rev)
 }
 
-// TestTheSwitchEnds: after a while the client has its endpoints again, unless the program has set
-// others.
+// TestTheSwitchEnds: a switch leaves the client only some of its endpoints. It gets all of them
+// back after a while, unless the program has set other endpoints meanwhile.
 func TestTheSwitchEnds(t *testing.T) {
 	_, eps := fakes(t, 9, 4)
 	client := newClient(t, eps...)

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCommitWritesThroughToTheDisk has a pipe as the part file: all that is done with it succeeds
-// but for fsync, which no pipe can do.
+// TestCommitWritesThroughToTheDisk shows that commit calls fsync on the part file before it renames
+// the file. The part file is a pipe here, for which only fsync fails.
 func TestCommitWritesThroughToTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	p, err := createPart(filepath.Join(dir, "db"))

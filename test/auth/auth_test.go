@@ -154,8 +154,8 @@ func authSwitch(t *testing.T, client *clientv3.Client) {
 	assert.Equal(t, rpctypes.ErrUserEmpty, err, "a client without a user")
 }
 
-// Each method that needs the role root returns ErrPermissionDenied without it, and the others are
-// allowed.
+// TestPermissionDenied: for a user without the role root, each method that needs the role returns
+// ErrPermissionDenied, and all other methods succeed.
 func TestPermissionDenied(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	require.NoError(t, cluster.EnableAuth("rootpw"))

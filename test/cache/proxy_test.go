@@ -39,9 +39,8 @@ func throughProxy(
 	return testclient.New(t, clientv3.Config{Endpoints: []string{addr}, DialOptions: opts})
 }
 
-// TestCacheWorksThroughEtcdsProxy shows that a cache behind etcd's grpc-proxy, which does not
-// answer requests for progress as a server does, lists, follows, proves freshness, and serves
-// watches.
+// TestCacheWorksThroughEtcdsProxy shows that snapshots, Fresh, Changes and watches of a cache work
+// through etcd's grpc-proxy. The proxy does not answer progress requests as a server does.
 func TestCacheWorksThroughEtcdsProxy(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	direct := testclient.Open(t, cluster)

@@ -20,7 +20,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// writeSteadily writes keys that begin with "other/" at a rate, until the benchmark ends.
+// writeSteadily writes keys that begin with "other/", rate of them a second, until the benchmark
+// ends.
 func writeSteadily(b *testing.B, cluster *etcdtest.Cluster, rate int) {
 	b.Helper()
 	if rate == 0 {

@@ -28,7 +28,8 @@ const (
 // errRule is why a function of an Update writes nothing: the rules would not hold.
 var errRule = errors.New("against the rules")
 
-// toggle has one of alice and bob go off duty, provided that the other is on, or come back.
+// toggle switches the key own, alice or bob, from on to off duty or back. It returns errRule if
+// both keys would be off duty then.
 func toggle(tx *cache.Tx, own, other string) error {
 	kv, _ := tx.Get(own)
 	next := "on"
@@ -42,8 +43,7 @@ func toggle(tx *cache.Tx, own, other string) error {
 	return nil
 }
 
-// change adds a key to those on duty, provided that they are not too many then, or deletes a random
-// one.
+// change puts the key on duty if fewer than mostOnDuty keys are, or takes a random key off duty.
 func change(tx *cache.Tx, key string, adds bool) error {
 	var onDuty []string
 	for kv := range tx.Range(dutyPrefix, clientv3.GetPrefixRangeEnd(dutyPrefix)) {
@@ -140,7 +140,8 @@ func updatesUnderFaults(t *testing.T, lasting, longest time.Duration) {
 	}
 	faults := cluster.Break(ctx, longest)
 	workers.Wait()
-	// every transaction that was sent has been applied, or comes later and does not count
+	// This Put ends the history that is checked. A transaction that is applied after it is not
+	// checked.
 	end, err := direct.Put(t.Context(), alice, "on")
 	require.NoError(t, err)
 	revisions := requireRules(t, direct, first, end.Header.Revision)

@@ -16,11 +16,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// rangeStreams counts the streams of ranges that a client opens, and calls between before the third
-// message of each is received.
+// rangeStreams counts the range streams that a client opens.
 type rangeStreams struct {
 	opened  atomic.Int64
-	between func()
+	between func() // called in each stream before the third message is received
 }
 
 func (r *rangeStreams) option() grpc.DialOption {
@@ -103,8 +102,8 @@ func requireListed(t *testing.T, direct, client *clientv3.Client) {
 	}
 }
 
-// TestListsThroughEtcdsProxy shows that a range is read by pages behind etcd's grpc-proxy, which
-// has no streams of ranges and is asked for one once.
+// TestListsThroughEtcdsProxy shows that the cache reads a range by pages through etcd's grpc-proxy,
+// which has no RangeStream. The client tries to open a RangeStream only once.
 func TestListsThroughEtcdsProxy(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	direct := testclient.Open(t, cluster)

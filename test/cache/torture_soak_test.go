@@ -7,13 +7,13 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestSoakTortureLeavesNoConsumerBehind is the torture with some 25 faults or more.
+// TestSoakTortureLeavesNoConsumerBehind runs torture with some 25 faults or more.
 func TestSoakTortureLeavesNoConsumerBehind(t *testing.T) {
 	testclient.Soak(t)
 	torture(t, 3*time.Minute, 8*time.Second)
 }
 
-// TestSoakUpdatesKeepRulesUnderFaults is the short test for three minutes.
+// TestSoakUpdatesKeepRulesUnderFaults is TestUpdatesKeepRulesUnderFaults for three minutes.
 func TestSoakUpdatesKeepRulesUnderFaults(t *testing.T) {
 	testclient.Soak(t)
 	updatesUnderFaults(t, 3*time.Minute, 6*time.Second)

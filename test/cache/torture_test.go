@@ -32,7 +32,7 @@ type replica struct {
 	failure  string // how the consumer was let down
 }
 
-// put records one change; a value of nil is a deletion.
+// put records one change.
 func (r *replica) put(key string, value []byte, deleted bool) {
 	if deleted {
 		delete(r.keys, key)
@@ -54,7 +54,7 @@ func (r *replica) is(keys map[string]string) bool {
 	return r.failure == "" && maps.Equal(r.keys, keys)
 }
 
-// followChanges keeps a replica by Changes.
+// followChanges applies the batches from Changes to the replica until ctx ends.
 func (r *replica) followChanges(ctx context.Context, c *cache.Cache, pause time.Duration) {
 	for batch, err := range c.Changes(ctx) {
 		if err != nil {

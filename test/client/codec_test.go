@@ -28,7 +28,7 @@ func newCountingCodec() *countingCodec {
 
 func (c *countingCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch v.(type) {
-	case *pb.RangeResponse, *pb.WatchResponse: // the server decodes the requests with it
+	case *pb.RangeResponse, *pb.WatchResponse: // not requests: the fake server decodes those
 		c.decoded.Add(1)
 	}
 	return c.CodecV2.Unmarshal(data, v)

@@ -21,12 +21,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestConnectionErrorSaysWhy shows that a call whose deadline passes while the client connects
-// returns the context's error itself, that ConnectionError returns the cause, and that one log
-// entry has it. The server name of the TLS configuration is checked: gRPC prefers the name that
-// comes with each address, so the client's credentials put the configured name back.
+// TestConnectionErrorSaysWhy: a call whose deadline passes while the client connects returns
+// context.DeadlineExceeded itself. ConnectionError returns the cause, and one log entry shows it.
 func TestConnectionErrorSaysWhy(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithTLS())
+	// gRPC prefers the server name that comes with each address. The client checks the configured
+	// name instead.
 	wrongName := cluster.TLSConfig().Clone()
 	wrongName.ServerName = "other.example"
 	for _, tc := range []struct {

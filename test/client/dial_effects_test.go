@@ -49,8 +49,8 @@ func TestDisabledServiceConfig(t *testing.T) {
 	assert.Equal(t, codes.DeadlineExceeded, status.Code(err))
 }
 
-// TestUsersDialerGetsWhatCannotBeParsed: a program's dialer gets an endpoint that the client cannot
-// parse as the program has written it.
+// TestUsersDialerGetsWhatCannotBeParsed: if the client cannot parse an endpoint, it passes the
+// endpoint unchanged to the dialer that the program has set.
 func TestUsersDialerGetsWhatCannotBeParsed(t *testing.T) {
 	s := etcdfake.Start(t)
 	for ep, want := range map[string]string{

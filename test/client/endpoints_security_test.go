@@ -21,8 +21,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// advertising returns an option that replaces the URLs in answers to MemberList. If ask is false,
-// no member is asked.
+// advertising returns an option that has MemberList return one member, with the given URLs. If ask
+// is false, the request is not sent.
 func advertising(urls *[]string, ask bool) grpc.DialOption {
 	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any,
 		cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {

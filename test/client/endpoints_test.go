@@ -180,8 +180,9 @@ func (a *authorities) GetRequestMetadata(
 
 func (*authorities) RequireTransportSecurity() bool { return false }
 
-// TestIPv6Literal: an IPv6 literal may be the only endpoint, also with a zone. gRPC parses its
-// target as a URL, in which a zone is not valid, so the address must not become the target.
+// TestIPv6Literal: an IPv6 literal, with or without a zone, may be the only endpoint. The client
+// must not use it as gRPC's target, because gRPC parses the target as a URL and a zone is not valid
+// there.
 func TestIPv6Literal(t *testing.T) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	require.NoError(t, err, "the loopback interface has an IPv6 address")

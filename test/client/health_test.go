@@ -16,7 +16,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestMemberThatAnswersNoHealthCheckServes: a server may accept a health check and never answer it.
+// TestMemberThatAnswersNoHealthCheckServes: if a server accepts a health check and never answers
+// it, the client sends it requests within five seconds.
 func TestMemberThatAnswersNoHealthCheckServes(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Stream(healthpb.Health_Watch_FullMethodName, func(ss grpc.ServerStream) error {

@@ -16,12 +16,12 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// interceptors count requests by method, those that the client makes by itself apart from the
-// others.
+// interceptors count requests by method. Requests that the client makes by itself and requests that
+// the program makes have separate counts.
 type interceptors struct {
 	mu      sync.Mutex
-	own     map[string]int // of the client's own requests
-	program map[string]int // of the others
+	own     map[string]int // by the client itself
+	program map[string]int
 }
 
 func (i *interceptors) note(ctx context.Context, method string) {

@@ -86,7 +86,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 type connectProxy struct {
 	addr          string
 	hosts         map[string]string
-	requested     sync.Map // hosts
+	requested     sync.Map // the keys are the hosts that clients have asked for
 	authorization atomic.Value
 	serving       sync.WaitGroup
 }

@@ -110,8 +110,9 @@ func TestUnhealthyMemberIsAskedWhenThereIsNoOther(t *testing.T) {
 	}
 }
 
-// TestLearnerIsAskedWhenThereIsNoOther: a client that knows only a learner gets what learners
-// serve. Learners refuse streams, that of the health check too, which gRPC takes for not serving.
+// TestLearnerIsAskedWhenThereIsNoOther: a client that knows only a learner sends requests to it. A
+// learner refuses the stream of the health check. gRPC treats such a server as not serving, but the
+// client uses it anyway.
 func TestLearnerIsAskedWhenThereIsNoOther(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	learner, err := cluster.AddMember(true)
@@ -207,8 +208,8 @@ func TestInterceptorsOfTheUserAndTheClientRun(t *testing.T) {
 	assert.Equal(t, int64(2), streams.Load())
 }
 
-// TestServersLearnTheAPIVersion: servers count requests by API version. They read it from the
-// metadata client-api-version, as no message has it.
+// TestServersLearnTheAPIVersion: every request carries the API version in the metadata
+// client-api-version, and keeps the metadata that the program has set.
 func TestServersLearnTheAPIVersion(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{})
 	_, err := c.Put(metadata.AppendToOutgoingContext(t.Context(), "custom", "1"), "k", "v")

@@ -50,12 +50,13 @@ func codeOf(err error) codes.Code {
 	return status.FromContextError(err).Code()
 }
 
-// situation is one use of a client by a program, with the branches that its error should take.
+// situation is one use of a client by a program, with the branches of [branchOf] that the error
+// must take.
 type situation struct {
 	name    string
 	cfg     clientv3.Config
 	run     func(ctx context.Context, cli *clientv3.Client) error
-	with    string     // the branch if a member can be reached, up to the colon
+	with    string     // the branch, up to its colon, if a member can be reached
 	without string     // the branch if no member can be reached
 	code    codes.Code // the error's code if a member can be reached
 }

@@ -55,8 +55,8 @@ var (
 	line     = regexp.MustCompile(`^` + programs)
 )
 
-// commandsOfAll are the commands of all pages, with the pages that have them: lines of blocks that
-// are not Go code, and spans of code.
+// commandsOfAll maps each command to the names of the pages that have it. A command is a line of a
+// code block that is not Go code, or a code span in a sentence.
 func commandsOfAll(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}

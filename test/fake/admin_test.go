@@ -7,7 +7,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// withUsers turns authentication on, with users that may do different things.
+// withUsers turns authentication on, with users that have different permissions.
 func (g *generator) withUsers() {
 	for _, name := range []string{"root", "alice", "bob"} {
 		g.call(pb.Auth_UserAdd_FullMethodName, &pb.AuthUserAddRequest{Name: name, Password: "pw"},

@@ -14,7 +14,7 @@ func sortedRanges(p *pair) {
 		PrevKv: true}, new(pb.DeleteRangeResponse))
 	p.put(&pb.PutRequest{Key: []byte("x"), Value: []byte("value of a")})
 	limits, bounds, revisions := []int64{0, 2, 5, 6}, []int64{0, 4, 7}, []int64{0, 6}
-	const targets, orders = 6, 4 // one more each than there are
+	const targets, orders = 6, 4 // the last of each is not valid
 	for c := range choices(targets * orders * 4 * 3 * 2) {
 		target := pb.RangeRequest_SortTarget(c.of(targets))
 		order := pb.RangeRequest_SortOrder(c.of(orders))
@@ -28,10 +28,10 @@ func sortedRanges(p *pair) {
 	}
 }
 
-// choice is one of all combinations of choices.
+// choice is the number of one combination. [choice.of] reads it digit by digit.
 type choice int
 
-// choices goes over n combinations.
+// choices goes over the combinations 0 to n-1.
 func choices(n int) iter.Seq[*choice] {
 	return func(yield func(*choice) bool) {
 		for i := range n {
@@ -42,7 +42,7 @@ func choices(n int) iter.Seq[*choice] {
 	}
 }
 
-// of returns the combination's next choice of n things.
+// of returns the next digit, from 0 to n-1, and removes it from c.
 func (c *choice) of(n int) int {
 	i := int(*c) % n
 	*c /= choice(n)
@@ -107,7 +107,7 @@ func oddCompares(p *pair) {
 		{TargetUnion: &pb.Compare_Lease{Lease: 0}}}
 	intervals := [][2]string{{"a", ""}, {"none", ""}, {"a", "c"}, {"c", "z"}, {"\x00", "\x00"},
 		{"b", "a"}, {"", ""}, {"a", "a"}}
-	const targets, results = 6, 5 // one more each than there are
+	const targets, results = 6, 5 // the last of each is not valid
 	for c := range choices(targets * results * len(unions) * len(intervals)) {
 		in := intervals[c.of(len(intervals))]
 		p.txn("", &pb.TxnRequest{Compare: []*pb.Compare{{Key: []byte(in[0]),

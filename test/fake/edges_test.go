@@ -44,7 +44,7 @@ func putOp(key string) *pb.RequestOp {
 		RequestPut: &pb.PutRequest{Key: []byte(key)}}}
 }
 
-// A range is streamed in chunks of the same keys, whatever their size.
+// The fake and etcd split a streamed range at the same keys, whether the values are small or large.
 func TestChunksOfAStreamAreEtcds(t *testing.T) {
 	p := newPair(t)
 	for i := range 400 {
@@ -61,7 +61,7 @@ func TestChunksOfAStreamAreEtcds(t *testing.T) {
 	}
 }
 
-// A watcher that takes fragments gets what it has missed in messages of the same events.
+// The fake and etcd split the past events for a watcher that accepts fragments at the same places.
 func TestFragmentsAreEtcds(t *testing.T) {
 	p := newPair(t)
 	for i := range 7 {
@@ -89,7 +89,8 @@ func TestFragmentsAreEtcds(t *testing.T) {
 	require.Equal(t, want, fragments(pb.NewWatchClient(p.fake)))
 }
 
-// A lease has a shortest time, and its keys go with it in one revision.
+// The fake raises a short TTL to the minimum as etcd does, and deletes the keys of an expired lease
+// in one revision.
 func TestLeasesExpireAsEtcds(t *testing.T) {
 	p := newPair(t)
 	grant := func(id, ttl int64) {
@@ -120,7 +121,7 @@ func TestLeasesExpireAsEtcds(t *testing.T) {
 		new(pb.LeaseKeepAliveResponse), true)
 }
 
-// A password has a longest size, and authentication needs a root.
+// The fake limits the size of passwords and refuses AuthEnable without a root user, as etcd does.
 func TestPasswordsAreEtcds(t *testing.T) {
 	p := newPair(t)
 	p.call("", pb.Auth_AuthEnable_FullMethodName, &pb.AuthEnableRequest{},

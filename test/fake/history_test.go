@@ -121,8 +121,8 @@ func (g *generator) step() {
 	}
 }
 
-// compact compacts when no watcher of the real server may still catch up: a compaction would cancel
-// one.
+// compact compacts both servers. It first closes watches that began at a past revision: the real
+// server cancels such a watch if a compaction overtakes it.
 func (g *generator) compact() {
 	g.p.watches.same()
 	if g.p.watches.behind {
@@ -155,8 +155,8 @@ func (g *generator) end() []byte {
 	return nil
 }
 
-// interval is a key and the end of its interval, which may stand before it. What may be done there
-// depends in etcd on the shape of a tree, so users ask for nothing of that kind.
+// interval returns a key and a range end. The end may be less than the key, but not in a history
+// with users: which users may read such a range depends on the shape of a tree in etcd.
 func (g *generator) interval() (key, end []byte) {
 	key, end = g.key(), g.end()
 	if len(g.users) > 1 && len(end) == 1 && end[0] != 0 && bytes.Compare(key, end) >= 0 {

@@ -20,8 +20,8 @@ var byHand = map[string]string{
 	pb.Maintenance_Snapshot_FullMethodName: "etcdutl restores it",
 }
 
-// Every method of etcd's services is served, and answers an empty request as etcd does: most refuse
-// it. A method that etcd gets and the fake does not have fails here.
+// The fake serves every method of etcd's services and answers an empty request as etcd does. The
+// test fails if a new version of etcd adds a method that the fake does not have.
 func TestEveryMethodAnswersAnEmptyRequest(t *testing.T) {
 	p := newPair(t)
 	for _, m := range methodsOf(t, pb.File_rpc_proto) {
@@ -39,7 +39,7 @@ func TestEveryMethodAnswersAnEmptyRequest(t *testing.T) {
 	}
 }
 
-// The health service knows the whole server and no other.
+// The fake's health service knows only the empty service name, which stands for the whole server.
 func TestHealthIsEtcds(t *testing.T) {
 	p := newPair(t)
 	for _, service := range []string{"", "etcdserverpb.KV"} {

@@ -83,9 +83,9 @@ func sortMembers(list protoreflect.List) {
 	}
 }
 
-// dictionary translates the numbers and texts that the two servers have chosen. The numbers are
-// large, so that no other value is taken for one of them. The goroutines that receive from watches
-// read it while calls add to it.
+// dictionary translates the IDs and texts that each server chooses for itself. IDs are large
+// numbers, so no other number in a message is taken for an ID. The goroutines that receive from
+// watches read the dictionary while calls add to it.
 type dictionary struct {
 	mu      sync.RWMutex      // guards the maps
 	numbers map[uint64]uint64 // of the real server to those of the fake

@@ -66,7 +66,7 @@ func (g *generator) get() *pb.RangeRequest {
 	return req
 }
 
-// getStream has mostly what a stream takes.
+// getStream returns a request for RangeStream. Most have only fields that RangeStream accepts.
 func (g *generator) getStream() *pb.RangeRequest {
 	req := g.get()
 	if g.chance(90) {

@@ -78,7 +78,8 @@ func (s scale) keep(
 	return ch
 }
 
-// keepAll grants and keeps all leases but one, from a few goroutines.
+// keepAll grants and keeps alive s.leases-1 leases, from a few goroutines. The caller has the first
+// lease.
 func (s scale) keepAll(
 	t *testing.T, client *clientv3.Client,
 ) []<-chan *clientv3.LeaseKeepAliveResponse {

@@ -151,7 +151,7 @@ func TestStreamedReadLeavesASilentMember(t *testing.T) {
 	assert.Equal(t, 2, members[1].Calls("RangeStream"), "streamed")
 }
 
-// reader reads from a client again and again, with a load that leaves CPU idle.
+// reader reads with one client again and again. It pauses between reads, so CPU is idle.
 type reader struct {
 	client        *clientv3.Client
 	done, longest atomic.Int64
