@@ -105,7 +105,7 @@ func (l *load) repeat(
 	ctx context.Context, ok, failed *atomic.Int64, call func(context.Context) error,
 ) {
 	for ctx.Err() == nil {
-		// A context of its own: the end of the load would fail the call.
+		// Not derived from ctx: otherwise a call would fail when the load ends.
 		one, cancel := context.WithTimeout(context.Background(), faultCall)
 		err := call(one)
 		cancel()

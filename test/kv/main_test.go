@@ -1,5 +1,5 @@
-// Package kv_test shows what reads, writes and transactions send and answer, and when they are sent
-// again.
+// Package kv_test tests Get, Put, Delete, Txn and GetStream: the requests that the client sends,
+// when it sends them again, and what it returns.
 package kv_test
 
 import (

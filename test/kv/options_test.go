@@ -26,7 +26,7 @@ func all(opts ...clientv3.OpOption) []clientv3.OpOption {
 	return append(opts, clientv3.WithPrefix())
 }
 
-// sorted returns opts and the options for all keys in an order.
+// sorted returns opts, the option for all keys, and the option that sorts them.
 func sorted(
 	by clientv3.SortTarget, order clientv3.SortOrder, opts ...clientv3.OpOption,
 ) []clientv3.OpOption {

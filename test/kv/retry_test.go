@@ -62,7 +62,7 @@ func TestLostConnectionIsAmbiguous(t *testing.T) {
 	s.FailAfterApply("Put", 1, nil)
 	s.Delay("Put", time.Hour)
 	errs := make(chan error, 1)
-	// ends with the connection, awaited below
+	// ends when the connection is cut; the test waits for that below
 	go func() { _, err := c.Put(t.Context(), "k", "v"); errs <- err }()
 	testclient.Eventually(t, func() bool { return s.Calls("Put") == 1 }, "the write is under way")
 	s.Cut()

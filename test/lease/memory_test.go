@@ -28,7 +28,8 @@ func heapInUse() int64 {
 	return least
 }
 
-// channelSize returns how many bytes a channel of KeepAlive takes, with its place in a slice.
+// channelSize returns how many bytes a channel like that of KeepAlive takes, including the slice
+// element that refers to it.
 func channelSize() float64 {
 	const n = 1000
 	before := heapInUse()

@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// asAlice is the user of these tests.
+// asAlice makes a client log in as the user of these tests.
 var asAlice = testclient.AsUser("alice", "pw")
 
 // startWithAlice starts a cluster with authentication, in which alice may read and write all keys.

@@ -17,7 +17,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// raced is one watch, to which things happen, and a sibling on its stream, to which they must not.
+// raced is a watch to which the events of raceEvents happen, and another watch on the same stream,
+// the sibling, which must not be affected.
 type raced struct {
 	t       *testing.T
 	server  *watchScript

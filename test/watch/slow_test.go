@@ -30,11 +30,12 @@ func heapBytes() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// perTxn is how many changes putMany makes in a transaction.
+// perTxn is the number of puts in each of putMany's transactions.
 const perTxn = 8
 
-// putMany makes n changes with values of the given size, in many transactions at a time. Each
-// changes the keys prefix+"0", prefix+"1" and so on. It returns the revision before the first.
+// putMany makes n puts with values of the given size, in many concurrent transactions. Each
+// transaction puts the keys prefix+"0", prefix+"1" and so on. putMany returns the revision before
+// the first transaction.
 func putMany(t *testing.T, prefix string, n, size int) (before int64) {
 	t.Helper()
 	c := testclient.Open(t, shared.Cluster())
