@@ -139,7 +139,8 @@ func TestDoubleBarrierBeginsAndEndsTogether(t *testing.T) {
 	}
 }
 
-// TestDoubleBarrierWithoutASession ends the session of a client that waits, and of one inside.
+// TestDoubleBarrierWithoutASession: when a client's session ends, the client's Enter or Leave
+// returns ErrSessionExpired, and the other clients no longer count or wait for it.
 func TestDoubleBarrierWithoutASession(t *testing.T) {
 	client, key := sharedClient(t)
 	dying, other, third := NewDoubleBarrier(newSession(t, client), key, 2),

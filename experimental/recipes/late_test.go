@@ -74,8 +74,9 @@ func TestDoubleBarrierIsNotOpenedByAnEarlierRound(t *testing.T) {
 	require.NoError(t, result(t, first))
 }
 
-// TestRWMutexAppliedThoughAnErrorWasReturned has a server answer "no space" to the request that
-// takes the last of its space. Clean-up deletes the key.
+// TestRWMutexAppliedThoughAnErrorWasReturned: a server applies the request that uses up its space,
+// but answers it with the error "no space". Lock returns the error, and the client deletes the key
+// that the request has put.
 func TestRWMutexAppliedThoughAnErrorWasReturned(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())

@@ -83,8 +83,8 @@ type safetyRun struct {
 	held []holding
 }
 
-// holding is an acquisition: the prefix of the keys that must not be before its own, and a revision
-// at which there were none.
+// holding is an acquisition of the lock by a client whose key has the create revision createRev. At
+// the revision at, there must be no older key with the prefix rivals.
 type holding struct {
 	rivals    string
 	createRev int64

@@ -35,7 +35,8 @@ func (l *load) startClients(ctx context.Context) error {
 	return nil
 }
 
-// ask reads every second, and writes down when a read succeeded after the last one that failed.
+// ask reads every second. In the record's Served it keeps the time of the first successful read
+// since the last failed one, or zero if the last read failed.
 func (l *load) ask(client *clientv3.Client, i int) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()

@@ -11,7 +11,7 @@ import (
 // grantTTL is that of leases which no test keeps: they outlive the run.
 const grantTTL = 600
 
-// startLeases grants the leases and keeps them.
+// startLeases grants the plan's leases and keeps them alive until the record is taken.
 func (l *load) startLeases(ctx context.Context) error {
 	l.record.Leases = make([]record.Lease, l.plan.Leases)
 	for i := range l.record.Leases {
@@ -25,7 +25,7 @@ func (l *load) startLeases(ctx context.Context) error {
 		}
 		lease := &l.record.Leases[i]
 		lease.ID = int64(resp.ID)
-		// Ends when the channel is closed, at the latest at the end, which waits.
+		// Ends when the channel is closed, at the latest when l.streams ends. The method end waits.
 		l.streamsEnded.Go(func() {
 			for range renewed {
 			}

@@ -28,7 +28,8 @@ type load struct {
 	plan   record.Plan
 	client *clientv3.Client
 
-	// calls ends what changes or reads keys, streams what lasts until the record is taken.
+	// calls ends when the requests of the load have to stop. streams ends later: watches and leases
+	// go on until the record is taken.
 	calls, streams           context.Context
 	stopCalls, stopStreams   context.CancelFunc
 	callsEnded, streamsEnded sync.WaitGroup

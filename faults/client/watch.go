@@ -20,7 +20,7 @@ const reopenPause = 100 * time.Millisecond
 type watch struct {
 	load  *load
 	opts  []clientv3.OpOption
-	moved chan struct{} // has room for one; sent to after each response
+	moved chan struct{} // has a buffer of one; after each response the watch sends to it
 
 	mu     sync.Mutex
 	record record.Watch

@@ -8,7 +8,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/faultnet"
 )
 
-// answerScenarios lose answers of requests that the members carry out.
+// answerScenarios lose the members' responses. The members still apply the requests.
 var answerScenarios = []scenario{
 	{
 		name:  "write answers lost",

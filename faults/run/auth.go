@@ -84,7 +84,8 @@ func changePassword(password string) step {
 	}
 }
 
-// countLogins adds the number of logins at all members so far, times a factor.
+// countLogins returns a step that adds factor times the number of logins so far to the bed's asked.
+// With -1 before the fault and 1 after it, asked is the number of logins during the fault.
 func countLogins(factor int) step {
 	return func(_ context.Context, b *bed) error {
 		for _, m := range b.Members() {

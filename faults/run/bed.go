@@ -151,7 +151,7 @@ func (b *bed) mark(ctx context.Context) (last int64, err error) {
 	return last, err
 }
 
-// compact compacts what the observer has seen.
+// compact compacts the members at the last revision that the observer has recorded.
 func (b *bed) compact(ctx context.Context) error {
 	return b.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := pb.NewKVClient(conn).Compact(ctx,

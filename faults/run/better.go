@@ -24,8 +24,8 @@ type compared struct {
 	noise float64 // a smaller difference between the clients is ignored
 	share float64 // a smaller ratio of this client's figure to the published client's is ignored
 	text  func(float64) string
-	paced bool // says something only of callers that call all the time
-	many  bool // says something only of many clients
+	paced bool // compared only in scenarios with readers or writers
+	many  bool // compared only in scenarios with many clients
 }
 
 func plain(v float64) string { return fmt.Sprintf("%.0f", v) }

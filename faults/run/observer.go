@@ -37,7 +37,7 @@ func newObserver(ctx context.Context, b *bed, first int64) *observer {
 	o := &observer{first: first, changes: map[int64]judge.Change{}}
 	ctx, o.stop = context.WithCancel(ctx)
 	for _, conn := range b.conns {
-		// Ends with ctx, at the latest by close, which waits.
+		// Ends when ctx ends. The method close ends ctx and waits.
 		o.ended.Go(func() {
 			next := first
 			for ctx.Err() == nil {
@@ -54,7 +54,8 @@ func (o *observer) close() {
 	o.ended.Wait()
 }
 
-// follow records the changes since a revision until the stream ends. It returns where to go on.
+// follow records the changes from the revision next on, until the stream ends. It returns the
+// revision from which the next call has to go on.
 func (o *observer) follow(ctx context.Context, b *bed, conn *grpc.ClientConn, next int64) int64 {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -179,7 +179,8 @@ func promises(all []judge.Figures) string {
 	return b.String()
 }
 
-// table has two rows for each scenario that is to be in it.
+// table returns a Markdown table with a row for each client in each scenario for which the function
+// in returns true.
 func table(scs []scenario, all []judge.Figures, columns []column, in func(scenario) bool) string {
 	header := []string{"scenario", "client"}
 	for _, c := range columns {

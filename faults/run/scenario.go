@@ -32,7 +32,7 @@ type scenario struct {
 	options []etcdtest.Option
 	plan    record.Plan
 	length  time.Duration
-	after   time.Duration // zero for the usual time
+	after   time.Duration // how long the load runs after heal; zero stands for afterFor
 	direct  bool          // the client connects to the members, not to their proxies
 
 	prepare step // before the client starts
@@ -109,7 +109,8 @@ func (s scenario) measure(ctx context.Context, b *bed, c *child) (r judge.Run, e
 	return r, err
 }
 
-// phases lets time pass before, during and after the fault.
+// phases runs the fault and heal steps, with pauses before, between and after them. It returns when
+// each part began.
 func (s scenario) phases(ctx context.Context, b *bed) (p judge.Phases, err error) {
 	now := func() int64 { return time.Now().UnixNano() }
 	pause := func(d time.Duration) step {

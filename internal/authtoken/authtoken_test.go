@@ -31,7 +31,7 @@ func attached(t *testing.T, s *Source) string {
 type server struct {
 	calls atomic.Int64
 	fail  error         // returned instead of a token
-	hold  chan struct{} // not nil: answers wait for it
+	hold  chan struct{} // if not nil, authenticate waits until it is closed
 }
 
 func (v *server) authenticate(ctx context.Context) (string, error) {
@@ -208,7 +208,7 @@ func TestAuthNotEnabledDropsTheToken(t *testing.T) {
 			require.NoError(t, s.Ensure(t.Context()), "no question before each request")
 			assert.EqualValues(t, 2, v.calls.Load())
 
-			v.fail = nil // enabled again: the refused request brings a token
+			v.fail = nil // authentication is enabled again, so Refresh gets a token
 			require.NoError(t, s.Refresh(t.Context(), s.Generation()))
 			assert.Equal(t, "token-3", attached(t, s))
 		})

@@ -268,7 +268,7 @@ func TestNewConnectionStartsAfresh(t *testing.T) {
 	}
 }
 
-// TestPickCostsNothing: no allocation, whatever the number of callers.
+// TestPickCostsNothing: a pick allocates nothing.
 func TestPickCostsNothing(t *testing.T) {
 	_, p := newTestPicker(t, 3, noProbe)
 	assert.Zero(t, testing.AllocsPerRun(1000, func() {

@@ -174,8 +174,8 @@ func TestCloseWaitsForChecks(t *testing.T) {
 	}
 }
 
-// TestHealthChangesWhileEndpointsDo: reports of health come at any time, also while the list of
-// endpoints changes.
+// TestHealthChangesWhileEndpointsDo: servers change their health while the resolver changes the
+// list of endpoints. Requests still succeed, and each server in the list has one health check.
 func TestHealthChangesWhileEndpointsDo(t *testing.T) {
 	stays, goes, comes := startServer(t, nil), startServer(t, nil), startServer(t, nil)
 	c := dial(t, stays, goes, comes)

@@ -18,7 +18,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errCut = errors.New("cut")
 
-// start runs a link with h against p; the bubble of synctest ends only if the link's goroutines do.
+// start starts a link that dials the fake peer p and has the handler h. The test must end the link:
+// synctest.Test returns only when the link's goroutines have ended.
 func start(p *peer, h *recorder, opts Options) *Link[request, response] {
 	l := New[request, response](context.Background(), p.dial, opts)
 	l.Start(h)
@@ -46,8 +47,8 @@ func TestSendAndReceive(t *testing.T) {
 	})
 }
 
-// A peer that does not receive, with a queue of a thousand requests, must not keep the link from
-// receiving.
+// TestBlockedSendNeverStopsReceiving: while the peer receives nothing, so that a thousand requests
+// are queued, the link still receives responses.
 func TestBlockedSendNeverStopsReceiving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, h := newPeer(), &recorder{}

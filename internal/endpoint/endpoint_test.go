@@ -184,8 +184,8 @@ func TestErrorsAndLogsHaveNoUserInformation(t *testing.T) {
 	assert.Equal(t, []string{"h:1", "https://h:1"}, RedactAll([]string{"h:1", "https://h:1"}))
 }
 
-// TestConnectionsReportWhatTheyAre: by its bundle a connection is told apart from others of the
-// same client.
+// TestConnectionsReportWhatTheyAre: the credentials of each connection report whether it uses TLS.
+// That depends on the endpoint's scheme and, without a scheme, on the TLS configuration.
 func TestConnectionsReportWhatTheyAre(t *testing.T) {
 	for _, tc := range []struct {
 		endpoint string

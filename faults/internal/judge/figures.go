@@ -136,7 +136,7 @@ func sum(a, b []int32) []int32 {
 	return all
 }
 
-// cpu returns the CPU time that a second took between two times.
+// cpu returns the CPU time used per second, on average, between the times from and to.
 func cpu(usage []record.Usage, from, to int64) time.Duration {
 	var first, last record.Usage
 	for _, u := range usage {

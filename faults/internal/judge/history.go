@@ -32,9 +32,9 @@ var register = porcupine.Model{
 	},
 }
 
-// Linearizable returns porcupine's verdict on the operations on each register: Ok, Illegal or
-// Unknown, the worst of all keys, and "" without operations. Of an operation that failed the
-// history shows whether it was applied. It can have been applied at any time after it began.
+// Linearizable returns porcupine's verdict on the operations on each register: the worst result of
+// all registers (Ok, Unknown or Illegal), or "" without operations. The history shows whether a
+// failed operation was applied. If it was, this can have happened at any time after it began.
 func Linearizable(h History, ops []record.Op) porcupine.CheckResult {
 	applied := map[string]bool{}
 	for _, c := range h {

@@ -10,8 +10,8 @@ import (
 type Watched struct {
 	Lost       int // events that never came
 	Twice      int // events that came again
-	Disordered int // events that came after a later one, or after a notice that promised them past
-	Wrong      int // events that the members do not have, or with another previous value
+	Disordered int // events that came after a later event, or after a notice of a later revision
+	Wrong      int // events that differ from the members' history, or have no counterpart there
 	Skipped    int // events that did not come, but were reported to the watch as compacted
 	Stall      time.Duration
 }

@@ -97,7 +97,8 @@ type Watch struct {
 	Reopened int // how often its channel was closed
 }
 
-// Event is one event of a watch. The load changes one key a revision.
+// Event is one event of a watch. Its revision identifies it, because the load changes only one key
+// in each revision.
 type Event struct {
 	Rev    int64  `json:"r"`
 	Key    string `json:"k"`
