@@ -200,9 +200,8 @@ func (s *Source) join(seen uint64) (*login, error) {
 	return f, nil
 }
 
-// run performs the login. It stores the new token and marks the login as ended without releasing
-// the mutex in between. So no call sees the new token while the login still counts as under way, or
-// the old token when no login is under way.
+// run performs the login. It holds the mutex while it stores the new token and marks the login as
+// ended. If a call of join came in between, it could start a needless login.
 func (s *Source) run(f *login) {
 	token, err := s.authenticate(s.ctx)
 	if err == nil && token == "" {

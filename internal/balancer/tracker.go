@@ -26,8 +26,9 @@ type Options struct {
 	// HealthCheck makes the policy ask each server's health service. While other members serve, a
 	// member that does not serve, or that refuses the health check, gets no requests.
 	HealthCheck bool
-	// NoProbes disables probes. Without probes, a silent member gets no more requests while others
-	// answer, but its connection is not closed.
+	// NoProbes disables probes, which are health checks of members that have fallen silent. Without
+	// probes, a silent member gets no more requests while others answer, but its connection is not
+	// closed.
 	NoProbes bool
 	// Report, if set, is called with each change of a member's health. It must not block.
 	Report func(address, health string)

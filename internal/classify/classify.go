@@ -28,7 +28,8 @@ func describe(err error) (codes.Code, string) {
 	return status.FromContextError(err).Code(), err.Error()
 }
 
-// Code returns the status code of err, as [describe] finds it.
+// Code returns the status code of err, or of the EtcdError or gRPC status that err wraps. For a
+// context's error it returns Canceled or DeadlineExceeded, and for any other error Unknown.
 func Code(err error) codes.Code {
 	code, _ := describe(err)
 	return code

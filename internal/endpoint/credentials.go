@@ -41,7 +41,7 @@ func NewCredentials(
 	return c
 }
 
-// As returns a copy of c whose Info describes a connection with security s.
+// As returns a copy of c whose method Info describes a connection with security s.
 func (c *Credentials) As(s Security) *Credentials {
 	out := *c
 	out.TransportCredentials = c.bundle(s)

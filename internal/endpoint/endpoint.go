@@ -18,12 +18,13 @@ import (
 type Security uint8
 
 const (
-	// ByConfig is the Security of endpoints without a scheme, and of unix. They are encrypted if
-	// the client has a TLS configuration.
+	// ByConfig is the Security of unix endpoints and of endpoints without a scheme. Connections to
+	// them are encrypted if the client has a TLS configuration.
 	ByConfig Security = iota
-	// Plain is the Security of http. It is never encrypted.
+	// Plain is the Security of http endpoints. Connections to them are never encrypted.
 	Plain
-	// Encrypted is the Security of https and unixs. It is always encrypted.
+	// Encrypted is the Security of https and unixs endpoints. Connections to them are always
+	// encrypted.
 	Encrypted
 )
 

@@ -1,11 +1,12 @@
 // Package keepalive keeps leases alive. It decides when each lease is renewed, and notices when
 // renewals are not answered. It passes the server's answers to the subscribers of the lease. When a
-// lease ends, it passes them the reason.
+// lease ends, the package passes the reason to its subscribers.
 //
 // The table is the state machine: its methods are given the time and return what to do. The
-// [Keeper] guards the table with a mutex, and calls it when a timer fires or an answer arrives. The
-// Keeper sends the requests over one link of package bidi, which opens one LeaseKeepAlive stream
-// after another. 50,000 leases cost the link's two goroutines, and one more while the timer fires.
+// [Keeper] guards the table with a mutex, and calls the table's methods when a timer fires or an
+// answer arrives. The Keeper sends the requests over one link of package bidi, which opens one
+// LeaseKeepAlive stream after another. Any number of leases need only the link's two goroutines,
+// and one more while the timer fires.
 //
 // [Remote] opens the streams, and chooses the token and the member of each stream. It also renews a
 // single lease once, on a stream of its own. If a member does not know a lease that was never
@@ -23,9 +24,11 @@
 //	orphan    a request is in flight, but there is no subscriber any more
 //	doubtful  the stream's member did not know the lease; another member is asked
 //
-// An entry changes its state as follows. "none" is a lease that is not kept yet, "gone" one that is
-// no longer kept. A lease is due when the next request for it must be sent. When a lease expires,
-// the keeper has had no answer for its whole TTL.
+// An entry changes its state as follows. The state "none" is that of a lease that is not kept yet,
+// and "gone" that of a lease that is no longer kept. A lease is due when the next request for it
+// must be sent. A lease expires when the keeper has had no answer for the lease's whole TTL. The
+// stall timeout is how long a stream may be silent while a request is in flight: a third of the
+// lease's TTL, or longer.
 //
 //	state     event                               next      action
 //	none      first subscriber                    resting   due at once; expires after
@@ -69,22 +72,22 @@
 //
 // Time is divided into steps, and renewals are due at the ends of steps. A TTL has 72 to 144 steps;
 // it has fewer if they would be shorter than 10 ms. Leases that are due at one instant share one
-// firing of the timer, and their requests and answers share packets: 5,000 leases of 3 s are
-// renewed at 25 instants a second.
+// firing of the timer, and their requests and answers share packets. For example, 5,000 leases of
+// 3 s are renewed at 25 instants a second.
 //
-// At most 5 % of the leases, or 16 if that is more, are due at one instant. If an instant is full,
-// further leases are due at earlier instants. (If these are all full, the limit is ignored.)
 // Sometimes all leases are renewed at once, because they were granted together or there was no
-// stream. This rule spreads their next renewals over a third of the TTL.
+// stream. To spread their next renewals over a third of the TTL, at most 5 % of the leases, or 16
+// if that is more, may be due at one instant. If an instant is full, further leases are due at
+// earlier instants. (If these are all full, the limit is ignored.)
 //
 // # Invariants
 //
 //   - An entry is in the map of leases if and only if it is in the schedule. It has a subscriber or
 //     a request in flight. It has at most one request in flight, and none while there is no stream.
 //   - The schedule holds an entry at the instant at which the entry needs attention, or at an
-//     earlier instant. One reason is that instants are rounded down, so that entries share them.
-//     The other is that each answer on the stream postpones the stall timeouts of all waiting
-//     entries, and these entries are not moved in the schedule.
+//     earlier instant. It may be earlier for two reasons. Instants are rounded down, so that
+//     entries share them. And an answer on the stream postpones the stall timeouts of all waiting
+//     entries, but these entries are not moved in the schedule.
 //   - A sink is closed exactly once, and not called afterwards.
 //   - Requests are numbered in the order of sending. Requests that are sent together are ordered by
 //     expiry, so after an outage the lease that expires first is renewed first.

@@ -33,8 +33,8 @@ func (t *table) notFound(e *entry) {
 //
 // confirmed returns true if the stream must move to another member. Three conditions must hold: the
 // other member knows the lease, the lease is doubtful for the second time, and the stream on which
-// it became doubtful is still open. When the lease is doubtful for the third time, the stream
-// stays. Otherwise a lease that is doubtful on every stream would move the stream without end.
+// it became doubtful is still open. One lease moves the stream only once: if the lease is doubtful
+// on every stream, another move does not help.
 func (t *table) confirmed(now instant, id int64, gone bool, left time.Duration) (move bool) {
 	e := t.byID[id]
 	if e == nil || !e.doubtful() {

@@ -67,10 +67,9 @@ const (
 	// maxRefusedTokens is how many tokens may be refused in one RenewOnce. At the next refusal
 	// RenewOnce gives up.
 	maxRefusedTokens = 3
-	// maxOnceDoubts limits how often one RenewOnce ignores an answer that says that the lease is
-	// gone. RenewOnce ignores such an answer, and tries again, if another member does not confirm
-	// that the lease is gone. After maxOnceDoubts ignored answers, RenewOnce returns the next such
-	// answer without asking another member.
+	// maxOnceDoubts limits how often one RenewOnce tries again because a member says that the lease
+	// is gone, and another member does not confirm this. After that, RenewOnce returns the next
+	// answer that says that the lease is gone, and asks no other member.
 	maxOnceDoubts = 5
 )
 
