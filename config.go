@@ -121,9 +121,9 @@ type Config struct {
 	//     an error for a credentials bundle unless WithTransportCredentials(nil) comes before it.
 	//   - A dialer replaces the client's own dialer. The client's own dialer uses the proxy that
 	//     the environment names, and limits how long a TCP connection may be silent.
-	//   - Message limits in default call options do not apply to the client's own calls, whose
-	//     limits are MaxCallSendMsgSize and MaxCallRecvMsgSize. These message limits apply to the
-	//     program's calls on ActiveConnection and on connections of Dial.
+	//   - Message limits in default call options apply only to the program's own gRPC calls, on
+	//     ActiveConnection and on connections of Dial. The limits of the client's calls are
+	//     MaxCallSendMsgSize and MaxCallRecvMsgSize.
 	//   - A default service config is used only if WithDisableServiceConfig is given, too. The
 	//     service config then replaces the client's balancer.
 	//   - WithBlock, WithTimeout, WithReturnConnectionError and FailOnNonTempDialError have no

@@ -84,9 +84,9 @@ func (c *Client) inspectOptions() (u userOptions, err error) {
 	return replacedIn(field(reflect.ValueOf(conn).Elem(), "dopts"), c.dialSocket, creds), nil
 }
 
-// replacedIn returns which of the client's own settings the program's dial options replace.
-// options is gRPC's private struct with all dial options applied; dial and creds are the client's
-// own dialer and credentials.
+// replacedIn reports which of the client's own settings are replaced by the program's dial options.
+// The parameter options is gRPC's private struct after all dial options were applied. The
+// parameters dial and creds are the client's own dialer and credentials.
 //
 // If another release of gRPC renames a private field or changes its type, replacedIn does not
 // panic, and TestEveryDialOptionKeepsItsMeaning fails. In a program that is built with such a
@@ -95,8 +95,7 @@ func (c *Client) inspectOptions() (u userOptions, err error) {
 //   - The credentials always count as the program's own, because replacedIn cannot see whose they
 //     are. The scheme of an endpoint then does not override the credentials, because that could
 //     turn off the program's TLS.
-//   - A dialer of the program is used, but endpoints that the client cannot parse are not passed to
-//     this dialer.
+//   - The program's dialer is used, but gets no endpoint that the client cannot parse.
 //   - WithNoProxy and WithDisableHealthCheck have no effect.
 func replacedIn(
 	options reflect.Value,

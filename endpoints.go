@@ -188,9 +188,9 @@ func (c *Client) autoSync() {
 // autoSyncTimeout bounds each Sync that autoSync calls.
 const autoSyncTimeout = 5 * time.Second
 
-// rejectOldCluster asks all endpoints for their versions at once if Config.RejectOldCluster is set.
-// It returns ErrOldCluster if a version is older than 3.6, and the errors of the requests if no
-// endpoint answers within the dial timeout.
+// rejectOldCluster asks all endpoints in parallel for their versions, if Config.RejectOldCluster is
+// set. It returns ErrOldCluster if a version is older than 3.6, and the errors of the requests if
+// no endpoint answers within the dial timeout.
 func (c *Client) rejectOldCluster() error {
 	if !c.cfg.RejectOldCluster {
 		return nil

@@ -41,9 +41,9 @@ type noEndpoint struct{}
 
 func (noEndpoint) Error() string { return classify.NoEndpoints }
 
-// GRPCStatus returns a status with codes.FailedPrecondition. Watches and keepalives end when
-// opening their stream fails with this code. After most other codes, the client would open the
-// stream again and again.
+// GRPCStatus returns a status with codes.FailedPrecondition. A watch or keepalive ends when its
+// stream cannot be opened because of this code. With most other codes, the client would try to open
+// the stream again and again.
 func (e noEndpoint) GRPCStatus() *status.Status {
 	return status.New(codes.FailedPrecondition, e.Error())
 }
@@ -97,9 +97,9 @@ func unary[Req, Resp any](
 	return resp, nil
 }
 
-// ctxErr returns the error of ctx, or nil. Once the deadline of ctx has passed, it returns
-// context.DeadlineExceeded even if the timer of ctx has not fired yet: the server knows the
-// deadline, too, and its error for the passed deadline may arrive before the timer fires.
+// ctxErr returns the error of ctx, or nil. After the deadline of ctx, ctxErr returns
+// context.DeadlineExceeded even if the timer of ctx has not fired yet, because the server knows the
+// deadline as well, and the server's error can arrive before the timer fires.
 func ctxErr(ctx context.Context) error {
 	if ctx == nil {
 		return nil

@@ -243,9 +243,9 @@ func (s *getStream) copyPages() error {
 // whichever is smaller. If the page has more bytes than the client accepts in a response, readPage
 // halves the limit, stores it in *size and asks again.
 //
-// pinned means that op reads at the revision of the first page. If op is serializable, the member
-// that answers may not have reached the revision of the first page yet. In that case readPage makes
-// op linearizable for the rest of the range.
+// The parameter pinned is true if op reads at the revision of the first page. If op is
+// serializable, the member that answers may not have reached that revision yet. In that case
+// readPage makes op linearizable for the rest of the range.
 func (s *getStream) readPage(
 	op *Op, size *int64, left int64, pinned bool,
 ) (*pb.RangeResponse, error) {

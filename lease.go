@@ -168,9 +168,10 @@ type Lease interface {
 	// the status of the last attempt. Errors: rpctypes.ErrLeaseNotFound if there is no such lease.
 	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
 
-	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels, and returns when all
-	// goroutines of the Lease have ended. It does not revoke leases; they expire. It may be called
-	// more than once. The client's Close closes the Lease that the client embeds.
+	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels that KeepAlive
+	// returned, and returns when all goroutines of the Lease have ended. It does not revoke leases;
+	// they expire. It may be called more than once. The client's Close closes the Lease that the
+	// client embeds.
 	Close() error
 }
 

@@ -187,9 +187,10 @@ const (
 	byWrites         = byPut | byDelete
 )
 
-// optionRule says which kinds of op refuse an option. The function args reads from op which
-// arguments the caller gave to the option, and returns them in parentheses, for the text of a
-// panic. It returns "" if the option was not given, or was given with a zero argument.
+// optionRule says which kinds of op refuse an option. The function args returns the option's
+// arguments in parentheses, for the text of a panic. It finds the arguments in the fields of op
+// that the option has set. It returns "" if the option was not given, or was given with a zero
+// argument.
 type optionRule struct {
 	option    string
 	refusedBy kindSet
