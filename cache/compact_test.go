@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCompactKeepsKeysAndValues moves pairs of all sizes, some larger than a chunk, and shows that
-// none of them changes and that an append to one does not reach the next.
+// TestCompactKeepsKeysAndValues compacts pairs of all sizes, some larger than a chunk, which is the
+// memory that compact puts many pairs into. No pair changes, and an append to a key or value does
+// not write into the next one.
 func TestCompactKeepsKeysAndValues(t *testing.T) {
 	var kvs []*pair
 	for i := range 300 {

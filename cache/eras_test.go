@@ -12,8 +12,9 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// loseHistory leaves the cache as it is right after its cluster was restored with its id: 100
-// revisions ahead of the server, and with another value of a key. No watch shows that.
+// loseHistory puts the cache into the state that it has right after its cluster was restored from a
+// backup. The copy is 100 revisions ahead of the server, and has another value of a key. The
+// cluster id is the same as before, and no watch breaks, so only a read can show the restore.
 func loseHistory(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 	t.Helper()
 	mustPut(t, c.client, "a/k", "restored")
@@ -28,8 +29,8 @@ func loseHistory(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 	require.Less(t, cluster.Revision(), c.Snapshot().Revision())
 }
 
-// TestUpdateEndsAfterARestore has the transaction of an Update be the first request that a restored
-// cluster answers, with a conflict, and without one.
+// TestUpdateEndsAfterARestore has an Update send the first request after its cluster was restored
+// from a backup. The Update succeeds, whether or not its transaction has a conflict.
 func TestUpdateEndsAfterARestore(t *testing.T) {
 	for name, row := range map[string]struct {
 		read     string
@@ -59,8 +60,9 @@ func TestUpdateEndsAfterARestore(t *testing.T) {
 	}
 }
 
-// TestRevisionsOfALostHistoryAreForgotten shows that after a restore nothing waits for a revision
-// of before, neither Status nor the requests for progress.
+// TestRevisionsOfALostHistoryAreForgotten shows what a cache does with a higher revision from the
+// time before its cluster was restored. Status does not report it as known, and the cache does not
+// request progress up to it.
 func TestRevisionsOfALostHistoryAreForgotten(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		loseHistory(t, cluster, c)
@@ -93,8 +95,9 @@ func TestGivingUpARevisionKeepsWhatIsKnown(t *testing.T) {
 	})
 }
 
-// TestProofsOfAnotherClusterProveNothing has the member of another cluster answer the read by which
-// a view is moved on without a notice of progress.
+// TestProofsOfAnotherClusterProveNothing has a member of another cluster answer a read by which the
+// cache learns what has changed. The cache sends such reads because its server ignores requests for
+// progress. It takes nothing from an answer with another cluster id, and lists again.
 func TestProofsOfAnotherClusterProveNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mute(cluster)

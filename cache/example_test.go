@@ -26,8 +26,8 @@ func put(cli *clientv3.Client, key, value string) (revision int64) {
 	return resp.Header.Revision
 }
 
-// A program reads its configuration often, and it changes now and then. Reads cost no request, and
-// a program that needs to see what was written just now says how old the answer may be.
+// A program often reads its configuration, which changes now and then. A read from the snapshot
+// costs no request. Fresh returns what is on the server now, or was at most some time ago.
 func Example_configuration() {
 	cli := connect()
 	defer cli.Close()
@@ -41,14 +41,14 @@ func Example_configuration() {
 	ctx, cancel := context.WithTimeout(context.TODO(), 10*time.Second)
 	defer cancel()
 	if err := config.WaitSynced(ctx); err != nil {
-		log.Fatal(err) // says what it was waiting for
+		log.Fatal(err) // the error says what WaitSynced was waiting for
 	}
 	if kv, ok := config.Snapshot().Get("config/colour"); ok {
 		fmt.Printf("from memory: %s\n", kv.Value)
 	}
 
 	put(cli, "config/colour", "blue")
-	snap, err := config.Fresh(ctx, 0) // as a linearizable read
+	snap, err := config.Fresh(ctx, 0) // as current as a linearizable read
 	if err != nil {
 		log.Fatal(err)
 	}

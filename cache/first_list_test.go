@@ -54,8 +54,9 @@ func editFirstPage(cluster *etcdfake.Cluster, delay time.Duration, edit func(*pb
 	})
 }
 
-// TestRestoreBetweenTheLastPageAndTheWatch reads all pages at a revision that the cluster, restored
-// to a backup, does not have any more. The proofs of the list show it.
+// TestRestoreBetweenTheLastPageAndTheWatch restores a cluster from a backup right after a cache has
+// read all pages of its range. The pages have a revision that the restored cluster has not reached.
+// The cache finds that before it counts as synced, and lists again.
 func TestRestoreBetweenTheLastPageAndTheWatch(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -87,8 +88,9 @@ func TestRestoreBetweenTheLastPageAndTheWatch(t *testing.T) {
 	}
 }
 
-// TestOwnWriteWhileTheFirstListStartsOver has a KV write while the range is listed anew, because
-// the first list has found that the cluster was restored.
+// TestOwnWriteWhileTheFirstListStartsOver has a KV write while the cache lists its range again,
+// because it has found that the cluster was restored during the first list. A serializable read
+// then sees the write.
 func TestOwnWriteWhileTheFirstListStartsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

@@ -138,7 +138,8 @@ func TestFailedQuestionsAreAskedAgain(t *testing.T) {
 	})
 }
 
-// TestFreshEndsWithItsContext says what was waited for.
+// TestFreshEndsWithItsContext shows that Fresh ends with its context. Its error says that it has
+// waited for a linearizable read, and why the read has failed.
 func TestFreshEndsWithItsContext(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		refused := errors.New("out of order")

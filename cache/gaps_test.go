@@ -151,9 +151,9 @@ func (s *relayedStream) RecvMsg(m any) error {
 	return err
 }
 
-// TestReplacedClusterIsAGap replaces the cluster by one that has more revisions and another
-// content, so that neither the watch nor a revision shows it. The cluster's id does, and a reader
-// gets the new content.
+// TestReplacedClusterIsAGap replaces a cluster by another one that has other keys and more
+// revisions. The cache finds that by the cluster id of an answer, and a fresh read returns the keys
+// of the new cluster. Consumers get a batch that is marked as a gap.
 func TestReplacedClusterIsAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &relay{clusters: [2]*etcdfake.Cluster{etcdfake.New(t), etcdfake.New(t)}}

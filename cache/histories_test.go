@@ -50,8 +50,8 @@ type world struct {
 	models []*model
 	faulty bool
 
-	committing bool       // a write is under way that is not recorded
-	recorded   *sync.Cond // it was
+	committing bool       // the newest cluster may have a write that is not yet in its model
+	recorded   *sync.Cond // is signalled when committing changes
 }
 
 const historyPrefix = "a/"
@@ -71,7 +71,7 @@ func (w *world) newest() *model {
 // asRoot lets a client log in.
 func asRoot(cfg *clientv3.Config) { cfg.Username, cfg.Password = "root", "root" }
 
-// addCluster starts a cluster with the first writes of the one before.
+// addCluster starts a cluster and makes the given writes, which the cluster before began with.
 func (w *world) addCluster(writes [][]clientv3.Op) {
 	m := &model{states: []map[string]string{{}, {}}}
 	m.cluster = etcdfake.New(w.t, etcdfake.WithMembers(3), etcdfake.WithVersion(w.version),
@@ -154,10 +154,10 @@ func (w *world) write() {
 	w.newest().commit(w, ops)
 }
 
-// restore replaces the cluster by one that has its first writes, and not all that the cache has
-// seen. The new cluster has the id of the old one, so a question finds it, whose answer is in the
-// past. It is asked before the new history has passed the revision of the copy: later it could not
-// be told from the old one.
+// restore replaces the cluster by a new one that has only its first writes, as a backup has them.
+// The cache has seen later writes. Both clusters have the same id, so the cache finds the restore
+// only by an answer with a lower revision than its copy. restore gives the cache such an answer at
+// once, because the new cluster may pass that revision later.
 func (w *world) restore() {
 	m, seen := w.newest(), w.cache.now().revision
 	kept := sort.Search(len(m.writes), func(i int) bool { return m.revisions[i] >= seen })
@@ -180,7 +180,7 @@ func (w *world) dial(ctx context.Context, address string) (net.Conn, error) {
 	return w.newest().cluster.Dialer()(ctx, address)
 }
 
-// check compares a state with that of its revision.
+// check requires that one of the clusters had the given pairs in the range at the given revision.
 func (w *world) check(revision int64, got map[string]string, what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -231,7 +231,7 @@ func (w *world) fault() {
 	case 7:
 		w.compact()
 	case 8:
-		// Everything is cut off, and what happened meanwhile is compacted.
+		// All connections are closed. Then some writes are made and compacted at once.
 		for i := range 3 {
 			cluster.Member(i).Cut()
 		}
@@ -277,8 +277,8 @@ func (w *world) step() {
 	case n < 98:
 		w.fault()
 	case !w.cache.listing():
-		// In the middle of a list it could not be told from the cluster of before, if the new
-		// history has passed the old one by then.
+		// Not during a list, because the cache could not find the restore if the new cluster has
+		// passed the revision of the old one by the end of the list.
 		w.restore()
 	}
 	s := w.cache.Snapshot()
@@ -287,7 +287,8 @@ func (w *world) step() {
 	}
 }
 
-// consume folds the batches of Changes, and compares each fold with the state at its revision.
+// consume applies each batch of Changes to a map, and compares the map with what the range had at
+// the revision of the batch.
 func (w *world) consume(slow bool, rng *rand.Rand) {
 	fold := map[string]string{}
 	for b, err := range w.cache.Changes(w.ctx) {
@@ -334,7 +335,8 @@ func TestRandomHistories(t *testing.T) {
 	}
 }
 
-// number returns the number in a variable of the environment, or otherwise if it is unset.
+// number returns the number in the environment variable name. If the variable is unset, it returns
+// the parameter otherwise.
 func number(t *testing.T, name string, otherwise uint64) uint64 {
 	text := os.Getenv(name)
 	if text == "" {

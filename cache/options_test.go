@@ -80,8 +80,9 @@ func TestKeysOnly(t *testing.T) {
 	})
 }
 
-// TestKeysOnlyHaveNoLease lists leased keys and gets events of them. A new list then is no change,
-// whether or not the server leaves leases out of it.
+// TestKeysOnlyHaveNoLease shows that a cache without values has no lease ids either, whether the
+// pairs come from a list or from events. So a new list gives no changes, whether or not the server
+// leaves the lease ids out.
 func TestKeysOnlyHaveNoLease(t *testing.T) {
 	for name, lists := range map[string]int64{"servers that leave them out": 0, "others": 1} {
 		t.Run(name, func(t *testing.T) {

@@ -63,7 +63,7 @@ func TestCacheInRealTime(t *testing.T) {
 		break
 	}
 	require.NoError(t, w.Close())
-	for range past { // ends
+	for range past { // Close has closed the channel
 	}
 }
 

@@ -76,8 +76,9 @@ func TestFreshWithoutNoticesOfProgress(t *testing.T) {
 	})
 }
 
-// TestRevisionsToComeAreNotProvenWithoutABreak waits for a revision that does not exist, at a
-// server that never answers requests for progress.
+// TestRevisionsToComeAreNotProvenWithoutABreak waits for a revision that does not exist. The server
+// ignores requests for progress, so the cache asks by reads what has changed. It waits between
+// these reads.
 func TestRevisionsToComeAreNotProvenWithoutABreak(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mute(cluster)
@@ -93,7 +94,8 @@ func TestRevisionsToComeAreNotProvenWithoutABreak(t *testing.T) {
 	})
 }
 
-// TestNoticesOfOldServersAreNotTrusted reads through a server whose notices may overtake events.
+// TestNoticesOfOldServersAreNotTrusted shows that a cache does not use notices of progress from a
+// server that may send them before earlier events. It asks by reads what has changed.
 func TestNoticesOfOldServersAreNotTrusted(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		before := cluster.Calls("Range")

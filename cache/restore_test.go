@@ -81,8 +81,9 @@ func TestAListAfterARestoreAsksForProgress(t *testing.T) {
 	})
 }
 
-// TestThePastIsOfTheViewsEra reads at a past revision from the state that it got before a restored
-// cluster came to that revision again.
+// TestThePastIsOfTheViewsEra reads at past revisions with a view (a state of the cache) from before
+// a restore of the cluster. The history has other changes at these revisions afterwards, so only
+// views from after the restore may use it.
 func TestThePastIsOfTheViewsEra(t *testing.T) {
 	c := costCache(t, 1<<20)
 	for range 5 {

@@ -158,8 +158,9 @@ func TestReadsMayTakeLong(t *testing.T) {
 	}
 }
 
-// TestSlowReadsAreRemembered has a server that sends no notices take long to read what has changed.
-// Only the first reader pays for timeouts that are too short.
+// TestSlowReadsAreRemembered shows that a cache remembers that its server is slow. The server
+// ignores requests for progress, so the cache asks by reads what has changed. The first of these
+// reads times out and is repeated, but no later one is.
 func TestSlowReadsAreRemembered(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mute(cluster)

@@ -35,7 +35,7 @@ func fillRange(t *testing.T, cluster *etcdfake.Cluster, keys int) {
 func pieces(cluster *etcdfake.Cluster, f func(n int, piece *pb.RangeStreamResponse)) {
 	n := atomic.Int64{}
 	edit := etcdfake.Edit(func(piece *pb.RangeStreamResponse) {
-		time.Sleep(10 * time.Millisecond) // the piece before has arrived
+		time.Sleep(10 * time.Millisecond) // lets the previous message arrive
 		f(int(n.Add(1)), piece)
 	})
 	cluster.On("RangeStream", func(*etcdfake.Call) etcdfake.Action { return edit })
@@ -224,7 +224,7 @@ func TestListGoesOnByPages(t *testing.T) {
 						return etcdfake.Refuse(status.Error(row.code, "of the test"))
 					}
 					return etcdfake.Edit(func(piece *pb.RangeStreamResponse) {
-						time.Sleep(10 * time.Millisecond) // the piece before has arrived
+						time.Sleep(10 * time.Millisecond) // lets the previous piece arrive
 						if len(piece.RangeResponse.Kvs) > 10 {
 							cluster.Member(0).EndStreams("RangeStream", errors.New("broken"))
 							time.Sleep(10 * time.Millisecond) // and this one goes nowhere

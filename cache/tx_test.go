@@ -50,7 +50,8 @@ func TestTxShowsItsOwnWrites(t *testing.T) {
 	})
 }
 
-// compareRange reads some pairs of a range.
+// compareRange requires that a range begins with the pairs that it has in the model. It compares no
+// more pairs than the parameter most says.
 func compareRange(
 	t *testing.T, tx *Tx, model map[string]string, from, to string, most int,
 ) {
@@ -70,7 +71,8 @@ func compareRange(
 	require.Equal(t, want, got)
 }
 
-// TestPutsOfATxTakeOptions keeps values and leases, also those of a put before.
+// TestPutsOfATxTakeOptions shows that a Tx can keep the value or the lease of a key. Both may come
+// from an earlier put of the same Tx.
 func TestPutsOfATxTakeOptions(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		lease, err := c.client.Grant(t.Context(), 100)

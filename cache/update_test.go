@@ -151,7 +151,8 @@ func interfering(t *testing.T, c *Cache, read func(*Tx), other func()) (attempts
 	return attempts
 }
 
-// TestUpdateDependsOnWhatWasRead changes keys that were read, and keys that were not.
+// TestUpdateDependsOnWhatWasRead shows that an Update runs again if another client changes a key
+// that it has read, and only then.
 func TestUpdateDependsOnWhatWasRead(t *testing.T) {
 	get := func(key string) func(*Tx) { return func(tx *Tx) { tx.Get(key) } }
 	all := func(tx *Tx) {
@@ -203,7 +204,8 @@ func TestUpdateDependsOnWhatWasRead(t *testing.T) {
 	}
 }
 
-// TestUpdateWithoutWritesSendsNothing returns the revision of what was read.
+// TestUpdateWithoutWritesSendsNothing shows that an Update without writes sends no transaction. It
+// returns the revision of the snapshot that it has read.
 func TestUpdateWithoutWritesSendsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		rev, err := c.Update(t.Context(), func(tx *Tx) error { tx.Get("a/k"); return nil })
@@ -217,7 +219,8 @@ func TestUpdateWithoutWritesSendsNothing(t *testing.T) {
 	})
 }
 
-// TestUpdatesOutsideOfTheRange write where the cache does not see it, and may not read there.
+// TestUpdatesOutsideOfTheRange shows that an Update may write keys outside of the cache's range,
+// but fails if it reads there.
 func TestUpdatesOutsideOfTheRange(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		rev, err := c.Update(t.Context(), func(tx *Tx) error { tx.Put("b", "v"); return nil })
@@ -243,7 +246,8 @@ func TestUpdatesOutsideOfTheRange(t *testing.T) {
 	})
 }
 
-// TestTooManyReadsAreRefused before anything is sent, or by a server with a lower limit.
+// TestTooManyReadsAreRefused shows that an Update with too many reads fails before it sends a
+// request, or because the server has a lower limit.
 func TestTooManyReadsAreRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		read := func(n int) error {
@@ -269,7 +273,8 @@ func TestTooManyReadsAreRefused(t *testing.T) {
 	})
 }
 
-// TestUnknownOutcomes loses answers, and has the server refuse.
+// TestUnknownOutcomes shows for which errors of a transaction Update returns ErrOutcomeUnknown: for
+// those after which the server may have applied the transaction.
 func TestUnknownOutcomes(t *testing.T) {
 	for name, row := range map[string]struct {
 		action  etcdfake.Action
@@ -303,8 +308,9 @@ func TestUnknownOutcomes(t *testing.T) {
 	}
 }
 
-// TestUpdateWaitsForTheWinner has the member of the cache's watch learn of a change late. No
-// request is sent meanwhile.
+// TestUpdateWaitsForTheWinner shows that Update does not try again before the cache has the change
+// that its first attempt has conflicted with. The member that serves the cache's watch gets that
+// change late.
 func TestUpdateWaitsForTheWinner(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mustPut(t, c.client, "a/n", "1")

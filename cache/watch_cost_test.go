@@ -24,8 +24,8 @@ func costCache(tb testing.TB, history int64) *Cache {
 	return c
 }
 
-// change publishes one change of a key, as the follower does for an event, and returns its
-// revision.
+// change adds one change of a key to the cache, as an event of the cache's watch does, and returns
+// the revision of the change.
 func (c *Cache) change(key string) int64 {
 	rev := c.now().revision + 1
 	ev := &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: rev, Version: 1}}

@@ -199,8 +199,8 @@ func TestWatchesAreOpenedWithoutQuorum(t *testing.T) {
 	})
 }
 
-// TestWatchesWaitForALongList shows that a Watch without a revision waits as long as a list takes
-// that gets on, so that the watch is served from memory.
+// TestWatchesWaitForALongList shows that a Watch without a revision waits for a list that makes
+// progress, however long it takes. The watch is then served from memory.
 func TestWatchesWaitForALongList(t *testing.T) {
 	onEdge(t, func(e edge) {
 		e.put("a/2", "two")
@@ -229,8 +229,9 @@ func TestWatchesWaitForALongList(t *testing.T) {
 	})
 }
 
-// TestWatchAsksForAProofAgainAfterAnOutage shows that a Watch has everything written before the
-// call again, some time after another one has got no proof, although none came since.
+// TestWatchAsksForAProofAgainAfterAnOutage shows that a Watch asks the server again what is newest
+// after an earlier Watch has got no answer to that. So the later Watch starts after everything that
+// was written before its call.
 func TestWatchAsksForAProofAgainAfterAnOutage(t *testing.T) {
 	onEdge(t, func(e edge) {
 		e.cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {

@@ -81,7 +81,9 @@ func TestWatchesStayNarrowAfterTheCacheHasEnded(t *testing.T) {
 	})
 }
 
-// TestWatchesOfAPermittedKeyOutliveTheCache takes a range from a user who keeps one of its keys.
+// TestWatchesOfAPermittedKeyOutliveTheCache revokes the permission of the cache's user for the
+// range, but not for one of its keys. The cache ends. Watches of that key go on, and a watch of
+// another key ends with an error.
 func TestWatchesOfAPermittedKeyOutliveTheCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -123,8 +125,8 @@ func TestWatchesOfAPermittedKeyOutliveTheCache(t *testing.T) {
 	})
 }
 
-// TestWatchFromARevisionDoesNotWaitForTheFirstList shows that Watch of a cache that cannot read its
-// range opens the watch on the server.
+// TestWatchFromARevisionDoesNotWaitForTheFirstList shows that a watch from a revision is opened on
+// the server while the cache cannot read its range.
 func TestWatchFromARevisionDoesNotWaitForTheFirstList(t *testing.T) {
 	onEdge(t, func(e edge) {
 		first := e.put("a/1", "two")

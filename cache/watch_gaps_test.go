@@ -136,12 +136,12 @@ func (w *gapWorld) cancelOne() {
 func (w *gapWorld) compact(rev int64) {
 	if rev > w.compacted {
 		w.compacted = rev
-		synctest.Wait() // the watch of everything has its events
+		synctest.Wait() // until w.all has every event
 		w.cluster.Compact(rev)
 	}
 }
 
-// fault breaks what the cache stands on.
+// fault breaks a member or a connection that the cache uses, or makes the cache list again.
 func (w *gapWorld) fault() {
 	switch w.r.IntN(6) {
 	case 0:
@@ -208,8 +208,8 @@ func (w *gapWorld) expected(p *randomwatch.Pair, from int64) []*mvccpb.Event {
 	return events
 }
 
-// check requires that a watch has every event from its start on, or up to its end, which must be
-// its cancellation or a compaction of what comes next.
+// check requires that a watch has got every event since its start. A watch that has ended may lack
+// later events. It must have been cancelled, or the events that it lacks must have been compacted.
 func (w *gapWorld) check(g *gapWatch) {
 	l := g.Cached
 	require.Empty(w.t, l.Torn, g.Name)

@@ -97,8 +97,9 @@ func TestQuietWatchesDoNotReadTheRange(t *testing.T) {
 	}, WithHistory(0))
 }
 
-// watchesOfRange counts the watches of the whole range from revision 2 on. The server takes some
-// time to create the quiet watch, and does with requests for progress what an action says.
+// watchesOfRange returns a counter of the watches of the whole range that start at revision 2. The
+// server takes the time create to open the watch of a/quiet. The function progress decides what it
+// does with each request for progress.
 func (e edge) watchesOfRange(
 	create time.Duration, progress func() etcdfake.Action,
 ) *atomic.Int64 {

@@ -51,8 +51,8 @@ func TestAnEndedWatchIsForgotten(t *testing.T) {
 	}
 }
 
-// TestWatchesOnTheServerEndWithTheirWatcher opens watches of a key that the cache does not have,
-// before and after Close of the Watcher.
+// TestWatchesOnTheServerEndWithTheirWatcher shows that Close of a Watcher closes the channels of
+// watches of a key outside of the cache's range, and of watches that are opened later.
 func TestWatchesOnTheServerEndWithTheirWatcher(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		w := c.Watcher()

@@ -109,7 +109,8 @@ func TestZeroValuesDoNotPanic(t *testing.T) {
 	}
 }
 
-// TestCopyOfAMutexIsThatMutex copies a mutex, and an election, by value.
+// TestCopyOfAMutexIsThatMutex shows that a copy of a Mutex or of an Election has the same state as
+// the original.
 func TestCopyOfAMutexIsThatMutex(t *testing.T) {
 	_, client := fakeClient(t)
 	s, err := concurrency.NewSession(client)

@@ -31,8 +31,8 @@ func TestUncontendedLockIsTwoRequests(t *testing.T) {
 	assert.Empty(t, fake.Requests("Range", "Put", "DeleteRange", "Watch"))
 }
 
-// TestHandOverIsOneEventAndOneRequest has a lock go through a queue of 64. Each session gets one
-// event and sends one request.
+// TestHandOverIsOneEventAndOneRequest has a lock go through a queue of 64 sessions. Each session
+// gets one event, sends one request before it has the lock, and another one to release it.
 func TestHandOverIsOneEventAndOneRequest(t *testing.T) {
 	const n = 64
 	fake, client := newFake(t)
@@ -47,7 +47,7 @@ func TestHandOverIsOneEventAndOneRequest(t *testing.T) {
 		})
 		awaitKeys(t, client, m.pfx, i+2)
 	}
-	// Each session watches its own key and the one before it.
+	// Each session watches its own key and that of the session before it.
 	require.Eventually(t, func() bool {
 		return creates(fake.Requests("Watch")) == 2*n
 	}, time.Minute, 5*time.Millisecond)

@@ -86,7 +86,7 @@ type work struct {
 	targets []target
 }
 
-// contenders returns who runs the workload.
+// contenders returns the names of the clients that run the workload.
 func (w work) contenders() []string {
 	if w.noStub {
 		return []string{figures.This, figures.Published}

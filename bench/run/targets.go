@@ -14,8 +14,8 @@ type target struct {
 	// rounds returns the figure of each round.
 	rounds func(c comparison) []float64
 
-	// doubtful targets are met unless three rounds of four miss them. The others are met if
-	// the median is.
+	// doubtful says that the target is missed only if three rounds of four miss it. Other targets
+	// are met if the median of the rounds meets them.
 	doubtful bool
 }
 
@@ -27,7 +27,7 @@ func (t target) met(c comparison) bool {
 	return middle <= t.limit
 }
 
-// measured is the median, and the quartiles if they differ.
+// measured returns the median of the rounds as text, with the quartiles if they differ.
 func (t target) measured(c comparison) string {
 	low, middle, high := figures.Quartiles(t.rounds(c))
 	if number(low) == number(high) {
@@ -71,8 +71,8 @@ func allocsOverStub(limit float64) target {
 		}}
 }
 
-// p99NotWorse wants a p99 that is not worse than the published client's. Latencies on a shared
-// machine scatter, so it is worse if it was in three rounds of four.
+// p99NotWorse limits the p99 latency to that of the published client. Latencies scatter on a shared
+// machine, so the target is missed only if three rounds of four miss it.
 var p99NotWorse = target{text: "p99, this ÷ published, not surely > 1", limit: 1, doubtful: true,
 	rounds: func(c comparison) []float64 {
 		return c.quotients(p99, figures.This, figures.Published)

@@ -16,7 +16,7 @@ func TestServerEndsWithItsInput(t *testing.T) {
 	in, stop := io.Pipe()
 	address, out := io.Pipe()
 	done := make(chan error, 1)
-	// Ends with the input; the test waits.
+	// Ends when in is closed. The test waits for that.
 	go func() { done <- serve(context.Background(), "127.0.0.1:0", in, out) }()
 	line, err := bufio.NewReader(address).ReadString('\n')
 	require.NoError(t, err)

@@ -33,7 +33,7 @@ type client struct {
 
 	mu     sync.Mutex
 	events []event
-	fresh  int // reads that were compared with the ledger
+	fresh  int // how many reads were compared with the ledger
 }
 
 // ledger has the revisions of acknowledged writes, in the order of the acknowledgements.

@@ -22,8 +22,9 @@ type event struct {
 	End     int64
 }
 
-// step applies an event to a register, whose state is its value, and reports whether its result is
-// possible.
+// step applies an event to one key. The parameter state is the value of the key before the event,
+// and the second result is the value after it. The first result reports whether the event could
+// have had its result at that value.
 func step(state, input, _ any) (bool, any) {
 	value, e := state.(string), input.(event)
 	switch e.Op {
@@ -79,8 +80,8 @@ func check(t *testing.T, events []event) {
 	}
 }
 
-// TestCheckerRefuses: the checker finds what is not linearizable, so a history that it accepts
-// says something.
+// TestCheckerRefuses shows that the checker refuses histories that are not linearizable. Otherwise,
+// the histories that it accepts would show nothing.
 func TestCheckerRefuses(t *testing.T) {
 	put := event{Op: "put", Value: "a", Start: 1, End: 2}
 	for name, row := range map[string]struct {

@@ -107,7 +107,7 @@ var faults = []struct {
 				c.proxies[tr.rnd.IntN(3)].Reset()
 			}
 			rev := tr.ledger.before(time.Now())
-			// Fails if it was compacted before.
+			// Compact fails if rev was compacted before.
 			_, _ = tr.clients[caching].plain.Compact(tr.t.Context(), rev)
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -208,7 +208,7 @@ func TestDiffSkipsWhatIsShared(t *testing.T) {
 	for _, n := range leaves(nil, tree.root)[3:] {
 		for _, kv := range n.pairs[:n.size] {
 			defer func(key []byte) { kv.Key = key }(kv.Key)
-			kv.Key = nil // makes a comparison with its key wrong
+			kv.Key = nil // if Diff read this pair, it would find the keys out of order
 		}
 	}
 	k := m.keys()[5]
@@ -220,8 +220,8 @@ func TestDiffSkipsWhatIsShared(t *testing.T) {
 	require.Equal(t, 1, changes)
 }
 
-// TestLastKeysCanBeDeleted deletes keys at the end of trees whose last inner node has one child, as
-// lists of certain lengths make them, and as deletions leave it.
+// TestLastKeysCanBeDeleted deletes the last keys of trees whose last inner node has only one child.
+// Lists of certain lengths build such trees.
 func TestLastKeysCanBeDeleted(t *testing.T) {
 	for _, n := range []int{most*most + 10, most*most + most*20} {
 		tree, m := Tree{}, model{}

@@ -40,7 +40,8 @@ func randomSpan(r *rand.Rand) span {
 	return s
 }
 
-// TestIndexFindsWhatASearchFinds adds and removes spans at random, and compares with a look at all.
+// TestIndexFindsWhatASearchFinds adds and removes random spans of keys. For random keys, the index
+// must find the same spans as a search through all of them.
 func TestIndexFindsWhatASearchFinds(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var x watchindex.Index[int]
