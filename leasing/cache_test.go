@@ -13,7 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// newEpoch makes a cache with an epoch that is certain.
+// newEpoch makes a cache that may answer: it has a session whose lease lives for another hour.
 func newEpoch(t *testing.T) *cache {
 	c := newCache(pfx)
 	c.startEpoch(&epoch{lease: 1, certainUntil: time.Now().Add(time.Hour),

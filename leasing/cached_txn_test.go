@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// dice draws conditions and gets about keys k0 to k3.
+// dice makes random conditions and random OpGets, for the keys k0 to k3.
 type dice struct{ *rand.Rand }
 
 func (d dice) key() string { return fmt.Sprint("k", d.IntN(4)) }

@@ -41,7 +41,7 @@ func ExampleNewKV() {
 		if _, err := writer.Put(ctx, "config/limit", limit); err != nil {
 			log.Fatal(err)
 		}
-		for range 10000 { // most of which ask no server
+		for range 10000 { // almost all are answered from the cache
 			resp, err := reader.Get(ctx, "config/limit")
 			if err != nil {
 				log.Fatal(err)

@@ -20,9 +20,8 @@ import (
 // the answer says, so a program that reads a key and watches it from the next revision on misses no
 // write.
 
-// TestHeaderOfMemoryIsNotAheadOfIt: the revision of an answer from the cache is not that of a later
-// write which the answer does not show. A watch from the next revision would miss that write. So
-// the revision is read before the clock is.
+// TestHeaderOfMemoryIsNotAheadOfIt: an answer from the cache never has the revision of a write that
+// is later than its value. A watch from the next revision would miss that write.
 func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 	c := newEpoch(t)
 	var rev atomic.Int64
@@ -48,8 +47,8 @@ func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 		})
 	}
 	for range 60000 {
-		// Another client's write: the key is given up, and the revision becomes known by
-		// some answer. Then it is owned again.
+		// As if another client wrote the key: the cache releases the key, sees the revision of the
+		// write, and owns the key again with the new value.
 		c.startRelease(current)
 		c.end(current)
 		c.running.Done()
@@ -65,9 +64,9 @@ func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 	require.Zero(t, wrong.Load(), "answers with the revision of a write that they do not show")
 }
 
-// TestHeaderOfAnAcquisitionIsItsOwn: the answer to a get that acquires a key has the revision of
-// that request. By the time the answer is looked at, the key may have been released and written,
-// and a later revision be known.
+// TestHeaderOfAnAcquisitionIsItsOwn: the header of a get that acquires the key has the revision at
+// which the server read the value, even if the client has seen a later revision by then. At the
+// later revision, the key may have another value.
 func TestHeaderOfAnAcquisitionIsItsOwn(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := newKV(t, newClient(t, fake.Addr()))

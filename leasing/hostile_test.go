@@ -58,8 +58,8 @@ func TestShortAnswersAreErrors(t *testing.T) {
 	}
 }
 
-// TestWatchOfNonsenseIsSurvived: after events without keys, of unknown types and of other watches
-// the key is still owned.
+// TestWatchOfNonsenseIsSurvived: a client still owns its key after malformed watch responses, for
+// example events without a key, of an unknown type, or with the id of an unknown watch.
 func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error),

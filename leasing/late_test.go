@@ -38,8 +38,9 @@ func TestLostAnswerToAnAcquisition(t *testing.T) {
 	owns(t, kv, "k")
 }
 
-// TestAcquisitionAppliedLate: an orphaned lease key would block the writes of other clients while
-// the session lives. So the client looks for it and deletes it.
+// TestAcquisitionAppliedLate: if the server applies a put of a lease key after the client has given
+// up the request, the lease key is orphaned: it blocks the writes of other clients, but the client
+// does not own the key. The client finds the lease key and deletes it.
 func TestAcquisitionAppliedLate(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -57,7 +58,8 @@ func TestAcquisitionAppliedLate(t *testing.T) {
 	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.cache.epoch.lease))
 	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 
-	// A write of the same KV that finds it does not wait for the next renewal.
+	// If a write of this KV finds the orphaned lease key, it does not wait for the next renewal
+	// of the lease, after which the client looks for such keys.
 	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.cache.epoch.lease))
 	put(t, kv, "k", "v")
 	require.Nil(t, leaseKeyOf(t, cli, "k"))
@@ -133,7 +135,8 @@ func TestReadsDoNotDependOnAcquisitions(t *testing.T) {
 	require.Equal(t, 1, fake.Calls("Txn"), "it is not tried again at once")
 }
 
-// TestReleaseGoesOnUntilItIsCertain: a delete of a lease key whose answer is lost is repeated.
+// TestReleaseGoesOnUntilItIsCertain: if the answer to the delete of a lease key is lost, the client
+// sends the delete again.
 func TestReleaseGoesOnUntilItIsCertain(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())

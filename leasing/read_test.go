@@ -35,9 +35,9 @@ func sameFromCache(
 	}
 }
 
-// TestReadsCostNoRequest: a key that was read, and what was written to it through the same KV
-// since, is answered from the cache with all its metadata. So are gets with bounds on revisions and
-// gets of keys only.
+// TestReadsCostNoRequest: after the first read of a key, its gets are answered from the cache with
+// all metadata, also after writes through this KV. This includes gets with options, for example
+// with bounds on revisions.
 func TestReadsCostNoRequest(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)

@@ -117,8 +117,9 @@ func TestNewKVEndsWithItsContext(t *testing.T) {
 	require.Less(t, took(), 5*time.Second, "a session's TTL is 60 s")
 }
 
-// TestNewKVThatFailsRevokesWhatItWasGranted: a NewKV that fails revokes the lease that it was
-// granted. It does not revoke a lease that it was given, which may have keys of its owner.
+// TestNewKVThatFailsRevokesWhatItWasGranted: a NewKV that fails revokes the lease that the server
+// granted it. It does not revoke the caller's lease (concurrency.WithLease), which may have other
+// keys.
 func TestNewKVThatFailsRevokesWhatItWasGranted(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())

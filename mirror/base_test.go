@@ -123,7 +123,8 @@ func TestErrorsOfTheBase(t *testing.T) {
 	require.Panics(t, func() { s.SyncUpdates(ctx) }, "where to begin is not known")
 }
 
-// TestAReaderWhoStops leaks nothing, whether its context ends or the client.
+// TestAReaderWhoStops: if the program stops reading the pages of SyncBase, the goroutine of
+// SyncBase ends when the context is cancelled or the client is closed.
 func TestAReaderWhoStops(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fill(t, fake, 5000)
@@ -148,7 +149,8 @@ func delivering() int {
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "mirror.(*base).deliver(")
 }
 
-// TestHostilePagesAreErrors never end, stand still, go back, or say nothing.
+// TestHostilePagesAreErrors: SyncBase returns an error for pages that do not advance or that lack
+// fields.
 func TestHostilePagesAreErrors(t *testing.T) {
 	header := &pb.ResponseHeader{Revision: 7}
 	pairs := func(key string) []*mvccpb.KeyValue { return []*mvccpb.KeyValue{{Key: []byte(key)}} }

@@ -31,10 +31,11 @@ func (c *choices) key() string { return keys[c.n(len(keys))] }
 // value returns one of few values, so that comparisons and sorts find equal ones.
 func (c *choices) value() string { return []string{"1", "2", "3", ""}[c.n(4)] }
 
-// revision returns one of the model's first 24 revisions, or 0 for none.
+// revision chooses one of the model's first 24 revisions, or 0 for no revision.
 func (c *choices) revision() int64 { return int64(c.n(25)) }
 
-// at returns a revision of the model, as the side with the offset counts it.
+// at adds the offset between the model and the real server to a revision of the model. A revision
+// of 0 stands for no revision and stays 0.
 func at(rev, offset int64) int64 {
 	if rev == 0 {
 		return 0
@@ -147,7 +148,8 @@ func (c *choices) deleteOptions() *options {
 	return o
 }
 
-// operation makes an op for either side.
+// operation makes an op, for the model or for the real server. The offset is what it adds to the
+// revisions of the model.
 type operation struct {
 	text string
 	at   func(offset int64) clientv3.Op

@@ -12,10 +12,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// watched is what one watch has delivered: events, or an end.
+// watched is what one watch has delivered.
 type watched struct {
 	events  []*mvccpb.Event
-	groups  []int // how many events there were in each response, -1 for one that confirms
+	groups  []int // the number of events in each response, -1 for a Created response
 	compact int64
 	err     error
 }
@@ -46,8 +46,9 @@ func (c *choices) watchOptions(now int64) *options {
 	return o
 }
 
-// watchBoth opens n watches on both sides, for ranges that c chooses, from revisions of the model
-// up to now; 0 is the present. The returned function compares what they have delivered.
+// watchBoth opens n random watches, each in the model and in the namespace. The parameter now is
+// that of watchOptions. The returned function compares what the model and the namespace have
+// delivered.
 func (w *world) watchBoth(t *testing.T, c *choices, n int, now int64) (compare func()) {
 	t.Helper()
 	ctx := t.Context()

@@ -18,22 +18,22 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// world is a namespace on a real server, and an in-memory model that has the namespace's keys only.
-// Both get each request.
+// world sends each request to a namespace on a real server, and without the prefix to a model. The
+// model is a fake server in memory that only has the namespace's keys.
 type world struct {
 	prefix  string
-	real    *clientv3.Client // the whole server
-	inside  clientv3.KV      // the namespace
+	real    *clientv3.Client // all keys of the server
+	inside  clientv3.KV      // the KV of the namespace
 	watcher clientv3.Watcher
 	model   *clientv3.Client
-	offset  int64 // what revisions of the server are ahead of the model's
+	offset  int64 // a revision of the server minus that of the model
 	foreign []*mvccpb.KeyValue
 }
 
-const leaseID = 77 // a lease that both have
+const leaseID = 77 // a lease of the real server and of the model
 
-// prefixes are those of the namespaces. A prefix that ends in the highest byte has no simple
-// successor.
+// prefixes are the prefixes of namespaces to test. For one that ends in 0xff, the end of the range
+// is harder to compute.
 var prefixes = []string{"p/", "p\xff", "p\xff\xff", "\xff", "\xff\xff", "\x00", "a"}
 
 // newWorld deletes all keys of the server, and puts keys just outside the namespace.
@@ -99,7 +99,7 @@ type step struct {
 	run  func(ctx context.Context, kv clientv3.KV, offset int64) (proto.Message, error)
 }
 
-// both runs a step on both sides, and compares the results.
+// both runs a step in the model and in the namespace, and compares the results.
 func (w *world) both(t *testing.T, s step) {
 	t.Helper()
 	want, wantErr := s.run(t.Context(), w.model, 0)
@@ -117,7 +117,8 @@ func (w *world) both(t *testing.T, s step) {
 		s.text, want, got)
 }
 
-// normalize subtracts the offset from all revisions, and removes what differs between servers.
+// normalize subtracts the offset from all revisions, and clears the other header fields, which
+// differ between the real server and the model.
 func normalize(m protoreflect.Message, offset int64) {
 	switch msg := m.Interface().(type) {
 	case *pb.ResponseHeader:

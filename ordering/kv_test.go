@@ -99,8 +99,8 @@ func doing(op clientv3.Op) func(context.Context, clientv3.KV) (int64, error) {
 	}
 }
 
-// TestReadsRepeatUntilTheyAreNewEnough: after every kind of request, every kind of read is repeated
-// if its response is older or has no header.
+// TestReadsRepeatUntilTheyAreNewEnough: a read is sent again if the revision of its response is
+// less than that of an earlier response, or if its response has no header.
 func TestReadsRepeatUntilTheyAreNewEnough(t *testing.T) {
 	for raise, first := range requests {
 		for _, read := range []string{"get", "do get", "txn", "do txn"} {

@@ -47,7 +47,8 @@ func runSim(t *testing.T, seed uint64) *sim {
 	return s
 }
 
-// sim is a mux with its link, its consumers and its server, and the test that plays them.
+// sim is a mux under test. The fields and methods of sim simulate what surrounds the mux: its link
+// (the connection to the server), its consumers, and the server.
 type sim struct {
 	t      *testing.T
 	rand   *rand.Rand
@@ -146,8 +147,7 @@ func (s *sim) faults() []func() {
 	}
 }
 
-// run takes random steps. How likely each is differs from one history to the next, and from one of
-// its parts.
+// run takes random steps. Each call of run chooses new probabilities for the steps in faults.
 func (s *sim) run(steps int, faults bool) {
 	kinds := s.progresses()
 	weights := []int{9, 9, 9, 9, 9, 9, 2}

@@ -87,7 +87,7 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// pooled is data as it arrives, in buffers that are counted.
+// pooled copies data into reference-counted buffers of frame bytes each, as gRPC receives it.
 func pooled(data []byte) mem.BufferSlice {
 	var pieces mem.BufferSlice
 	for len(data) > 0 {

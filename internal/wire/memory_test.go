@@ -145,8 +145,8 @@ func TestPairsDoNotTouch(t *testing.T) {
 	assert.True(t, proto.Equal(want, &second))
 }
 
-// TestAllocationsDoNotGrowWithTheKeys shows how many allocations an answer takes, without the
-// message itself.
+// TestAllocationsDoNotGrowWithTheKeys limits the number of allocations that decode makes for a
+// response. The message struct itself is already allocated.
 func TestAllocationsDoNotGrowWithTheKeys(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -153,7 +153,7 @@ func (c *client) readEagerly(worker int, rnd *rand.Rand) {
 		c.measure(&e, func(ctx context.Context) error { return c.do(ctx, 0, &e) })
 		took := min(e.End-e.Start, int64(time.Millisecond))
 		spent += took
-		if took > int64(200*time.Microsecond) { // the server has answered it
+		if took > int64(200*time.Microsecond) { // not answered from the cache
 			key = c.pick(rnd, 0)
 		}
 		if e.Start-wrote > int64(2*time.Millisecond) {

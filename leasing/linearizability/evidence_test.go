@@ -38,8 +38,9 @@ func (tr *trial) killed(running bool) {
 	tr.kills++
 }
 
-// checkIncidents requires that each incident shows in the events of the client itself, so the
-// faults were real. byClient are the events of each client.
+// checkIncidents checks that the faults were real: during an incident, a client that was cut off
+// has failed calls, and a client that was stopped began none. byClient holds the events of each
+// client.
 func (tr *trial) checkIncidents(byClient [clients][]event) {
 	count := map[string]int{}
 	for _, in := range tr.incidents {
@@ -65,8 +66,9 @@ func (tr *trial) checkIncidents(byClient [clients][]event) {
 		"what stopped clients had read was written by others")
 }
 
-// during counts the operations that the client began during an incident, those that failed then,
-// and the writes of other clients then to keys that it had read before.
+// during counts three kinds of operations during an incident. begun are those that the client of
+// the incident began, and failed are its calls that failed. lost are writes of other clients to
+// keys that this client had read before the incident.
 func (tr *trial) during(in incident, byClient [clients][]event) (failed, begun, lost int) {
 	read := map[string]bool{}
 	for _, e := range byClient[in.client] {

@@ -107,8 +107,7 @@ func explain(t *testing.T, ops []porcupine.Operation, info porcupine.Linearizati
 	}
 }
 
-// TestCheckerRefuses: the checker finds what is not linearizable, so a history that it accepts
-// says something.
+// TestCheckerRefuses: the checker accepts linearizable histories and refuses all others.
 func TestCheckerRefuses(t *testing.T) {
 	put := event{Op: "put", Value: "a", Start: 1, End: 2}
 	for name, tc := range map[string]struct {

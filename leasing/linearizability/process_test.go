@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// ready is the Op of the first line that a client process writes, which is no operation.
+// ready is the Op in the first line that a client process writes, when the process has a KV.
 const ready = "ready"
 
 // jobVariable is the environment variable that makes the test binary a client process.

@@ -14,8 +14,8 @@ import (
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
-// TestHostileServerIsSurvived: what makes no sense is ignored, and nothing panics or
-// outlives its context.
+// TestHostileServerIsSurvived: the manager ignores malformed responses and events without a panic,
+// and the channel of updates is closed when the context ends.
 func TestHostileServerIsSurvived(t *testing.T) {
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()

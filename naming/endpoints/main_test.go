@@ -54,7 +54,7 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// next receives from a channel that must have something to say.
+// next returns the next updates from the channel, and fails the test if none arrive.
 func next(t *testing.T, ch endpoints.WatchChannel) []*endpoints.Update {
 	t.Helper()
 	select {
@@ -68,7 +68,7 @@ func next(t *testing.T, ch endpoints.WatchChannel) []*endpoints.Update {
 	}
 }
 
-// collect receives n updates, however they are put together.
+// collect receives n updates, in any number of slices.
 func collect(t *testing.T, ch endpoints.WatchChannel, n int) []*endpoints.Update {
 	t.Helper()
 	var ups []*endpoints.Update

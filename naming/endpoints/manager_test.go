@@ -71,8 +71,8 @@ func TestValuesAreWhatOtherProgramsReadAndWrite(t *testing.T) {
 	}, eps)
 }
 
-// TestTargetEndsAtItsSlash: keys that only share a target's first letters are
-// none of its keys.
+// TestTargetEndsAtItsSlash: the keys of a target begin with the target and a slash. So the keys of
+// "svc2" do not belong to "svc".
 func TestTargetEndsAtItsSlash(t *testing.T) {
 	ctx, cli := testContext(t), sharedClient(t, "svc", "svc2")
 	one, two := newManager(t, cli, "svc"), newManager(t, cli, "svc2")

@@ -136,8 +136,9 @@ func TestConnectionFollowsChanges(t *testing.T) {
 	}
 }
 
-// Policies compare addresses by == and panic at what Go cannot compare. JSON objects and arrays
-// come as pointers, which stay the same until the metadata change.
+// TestMetadataOfObjectsCanBeCompared: metadata that is a JSON object or array does not break a
+// balancer policy that compares addresses with ==. Go cannot compare maps and slices with ==, so
+// the resolver passes pointers to them.
 func TestMetadataOfObjectsCanBeCompared(t *testing.T) {
 	ctx, cli := testContext(t), newClient(t, shared.Endpoints()...)
 	m := newManager(t, cli, "objects")
