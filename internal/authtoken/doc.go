@@ -21,8 +21,8 @@
 //	user and password  from Authenticate           a login replaces the token
 //	static token       the configured one          [ErrStatic]: the token is never replaced
 //	certificate        none                        [Source.Refresh] does nothing and returns nil
-//	user, but the      none: it is dropped when a  a login, because the cluster has turned
-//	cluster has none   login says "not enabled"    authentication on
+//	user and password  none, after a login has     a login, because authentication is enabled
+//	                   failed with "not enabled"   again
 //
 // # Invariants
 //

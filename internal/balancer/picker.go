@@ -62,8 +62,9 @@ func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 }
 
 // isStream reports whether calls of the method may last long by design. Such calls do not show how
-// quickly a member answers, so the member's health does not depend on them. Calls of etcd's
-// election and lock services are unary, but may last long, because they wait for other clients.
+// quickly a member answers, so they do not count as outstanding requests of the member. Calls of
+// etcd's election and lock services are unary, but may last long, because they wait for other
+// clients.
 func isStream(method string) bool {
 	if !strings.HasPrefix(method, "/etcdserverpb.") {
 		return true

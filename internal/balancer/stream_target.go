@@ -97,7 +97,8 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 //  3. a member other than avoid that refuses requests
 //
 // A member that refuses requests may have no leader, and may then accept a stream and never send
-// anything.
+// anything. chooseStream does not call the method choose again and again until another member comes
+// up. Other requests advance the round-robin position, too, so choose could always return avoid.
 func (p *picker) chooseStream(avoid *Member) *conn {
 	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {

@@ -51,8 +51,8 @@ func IsOptionRefusal(err error) bool {
 }
 
 // IsOverLimit reports whether gRPC refused a received message in this client, because the message
-// is larger than the client's limit. Proxies use the same status code for limits of their own, so
-// IsOverLimit also compares the whole description.
+// is larger than the client's limit. Servers and proxies use the same status code for other limits,
+// so IsOverLimit also compares the whole description.
 func IsOverLimit(err error) bool {
 	code, message := describe(err)
 	if code != codes.ResourceExhausted {

@@ -76,10 +76,10 @@ func (c *Credentials) ClientHandshake(
 // Clone returns c itself, because nothing changes it.
 func (c *Credentials) Clone() credentials.TransportCredentials { return c }
 
-// bundle secures connections: one bundle encrypts all its connections, the other none. Before the
-// handshake, a bundle passes each new connection to the function opened, and goes on with the
-// connection that opened returns. An address carries its bundle among its attributes. bundle
-// implements both credentials.TransportCredentials and credentials.Bundle.
+// bundle secures connections. Credentials has two bundles: one encrypts connections with TLS, and
+// one does not encrypt. Before the handshake, a bundle passes each new connection to the function
+// opened, and goes on with the connection that opened returns. An address carries its bundle among
+// its attributes. bundle implements credentials.TransportCredentials and credentials.Bundle.
 type bundle struct {
 	transport
 	// serverName is the name that the certificates of all servers are checked for. If it is empty,

@@ -16,9 +16,9 @@ const (
 	maxConfirming = 16
 )
 
-// Confirmer asks members whether a lease exists. A [Keeper] uses a Confirmer if a member answers
-// the first renewal of a lease with "the lease is gone". This member may not have applied the
-// lease's grant yet, so the Confirmer asks another member.
+// Confirmer asks members whether a lease exists. A [Keeper] uses a Confirmer if a member answers a
+// renewal with "the lease is gone", and the lease was never renewed before. This member may not
+// have applied the lease's grant yet, so the Confirmer asks another member.
 type Confirmer struct {
 	// Read-only after NewConfirmer.
 	ctx    context.Context // no request is sent after ctx ends

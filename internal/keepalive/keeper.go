@@ -66,8 +66,8 @@ const (
 	// lateTick is how late the timer may fire. If it fires later, the keeper concludes that the
 	// process was paused.
 	lateTick = 500 * time.Millisecond
-	// catchUp follows a pause of the process. During catchUp, the keeper only reads the answers
-	// that arrived during the pause, and neither renews nor drops leases.
+	// catchUp is the time after a pause of the process in which the keeper reads the answers that
+	// arrived during the pause. In this time it neither renews nor drops leases.
 	catchUp = 100 * time.Millisecond
 	// dropInterval is the shortest time between two calls of Config.Dropped. It limits the log
 	// entries that Dropped writes.

@@ -16,9 +16,9 @@ const (
 	minShare = 16
 )
 
-// step returns the length of the steps into which a TTL is divided: minStep, doubled as often as
-// the TTL then still has at least stepsPerTTL steps. Each length is a multiple of all shorter
-// lengths, so leases with different TTLs can be due at one instant.
+// step returns the length of the steps into which a TTL is divided. It doubles minStep as long as
+// the TTL still has at least stepsPerTTL steps of the doubled length. Each length is a multiple of
+// all shorter lengths, so leases with different TTLs can be due at one instant.
 func step(ttl time.Duration) time.Duration {
 	d := minStep
 	for d <= ttl/stepsPerTTL/2 {
