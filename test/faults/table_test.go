@@ -121,7 +121,7 @@ func (l *load) repeat(
 // done returns how many calls have succeeded so far.
 func (l *load) done() int64 { return l.reads.Load() + l.writes.Load() }
 
-// rates returns how many calls of each load a second succeed during the next d.
+// rates returns, for each load, how many calls per second succeed during the next d.
 func rates(d time.Duration, loads ...*load) (perSecond []float64) {
 	var before []int64
 	for _, l := range loads {

@@ -22,8 +22,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestWritesAreAppliedOnce has the server apply a write and then fail it, once with each code. The
-// client does not send the write again.
+// TestWritesAreAppliedOnce: the server applies a write, but answers with an error. Whatever the
+// status code, the client does not send the write again.
 func TestWritesAreAppliedOnce(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{BackoffWaitBetween: time.Millisecond})
 	writes := map[string]func(context.Context) error{

@@ -119,9 +119,9 @@ func TestGetStreamThatCannotBeOpened(t *testing.T) {
 	assert.Nil(t, stream)
 }
 
-// TestAbandonedGetStreamEndsWithItsContext reads one piece of an endless stream. Nothing is
-// received ahead of the reader, and the end of the context ends the call: the bubble fails if a
-// goroutine of it is left.
+// TestAbandonedGetStreamEndsWithItsContext reads one piece of an endless stream. The client
+// receives at most two more pieces. When the context is canceled, the RPC ends. If it left a
+// goroutine behind, synctest would fail the test.
 func TestAbandonedGetStreamEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remote := &endless{}

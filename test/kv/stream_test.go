@@ -183,7 +183,7 @@ func TestAbandonedGetStreamsAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client := testclient.Open(t, cluster)
 	val := strings.Repeat("v", 1<<20)
-	for i := range 48 { // ten in the first piece, and up to 16 MiB in gRPC's windows
+	for i := range 48 { // 48 MiB, more than the first piece and gRPC's receive windows can hold
 		mustPut(t, client, fmt.Sprintf("big/%02d", i), val)
 	}
 	const streams = 8

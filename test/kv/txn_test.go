@@ -80,7 +80,7 @@ func TestTxnAgainstAServer(t *testing.T) {
 		Then(
 			clientv3.OpGet("k"),
 			clientv3.OpPut("k", "2", clientv3.WithPrevKV()),
-			clientv3.OpTxn( // its conditions do not see the put before it
+			clientv3.OpTxn( // the inner conditions do not see the put of the outer transaction
 				[]clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "1")},
 				[]clientv3.Op{clientv3.OpPut("inner", "then")},
 				[]clientv3.Op{clientv3.OpPut("inner", "else")},
@@ -139,7 +139,8 @@ func TestTxnRefusedByAServer(t *testing.T) {
 	}
 }
 
-// TestTxnStepsInEveryOrder tries all sequences of up to three steps.
+// TestTxnStepsInEveryOrder calls If, Then and Else in many orders, up to three calls for a Txn. A
+// call that is repeated or comes too late panics.
 func TestTxnStepsInEveryOrder(t *testing.T) {
 	steps := map[string]func(clientv3.Txn) clientv3.Txn{
 		"If": func(txn clientv3.Txn) clientv3.Txn {
@@ -177,7 +178,7 @@ func TestTxnStepsInEveryOrder(t *testing.T) {
 			}
 		})
 		assert.Equal(t, want, text, sequence)
-		_, err := txn.Commit() // also after a recovered panic, which leaves no lock held
+		_, err := txn.Commit() // works after a recovered panic, too: no lock is held
 		assert.NoError(t, err, sequence)
 	}
 }
@@ -225,8 +226,8 @@ func TestTxnRefusesOpsBeforeSending(t *testing.T) {
 	assert.Empty(t, remote.Requests())
 }
 
-// TestTxnConcurrentUse commits a transaction while another goroutine calls Then, for the race
-// detector. Then is not lost.
+// TestTxnConcurrentUse commits a transaction while another goroutine calls its method Then. There
+// is no data race, and the operation that was given to Then is not lost.
 func TestTxnConcurrentUse(t *testing.T) {
 	remote := &kvstub.Stub{}
 	txn := clientv3.NewKVFromKVClient(remote, nil).Txn(t.Context())

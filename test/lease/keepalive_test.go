@@ -35,7 +35,7 @@ func keep(
 	return ch
 }
 
-// renewals returns when fake received requests to renew a lease.
+// renewals returns the times at which the fake server received requests to renew the lease.
 func renewals(fake *etcdfake.Server, id clientv3.LeaseID) (at []time.Time) {
 	for _, r := range fake.Requests("LeaseKeepAlive") {
 		if req, ok := r.Msg.(*pb.LeaseKeepAliveRequest); ok && req.ID == int64(id) {

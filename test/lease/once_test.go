@@ -152,9 +152,10 @@ func TestCloseEndsKeepAliveOnce(t *testing.T) {
 	}
 }
 
-// TestKeepAliveOnceLeavesASilentMember: KeepAliveOnce has the members probed after half a second
-// without an answer. Streams are not counted as requests, so on a client that does nothing else a
-// silent member would not be noticed.
+// TestKeepAliveOnceLeavesASilentMember: when KeepAliveOnce has had no answer for half a second, it
+// makes the client probe the members. The client's health checks count only unary requests, but
+// KeepAliveOnce uses a stream. So without that probe, a client that makes no other calls would not
+// notice a silent member.
 func TestKeepAliveOnceLeavesASilentMember(t *testing.T) {
 	t.Parallel()
 	members := etcdfake.StartCluster(t, 3)

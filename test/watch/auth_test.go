@@ -102,7 +102,8 @@ func TestRefusedWatchRefreshesTheTokenOnceWhateverTheText(t *testing.T) {
 	}
 }
 
-// refuseOldTokens serves watches as the fake does, with another text as the reason of refusals.
+// refuseOldTokens serves watches as the fake server does, but gives the parameter text as the
+// reason when it refuses a watch.
 func refuseOldTokens(s *etcdfake.Server, text string) etcdfake.WatchHandler {
 	return func(ctx context.Context, recv func() (*pb.WatchRequest, error),
 		send func(*pb.WatchResponse) error) error {

@@ -69,9 +69,9 @@ func TestRealServerRefusedWatchSparesItsSiblings(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrPermissionDenied, err, "the user may not write the other key")
 }
 
-// TestCancelGoesOutAtOnce: if a watch's context ends, its channel closes and the server gets a
-// cancel request at once, without an event on any watch of the stream. Later responses for the
-// cancelled watch are ignored.
+// TestCancelGoesOutAtOnce: when a watch's context is canceled, its channel closes and the server
+// gets a cancel request immediately. The client does not wait for an event on the stream. It
+// ignores later responses for the canceled watch.
 func TestCancelGoesOutAtOnce(t *testing.T) { synctest.Test(t, cancelOneOfTwo) }
 
 func cancelOneOfTwo(t *testing.T) {

@@ -26,8 +26,8 @@ func TestIdleWatchOutlivesACompaction(t *testing.T) {
 }
 
 // TestIdleWatchNextToAFarFutureOneOutlivesACompaction: etcd answers no request for progress while a
-// watch of the stream waits for a revision far ahead. The other watches of the stream move with the
-// store all the same.
+// watch of the stream waits for a revision far ahead. An idle watch of that stream still learns
+// that it has missed nothing, and so outlives a compaction.
 func TestIdleWatchNextToAFarFutureOneOutlivesACompaction(t *testing.T) {
 	for name, even := range map[string]bool{"with health": false, "evenly": true} {
 		t.Run(name, func(t *testing.T) {

@@ -56,7 +56,7 @@ func fuzzWatches(t *testing.T, server *fuzzServer, byContext bool) {
 	}
 	if byContext {
 		cancel()
-		consumers.Wait() // the end of the contexts alone ends all watches
+		consumers.Wait() // the canceled context ends all watches, without Close
 	}
 	require.NoError(t, w.Close())
 	consumers.Wait()
@@ -64,7 +64,8 @@ func fuzzWatches(t *testing.T, server *fuzzServer, byContext bool) {
 	pipes.Close()
 }
 
-// fuzzConsumer watches until its channel is closed, as one of four kinds of consumers.
+// fuzzConsumer consumes one watch. The remainder of kind by 4 says how: 1 cancels its context after
+// three responses, 2 stops reading after two, and the others read until the channel is closed.
 func fuzzConsumer(t *testing.T, ctx context.Context, w clientv3.Watcher, kind int) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -87,7 +88,7 @@ func fuzzConsumer(t *testing.T, ctx context.Context, w clientv3.Watcher, kind in
 			cancel()
 		}
 		if kind%4 == 2 && n == 2 {
-			return // abandoned; its context ends
+			return // stops reading; the deferred cancel ends the watch
 		}
 		_ = wr.Err()
 	}

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(shared.Around(m))
 }
 
-// patience bounds every wait of these tests. No result depends on its length.
+// patience is how long these tests wait for a condition before they fail.
 const patience = time.Minute
 
 // newClient returns a client of the given endpoints, closed with the test.
@@ -94,7 +94,7 @@ func concurrently(goroutines, n int, do func(i int)) {
 	wg.Wait()
 }
 
-// put returns the revision of the change.
+// put puts the key and returns the revision of the put.
 func put(tb testing.TB, c *clientv3.Client, key, value string) int64 {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

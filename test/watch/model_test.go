@@ -163,8 +163,8 @@ func (m *watchModel) change(c *clientv3.Client, ops []clientv3.Op, number int) {
 	}
 }
 
-// injectFaults injects one fault after the other until stop is closed, and leaves the cluster
-// whole.
+// injectFaults injects one fault after the other until stop is closed. When it returns, no fault is
+// left.
 func (m *watchModel) injectFaults(stop <-chan struct{}) {
 	for {
 		i := m.rng.IntN(3)

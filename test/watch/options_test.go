@@ -17,8 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestOptionsThatAWatchRefuses: Watch panics on options that only other requests have, before it
-// opens a stream. Other options that a watch has no use for are ignored.
+// TestOptionsThatAWatchRefuses: Watch panics on options that are meant for other requests only,
+// before it opens a stream. It ignores WithKeysOnly, WithIgnoreValue and WithIgnoreLease.
 func TestOptionsThatAWatchRefuses(t *testing.T) {
 	streams := pipes.NewWatch(confirmAll)
 	w := clientv3.NewWatchFromWatchClient(streams, nil)

@@ -196,9 +196,9 @@ func TestProxyIsNotAskedForProgress(t *testing.T) {
 	assert.Zero(t, strings.Count(string(text), "not supported request type"))
 }
 
-// awaitProgress waits until a server with idle watches has sent a number of messages on their
-// streams. All of them answer requests for progress, except for two: with its first request the
-// client tests the order of the server's messages, and the test brings two more.
+// awaitProgress waits until a server with idle watches has sent the given number of messages on
+// their watch streams. The messages are answers to requests for progress, except for two: on its
+// first request for progress a client tests the order of the server's messages with another watch.
 func awaitProgress(t *testing.T, m *etcdtest.Member, messages float64) {
 	t.Helper()
 	etcdtest.NeedsEtcd(t, "metrics")
@@ -213,10 +213,10 @@ func awaitProgress(t *testing.T, m *etcdtest.Member, messages float64) {
 	}, patience, 50*time.Millisecond)
 }
 
-// TestProgressOfAServerThatAnswersAhead: servers before 3.4.25 and 3.5.8 answer a request for
-// progress before they send the events up to the revision in the answer. A watch that is cut off
-// between the two gets these events from the next stream, whatever the server's version and
-// whatever the balancer.
+// TestProgressOfAServerThatAnswersAhead: servers before 3.4.25 and 3.5.8 can answer a request for
+// progress before they send the events up to the revision in the answer. If the stream breaks after
+// the answer and before those events, the watch gets the events from the next stream. This holds
+// for every server version and every balancer.
 func TestProgressOfAServerThatAnswersAhead(t *testing.T) {
 	for name, cfg := range map[string]clientv3.Config{"with health": {},
 		"evenly": {SpreadEvenly: true}, "without probes": {DisableProbes: true}} {
@@ -249,7 +249,7 @@ func progressAheadOfEvents(t *testing.T, s *etcdfake.Server, c *clientv3.Client,
 	}
 	require.Equal(t, 1, s.Break("Watch", rpctypes.ErrGRPCStopped))
 	for start := range starts {
-		if start != 5 { // a create from there is the client's test of the server's order
+		if start != 5 { // the client tests the server's order with a watch from 5
 			require.EqualValues(t, 2, start)
 			return
 		}

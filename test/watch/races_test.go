@@ -193,7 +193,7 @@ func runRace(t *testing.T, state, first, second string, together bool) {
 // requireSiblingLives waits until the sibling has a stream again, if the stream was broken, and
 // sends it an event.
 func (r *raced) requireSiblingLives() {
-	time.Sleep(time.Second) // of the bubble: the client has redialled by then
+	time.Sleep(time.Second) // virtual time, in which the client redials
 	synctest.Wait()
 	select {
 	case s := <-r.server.sessions:

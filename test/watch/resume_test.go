@@ -17,7 +17,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// errCut ends a stream as a server does that stops.
+// errCut is the status with which a server ends its streams when it stops.
 var errCut = rpctypes.ErrGRPCStopped
 
 // TestWatchResumesFromItsCreation: a watch from "now" has had no event when its stream breaks. It

@@ -165,7 +165,7 @@ func watchAsync(
 	ctx context.Context, w clientv3.Watcher, key string, opts ...clientv3.OpOption,
 ) func() clientv3.WatchChan {
 	got := make(chan clientv3.WatchChan, 1)
-	go func() { got <- w.Watch(ctx, key, opts...) }() // ends when Watch returns; its caller waits
+	go func() { got <- w.Watch(ctx, key, opts...) }() // ends when Watch returns
 	return func() clientv3.WatchChan { return <-got }
 }
 

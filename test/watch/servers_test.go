@@ -38,7 +38,7 @@ type cutter struct {
 	ch chan struct{}
 }
 
-// next returns a channel that is closed with the next cut.
+// next returns a channel that is closed by the next call of now.
 func (c *cutter) next() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -151,7 +151,7 @@ func finalErrorOfASlowConsumer(t *testing.T) {
 	ss.respond(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 101}, Canceled: true,
 		CancelReason: "over"})
 	<-ss.ctx.Done()       // the last watch has ended, the stream is closed
-	time.Sleep(time.Hour) // of the bubble
+	time.Sleep(time.Hour) // virtual time
 	for rev := range int64(100) {
 		requireRevisions(t, ch, rev+2)
 	}

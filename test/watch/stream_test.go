@@ -21,8 +21,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestWatchStreamsAreSharedByMetadata: watches whose outgoing metadata are equal, in any order,
-// share a stream. Values of their contexts make no difference.
+// TestWatchStreamsAreSharedByMetadata: watches with equal outgoing metadata share a stream. The
+// order of the metadata keys and other context values make no difference.
 func TestWatchStreamsAreSharedByMetadata(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{})
 	type key struct{ i int }
