@@ -82,8 +82,8 @@ func TestStreamsOnServersThatHaveNone(t *testing.T) {
 	require.True(t, proto.Equal((*pb.RangeResponse)(want), (*pb.RangeResponse)(got)))
 }
 
-// TestAStreamRaisesTheRevision: if a key is written during a stream, the header of a piece has that
-// revision, and later reads are not older.
+// TestAStreamRaisesTheRevision: a key is written during a streamed read, so the header of a later
+// piece has a newer revision. From then on, the KV returns no response with an older revision.
 func TestAStreamRaisesTheRevision(t *testing.T) {
 	servers, eps := fakes(t, 9)
 	kv := NewKV(newClient(t, eps...).KV, nil)

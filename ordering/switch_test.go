@@ -127,8 +127,8 @@ func TestTheSwitchEnds(t *testing.T) {
 	require.Equal(t, eps[1:], client.Endpoints())
 }
 
-// TestCallsWithoutANumberAreCounted: calls that do not come from a KV of this package are counted
-// together.
+// TestCallsWithoutANumberAreCounted: a KV of this package passes the number of violations with the
+// op. Calls of the program itself have no number, so the function counts them, all together.
 func TestCallsWithoutANumberAreCounted(t *testing.T) {
 	_, eps := fakes(t, 4)
 	f := NewOrderViolationSwitchEndpointClosure(newClient(t, eps...))

@@ -1,4 +1,4 @@
 package snapshot
 
-// SharedEndpoints are those of the cluster of the examples.
+// SharedEndpoints returns the endpoints of the cluster that all examples share.
 func SharedEndpoints() []string { return shared.Endpoints() }

@@ -83,8 +83,8 @@ func peakHeap(f func()) uint64 {
 	return peak
 }
 
-// A store of 200 MiB is saved in little memory, and what is saved is the store: etcdutl reads and
-// restores it.
+// Save writes a store of 200 MiB to a file with a heap of less than 8 MiB, and etcdutl can restore
+// the file.
 func TestSaveLargeStoreAndRestore(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints()})

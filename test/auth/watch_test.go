@@ -59,8 +59,8 @@ func TestIdleWatchOfAnOrdinaryUser(t *testing.T) {
 	}
 }
 
-// awaitProgress waits until a member has been asked several times for progress on the watch stream
-// that is open, and returns which one.
+// awaitProgress waits until a member has an open watch stream and has received at least four
+// progress requests. It returns the member's index.
 func awaitProgress(t *testing.T, members []*etcdfake.Server) (at int) {
 	t.Helper()
 	for _, m := range members {

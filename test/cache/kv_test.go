@@ -42,7 +42,8 @@ func TestGetsAreAnsweredAsByTheServer(t *testing.T) {
 	}, lease.ID)
 	for name, c := range caches {
 		t.Run(name, func(t *testing.T) {
-			_, err := c.AtLeast(t.Context(), newest) // serializable reads are of now, too
+			// The cache has all writes now, so its serializable reads are as new as the server's.
+			_, err := c.AtLeast(t.Context(), newest)
 			require.NoError(t, err)
 			kv := c.KV()
 			for range 800 {

@@ -75,9 +75,9 @@ func peak() (stop func() uint64) {
 	}
 }
 
-// TestSoakLargeRange lists a million keys (or CACHE_KEYS) while other keys are written and the
-// store is compacted once a second. One list is enough, its peak is little more than what stays,
-// and a write after it is shown at once.
+// TestSoakLargeRange: a cache lists a million keys (or CACHE_KEYS) while other keys are written and
+// the store is compacted once a second. The cache needs one list. The heap grows to at most 1.3
+// times what the cache keeps, and the cache has a later write within a second.
 func TestSoakLargeRange(t *testing.T) {
 	testclient.Soak(t)
 	keys := 1_000_000

@@ -16,8 +16,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestManyConsumersOverACompaction cuts a cache with 1,000 consumers of Changes off, while a tenth
-// of its keys is deleted and history is compacted. Each consumer gets the deletions once.
+// TestManyConsumersOverACompaction: 1,000 consumers range over Changes of a cache that is cut off
+// from the server. Meanwhile a tenth of the keys is deleted and history is compacted. Each consumer
+// gets the deletions once.
 func TestManyConsumersOverACompaction(t *testing.T) {
 	const consumers, keys, deleted = 1000, 2000, 200
 	cluster := etcdtest.Start(t)

@@ -29,7 +29,7 @@ type replica struct {
 	mu       sync.Mutex
 	keys     map[string]string
 	revision int64
-	failure  string // how the consumer was let down
+	failure  string // how the cache has failed the consumer, or empty
 }
 
 // put records one change.
@@ -82,7 +82,8 @@ func (r *replica) followChanges(ctx context.Context, c *cache.Cache, pause time.
 	}
 }
 
-// followWatches keeps a replica by a list and a watch, anew after each compaction.
+// followWatches fills the replica from a snapshot and applies the events of a watch to it. It
+// starts again after each compaction.
 func (r *replica) followWatches(
 	ctx context.Context, c *cache.Cache, w clientv3.Watcher, pause time.Duration,
 ) {
@@ -108,7 +109,7 @@ func (r *replica) followWatches(
 	}
 }
 
-// take takes one response of a watch.
+// take applies the events of a watch response to the replica.
 func (r *replica) take(resp *clientv3.WatchResponse) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,7 +140,8 @@ func churn(ctx context.Context, client *clientv3.Client) (compactions int) {
 		if time.Since(due) >= 0 {
 			if _, err := client.Compact(attempt, revision); err == nil {
 				compactions++
-				due = due.Add(compactionPeriod) // those that fail are made up for
+				// Not time.Now() plus the period: later compactions make up for the failed ones.
+				due = due.Add(compactionPeriod)
 			}
 		}
 		cancel()
@@ -148,8 +150,8 @@ func churn(ctx context.Context, client *clientv3.Client) (compactions int) {
 	return compactions
 }
 
-// torture breaks a cluster under consumers of two caches, some of them slow, and requires that all
-// of them have the state in the end.
+// torture breaks a cluster while consumers, some of them slow, follow two caches. It requires that
+// all consumers have the cluster's state in the end.
 func torture(t *testing.T, lasting, longest time.Duration) {
 	cluster := chaos.Start(t)
 	direct := testclient.Open(t, cluster.Cluster)
@@ -168,7 +170,8 @@ func torture(t *testing.T, lasting, longest time.Duration) {
 			b := &replica{name: fmt.Sprintf("watch %d of cache %d", j, i)}
 			replicas = append(replicas, a, b)
 			consumers.Go(func() { a.followChanges(ctx, c, pause) })
-			// a watch gets every revision, which a pause as long would make it read for minutes
+			// Unlike Changes, a watch gets each revision in a response of its own. With the full
+			// pause it would need minutes for all of them.
 			consumers.Go(func() { b.followWatches(ctx, c, w, pause/20) })
 		}
 	}

@@ -77,8 +77,8 @@ func (plainBundle) TransportCredentials() credentials.TransportCredentials {
 
 const noTime = `{"methodConfig":[{"name":[{}],"timeout":"0.000001s"}]}`
 
-// servedOptions returns the options whose effect does not show, except that requests are served,
-// and deprecated options, which have no effect on New.
+// servedOptions returns options for which the test checks only that requests are served: their
+// effect is not visible here, or they are deprecated and New ignores them.
 func servedOptions() map[string]optionCase {
 	one := func(o ...grpc.DialOption) optionCase { return optionCase{opts: o} }
 	return map[string]optionCase{

@@ -167,8 +167,8 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// authorities are per-RPC credentials that record for which URI they were last asked. gRPC makes it
-// of the authority and the service.
+// authorities are per-RPC credentials that record the URI of the last request. gRPC makes the URI
+// from the authority and the name of the service.
 type authorities struct{ last atomic.Value }
 
 func (a *authorities) GetRequestMetadata(

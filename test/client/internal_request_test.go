@@ -100,9 +100,8 @@ func TestInterceptorsTellTheClientsOwnRequests(t *testing.T) {
 	}
 }
 
-// TestDisableProbesSendsNone opens an idle watch with a client that has DisableProbes, and another
-// one with a client that has not. When the second client has asked for progress twice, the first
-// has sent its create request only.
+// TestDisableProbesSendsNone: two clients have an idle watch, and one of them has DisableProbes.
+// When the other has sent two progress requests, the client with DisableProbes has sent none.
 func TestDisableProbesSendsNone(t *testing.T) {
 	quiet, silent := testclient.StartFake(t, clientv3.Config{DisableProbes: true})
 	asked, probing := testclient.StartFake(t, clientv3.Config{})

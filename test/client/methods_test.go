@@ -48,7 +48,7 @@ func TestEveryMethodAfterCloseFails(t *testing.T) {
 	assert.Greater(t, methods, 40)
 }
 
-// argumentsOf returns arguments for a method. It leaves out variadic ones.
+// argumentsOf returns arguments for a method, without variadic arguments.
 func argumentsOf(t *testing.T, method reflect.Type, endpoint string) (args []reflect.Value) {
 	t.Helper()
 	for i := range method.NumIn() {

@@ -27,8 +27,8 @@ import (
 // needs a process of its own, because net/http reads the environment once.
 const inChild = "ETCDCLIENT_TEST_IN_CHILD"
 
-// TestProxyOfTheEnvironment: connections go through the CONNECT proxy that HTTPS_PROXY names. The
-// client closes a silent connection through the proxy as it does others.
+// TestProxyOfTheEnvironment: connections go through the CONNECT proxy that HTTPS_PROXY names. If a
+// connection through the proxy is silent, the client moves its reads to another member.
 func TestProxyOfTheEnvironment(t *testing.T) {
 	if os.Getenv(inChild) == "" {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyOfTheEnvironment$",

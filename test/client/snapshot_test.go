@@ -213,8 +213,8 @@ func TestSnapshotOfDoneContextFails(t *testing.T) {
 	assert.Equal(t, context.DeadlineExceeded, err)
 }
 
-// TestSnapshotOfEmptyPartsEndsWithItsContext shows that a server which sends empty parts only does
-// not keep its reader past the end of the context.
+// TestSnapshotOfEmptyPartsEndsWithItsContext: a server sends nothing but empty parts. The read
+// returns when its context ends.
 func TestSnapshotOfEmptyPartsEndsWithItsContext(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Stream("Snapshot", func(s grpc.ServerStream) error {

@@ -208,7 +208,8 @@ func (g *generator) maintenanceStep() {
 	}
 }
 
-// alarmStep disarms soon what it has raised, since alarms refuse nearly everything.
+// alarmStep raises an alarm and disarms it soon, because the servers refuse nearly all requests
+// during an alarm.
 func (g *generator) alarmStep() {
 	req := &pb.AlarmRequest{Action: pb.AlarmRequest_AlarmAction(g.rnd.IntN(3)),
 		MemberID: uint64(1 + g.rnd.IntN(2)), Alarm: pb.AlarmType(g.rnd.IntN(3))}

@@ -162,7 +162,8 @@ func staleTokens(p *pair) {
 	}
 }
 
-// askAll asks for what needs a permission, and for what needs only a user.
+// askAll sends, as the user, one request of each kind: some need a permission, others only a user
+// who has logged in.
 func (p *pair) askAll(user string) {
 	p.t.Helper()
 	p.get(user, &pb.RangeRequest{Key: []byte("a")})

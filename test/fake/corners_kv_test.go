@@ -65,7 +65,8 @@ func rangeAt(key string, rev int64) *pb.RangeRequest {
 	return &pb.RangeRequest{Key: []byte(key), Revision: rev}
 }
 
-// badRequests are refused, or are in some place of a transaction.
+// badRequests returns requests that etcd refuses, some of them only at some places of a
+// transaction.
 func badRequests() []proto.Message {
 	return []proto.Message{
 		&pb.PutRequest{Key: []byte("z"), Lease: 99},

@@ -7,7 +7,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Scripts of requests that random histories meet too rarely. Each starts on an empty pair.
+// TestCornersAreEtcds sends scripts of requests that are too rare in random histories. The fake and
+// etcd answer them alike. Each script starts on empty servers.
 func TestCornersAreEtcds(t *testing.T) {
 	for name, script := range map[string]func(*pair){
 		"sorted ranges": sortedRanges, "nested errors": nestedErrors,

@@ -11,19 +11,20 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// What two servers cannot share, and what of it is compared. Nothing else is changed in an answer.
+// normalise changes a response so that the responses of two servers can be compared. Some contents
+// differ between servers, or between runs of one server:
 //
-//	ids of the cluster, of members, of leases   translated by the dictionary; that of the cluster
-//	that the server has chosen                  is dropped
-//	names and URLs of the first member          translated by the dictionary
+//	the cluster's ID                            dropped
+//	IDs of members and leases                   kept: the dictionary has translated them
+//	name and URLs of the first member           kept: the dictionary has translated them
 //	the term and the index of the log           dropped
-//	tokens                                      whether there is one
-//	the time that a lease has left              whether it has some
-//	the order of a lease's keys, of leases, of  sorted, because etcd takes it from a map or by time
-//	alarms, and of members
-//	the size of the file; the hash of the file  dropped
+//	tokens                                      only whether there is one
+//	the remaining TTL of a lease                only whether it is positive
+//	lists of members, leases, lease keys and    sorted: etcd orders them as in a map or by time
+//	alarms
+//	size and hash of the database file          dropped
 //	the storage version                         dropped: etcd raises it seconds after its start
-//	spaces in the text of an alarm              one; protobuf varies them by the binary
+//	spaces in the text of an alarm              single: protobuf varies them by the binary
 func normalise(m protoreflect.Message) {
 	switch msg := m.Interface().(type) {
 	case *pb.ResponseHeader:
@@ -106,7 +107,8 @@ func (d *dictionary) number(real, fake uint64) {
 	}
 }
 
-// learn enters what differs between two messages of the same shape.
+// learn compares two messages that have the same fields set, and adds their different IDs and their
+// texts to the dictionary.
 func (d *dictionary) learn(real, fake protoreflect.Message) {
 	real.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		other := fake.Get(fd)

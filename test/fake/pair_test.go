@@ -28,7 +28,7 @@ type pair struct {
 	t          *testing.T
 	real, fake *grpc.ClientConn
 	dict       *dictionary
-	tokens     map[string][2]string // of a user, on the real server and on the fake one
+	tokens     map[string][2]string // by user: the tokens of the real server and of the fake
 	watches    *watchPair
 	about      string // the step, for failures
 }
@@ -54,7 +54,7 @@ func dial(t *testing.T, c *etcdfake.Cluster) *grpc.ClientConn {
 	return conn
 }
 
-// learnMembers enters what the two call their member into the dictionary.
+// learnMembers adds to the dictionary the IDs and names that the two servers have for their member.
 func (p *pair) learnMembers() {
 	want, got := new(pb.MemberListResponse), new(pb.MemberListResponse)
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
@@ -65,7 +65,7 @@ func (p *pair) learnMembers() {
 	p.dict.learn(want.ProtoReflect(), got.ProtoReflect())
 }
 
-// contexts are those of a request of a user on the two servers.
+// contexts returns the contexts for a user's request to each server, with the user's token there.
 func (p *pair) contexts(user string) (forReal, forFake context.Context, cancel func()) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	if user == "" {
@@ -81,7 +81,8 @@ func (p *pair) contexts(user string) (forReal, forFake context.Context, cancel f
 	return with(token[0]), with(token[1]), cancel
 }
 
-// call sends a request to both and compares the answers. It returns that of the fake.
+// call sends a request to both servers and compares their responses. It returns the fake's
+// response.
 func (p *pair) call(user, method string, req, resp proto.Message) (proto.Message, error) {
 	p.t.Helper()
 	forReal, forFake, cancel := p.contexts(user)
@@ -123,7 +124,8 @@ func (p *pair) compare(about string, want, got proto.Message, wantErr, gotErr er
 	require.True(p.t, proto.Equal(want, got), "%s\nreal %v\nfake %v", about, want, got)
 }
 
-// stream sends a request on a stream of both and compares all that they answer until its end.
+// stream sends a request on a stream to each server and compares all responses until the streams
+// end.
 func (p *pair) stream(user, method string, req, resp proto.Message, client bool) {
 	p.t.Helper()
 	forReal, forFake, cancel := p.contexts(user)

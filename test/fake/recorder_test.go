@@ -12,7 +12,7 @@ import (
 // recorder keeps what one watch stream has received.
 type recorder struct {
 	stream pb.Watch_WatchClient
-	dict   *dictionary // nil for the fake
+	dict   *dictionary // translates the real server's IDs to the fake's; nil for the fake's stream
 	done   sync.WaitGroup
 
 	mu         sync.Mutex // guards what follows
@@ -31,8 +31,9 @@ type recorder struct {
 type received struct {
 	answers  []string           // to creates and cancels
 	watchers map[int64][]string // events, and cancellations by a compaction
-	// progress notices that were asked for, each with the number of events before it; equal ones
-	// once, because the real server may have been asked more often
+	// progress has the answers to progress requests, each with the number of events before it.
+	// Equal answers in a row are recorded once, because the real server may get more progress
+	// requests.
 	progress []string
 }
 

@@ -84,7 +84,8 @@ func (w *watchPair) progress() {
 	w.mark()
 }
 
-// mark starts a watch and waits until both have answered it, and all requests before it.
+// mark creates a watch on both streams and waits until both servers have answered this create and
+// all creates before it.
 func (w *watchPair) mark() {
 	w.p.t.Helper()
 	w.next++
@@ -101,8 +102,8 @@ func (w *watchPair) settleUntil(done func() bool) {
 	}
 }
 
-// same waits until both streams have received the same: all that the fake has to send, so that
-// nothing is on the way, and the real one as much.
+// same waits until the fake has nothing more to send and the real server's stream has received as
+// much as the fake's.
 func (w *watchPair) same() {
 	w.p.t.Helper()
 	w.flushFake()

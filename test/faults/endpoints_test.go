@@ -87,8 +87,9 @@ func TestStreamsLeaveARemovedEndpoint(t *testing.T) {
 	}
 }
 
-// TestProbesPassNoInterceptor: the client's probes of a member do not pass the program's
-// interceptors. An interceptor that refuses health checks does not make a dead member look alive.
+// TestProbesPassNoInterceptor: the requests by which the client probes a member do not go through
+// the program's interceptors. So an interceptor that refuses health checks does not make a dead
+// member look alive.
 func TestProbesPassNoInterceptor(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	proxy := faultnet.New(t, members[0].Addr())

@@ -16,9 +16,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestRefusingMemberDrawsNoRequests: one member of three refuses all writes at once, like one that
-// has lost the others, while its peers take their time. It looks like the least busy and the
-// quickest member. Refusals do not count as answers, so it gets few requests.
+// TestRefusingMemberDrawsNoRequests: one member of three refuses every write without delay, and the
+// others need 30 ms for a write. The refusing member gets few requests, although it looks the least
+// busy and the quickest, because the client does not count refusals as answers.
 func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	var eps []string
@@ -39,7 +39,7 @@ func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 				if done.Add(1); err != nil {
 					failed.Add(1)
 				}
-				time.Sleep(5 * time.Millisecond) // a load that leaves CPU idle
+				time.Sleep(5 * time.Millisecond) // leaves CPU idle
 			}
 		})
 	}
