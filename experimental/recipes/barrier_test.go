@@ -32,8 +32,9 @@ func TestBarrierWaitsForItsRelease(t *testing.T) {
 	}
 }
 
-// The release lets through all that waited before it. Those that come after the next Hold wait for
-// the next release.
+// TestBarrierHeldAgainLetsEarlierWaitersPass: a Release ends every Wait that was called before it,
+// even if Hold is called again at once. A Wait that is called after that Hold waits for the next
+// Release.
 func TestBarrierHeldAgainLetsEarlierWaitersPass(t *testing.T) {
 	client, key := sharedClient(t)
 	b := NewBarrier(client, key)

@@ -136,7 +136,7 @@ func ExampleRWMutex() {
 	// <nil>
 }
 
-// WaitEvents waits for the next changes of a key, in the order that is asked for.
+// WaitEvents waits until a key was put and then deleted. WaitPrefixEvents does so for a prefix.
 func ExampleWaitEvents() {
 	cli := connect()
 	defer cli.Close()

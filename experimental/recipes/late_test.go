@@ -96,7 +96,7 @@ func TestRecipesEndWithTheirSessions(t *testing.T) {
 			awaitKeys(t, s.Client(), "key", 1)
 			require.NoError(t, b.Enter())
 			require.NoError(t, result(t, entering))
-			return b.Leave // not the first: deletes its own key
+			return b.Leave // the client that entered last deletes its own key, in a transaction
 		},
 		"RUnlock": func(t *testing.T, s *concurrency.Session) func() error {
 			rw := NewRWMutex(s, "key")

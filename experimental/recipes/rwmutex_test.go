@@ -72,8 +72,9 @@ func TestRWMutexEndsWithItsSession(t *testing.T) {
 	awaitKeys(t, client, key, 1)
 }
 
-// TestRWMutexLeavesNothingBehind loses answers, and has a member apply a request long after the
-// call has failed.
+// TestRWMutexLeavesNothingBehind: no key of the mutex stays in the store after a Lock or RLock that
+// failed because a response was lost, even if a member applies the request only after the call.
+// After a failed Unlock the key is deleted in the background.
 func TestRWMutexLeavesNothingBehind(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := newClient(t, fake.Addr())

@@ -32,7 +32,8 @@ func (l *load) sabotage() {
 	}
 }
 
-// spoil changes the middle of what a watch has delivered.
+// spoil removes or repeats the event in the middle of what a watch has delivered, or swaps it with
+// the event before.
 func spoil(w *record.Watch, how string) {
 	i := len(w.Events) / 2
 	if i == 0 {

@@ -10,7 +10,8 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/record"
 )
 
-// Pauses between two calls of a caller, so that the clients have the same work.
+// Pauses between the calls of a caller. With them, both compared clients have the same work to do,
+// however quick they are.
 const (
 	readPause     = 5 * time.Millisecond
 	writePause    = 10 * time.Millisecond

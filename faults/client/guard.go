@@ -39,7 +39,8 @@ func (l *load) startGuard(context.Context) error {
 	return nil
 }
 
-// contend makes a session and holds what it wins, again and again until the session is lost.
+// contend makes a session. Until the session is lost or the load stops, it acquires the lock or the
+// leadership again and again, and holds it for a time.
 func (l *load) contend(contender int, client *clientv3.Client) {
 	// The session outlives l.calls, so a contender can still unlock or resign when the load stops.
 	session, err := newSession(client, l.plan.TTL, contender)
@@ -84,7 +85,7 @@ func newSession(
 	return concurrency.NewSession(client, concurrency.WithLease(grant.ID))
 }
 
-// won is what a contender has won, and how it gives it up.
+// won is a lock or leadership that a contender has. The function giveUp unlocks or resigns.
 type won struct {
 	revision int64
 	giveUp   func(context.Context) error

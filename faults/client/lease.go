@@ -8,7 +8,7 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/record"
 )
 
-// grantTTL is that of leases which no test keeps: they outlive the run.
+// grantTTL is the TTL, in seconds, of leases that nothing keeps alive. It is longer than a run.
 const grantTTL = 600
 
 // startLeases grants the plan's leases and keeps them alive until the record is taken.

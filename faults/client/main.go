@@ -69,7 +69,7 @@ func expect(lines *bufio.Reader, want string) error {
 	return err
 }
 
-// versions returns those of the modules that the figures depend on.
+// versions returns the versions of Go and of the modules on which the figures depend.
 func versions() map[string]string {
 	found := map[string]string{}
 	info, ok := debug.ReadBuildInfo()

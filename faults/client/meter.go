@@ -45,7 +45,7 @@ func peakRSS() uint64 {
 
 func resources() syscall.Rusage {
 	var usage syscall.Rusage
-	// Fails only for arguments that are none.
+	// Getrusage fails only if its arguments are invalid.
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	return usage
 }

@@ -108,7 +108,8 @@ func (w *watch) begin(from int64) {
 	w.seen = w.record.From - 1
 }
 
-// closed counts that the watch was closed, and returns where it is to go on.
+// closed counts that the watch's channel was closed before the load has ended. It returns the
+// revision from which to open the watch again.
 func (w *watch) closed() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -68,7 +68,7 @@ func (b *bed) close() error {
 	return errors.Join(append(errs, b.Cluster.Close())...)
 }
 
-// endpoints are those of the proxies.
+// endpoints returns the endpoints of the proxies.
 func (b *bed) endpoints() []string {
 	scheme := ""
 	if b.CAFile() != "" {

@@ -61,7 +61,7 @@ var comparedFigures = []compared{
 		plain, false, false},
 }
 
-// better lists what was worse with this client, by more than the noise.
+// better lists the figures for which the published client did better, by more than the noise.
 func better(scs []scenario, all []judge.Figures) string {
 	var b strings.Builder
 	for _, sc := range scs {

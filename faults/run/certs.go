@@ -31,7 +31,8 @@ var certScenarios = []scenario{
 	},
 }
 
-// rotate gives every member a new certificate, one of which no client trusts.
+// rotate gives every member a new certificate. The follower's is signed by itself, so no client
+// trusts it.
 func rotate(_ context.Context, b *bed) error {
 	for i := range memberCount {
 		if err := b.renew(i, i != b.follower()); err != nil {

@@ -53,7 +53,8 @@ func cutOffHolders(kind string) step {
 	}
 }
 
-// holder waits until there is a holder, and returns the index of its client.
+// holder waits until a contender holds the lock, or is the leader. It returns the index of the
+// member to which that contender's client connects.
 func (b *bed) holder(ctx context.Context, kind string) (holder int, err error) {
 	first := record.GuardPrefix + kind + "/"
 	err = b.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {

@@ -33,7 +33,7 @@ type settings struct {
 	scenarios []scenario
 	broken    string
 	samples   string
-	report    bool // what samples has, and run nothing
+	report    bool // report the figures in the file samples, and run no scenario
 }
 
 func main() {
@@ -126,7 +126,7 @@ func compare(ctx context.Context, s settings, out io.Writer) error {
 	return failed
 }
 
-// runAll runs each scenario with each client. One that cannot be run does not end the others.
+// runAll runs each scenario with each client. If a run fails, the others still take place.
 func (s settings) runAll(
 	ctx context.Context, p programs, r *results, out io.Writer,
 ) (failed error) {

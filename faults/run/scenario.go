@@ -22,7 +22,7 @@ const (
 // runTimeout bounds a run of one scenario with one client.
 const runTimeout = 3 * time.Minute
 
-// step changes the bed.
+// step is one action of a scenario: it changes the members or proxies of the bed.
 type step func(context.Context, *bed) error
 
 // scenario is a fault, and the load that meets it.

@@ -86,8 +86,9 @@ func TestFailuresWarnOnceAMinute(t *testing.T) {
 	})
 }
 
-// TestFailuresOfReplacedConnections shows that what happens to endpoints that were taken away, or
-// after the end, is ignored, and that a policy that gRPC makes again after a rest goes on.
+// TestFailuresOfReplacedConnections: the tracker ignores the failures of an endpoint that the
+// resolver has removed, and all failures after the policy was closed. It notes failures again when
+// gRPC makes a new policy, as after an idle time.
 func TestFailuresOfReplacedConnections(t *testing.T) {
 	warnings := 0
 	tracker := New(t.Context(), Options{Unreachable: func() { warnings++ }})

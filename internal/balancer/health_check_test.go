@@ -26,7 +26,7 @@ type healthStream struct {
 	ctx   context.Context
 	says  []healthpb.HealthCheckResponse_ServingStatus
 	ends  error
-	never bool // does not even begin
+	never bool // opening the stream fails with ends
 }
 
 func (s *healthStream) SendMsg(any) error { return nil }
@@ -67,7 +67,7 @@ func (h *healthScript) NewStream(
 	return &s, nil
 }
 
-// reported follows a script for an hour, then stops.
+// reported returns what followHealth reports in an hour while the server answers as in the script.
 func (h *healthScript) reported(t *testing.T) (states []bool) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), time.Hour)

@@ -117,8 +117,8 @@ func TestMemberWithoutHealthServiceCountsAsServing(t *testing.T) {
 	assert.Empty(t, grpcErrors.all()[before:])
 }
 
-// TestRefusedHealthChecks: a member that refuses the check is sent nothing while there is another,
-// whatever its reason.
+// TestRefusedHealthChecks: a member that refuses the health check, with any error, gets no requests
+// while another member serves.
 func TestRefusedHealthChecks(t *testing.T) {
 	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unavailable} {
 		t.Run(code.String(), func(t *testing.T) {

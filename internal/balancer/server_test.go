@@ -26,7 +26,7 @@ type server struct {
 	refuse error // the answer to health checks, if there is one
 
 	puts, accepted atomic.Int32
-	checks         atomic.Int32 // that are open
+	checks         atomic.Int32 // streams of health checks that are open
 
 	// guarded by mu
 	mu   sync.Mutex

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestErrorOfACancelReason: servers write a description into the reason, and proxies the text of a
-// whole status.
+// TestErrorOfACancelReason: a watch's cancel reason may be the description of an error, or the text
+// of a whole gRPC status. CancelReason understands both.
 func TestErrorOfACancelReason(t *testing.T) {
 	const denied = "etcdserver: permission denied"
 	for reason, want := range map[string]error{

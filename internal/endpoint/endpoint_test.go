@@ -163,7 +163,8 @@ func firstByte(t *testing.T, e Endpoint, creds *Credentials) byte {
 	return <-first
 }
 
-// TestErrorsAndLogsHaveNoUserInformation: it is a password.
+// TestErrorsAndLogsHaveNoUserInformation: no error or log message shows the user information of an
+// endpoint, because it may have a password.
 func TestErrorsAndLogsHaveNoUserInformation(t *testing.T) {
 	for _, ep := range []string{
 		"http://root:secret@host:badport", "http://root:secret@", "https://root:secret@a b:1",

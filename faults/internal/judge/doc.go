@@ -10,15 +10,15 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/record"
 )
 
-// Change is one change of a key, as the members have recorded it. The load changes one key a
-// revision.
+// Change is one change of a key, as the members have recorded it. Its revision identifies it,
+// because the load changes only one key in each revision.
 type Change struct {
 	Rev    int64
 	Key    string
-	Value  string // up to the first colon, with it
+	Value  string // up to and including the first colon
 	Delete bool
-	Prev   int64 // the revision of the change of the key before, zero if it did not exist
-	At     int64 // when the first member said so
+	Prev   int64 // the revision of the key's previous change, zero if the key did not exist
+	At     int64 // when the observer first received the change from a member
 }
 
 // History has the changes in the order of their revisions.
@@ -35,7 +35,8 @@ func (h History) at(rev int64) (Change, bool) {
 	return h[i], true
 }
 
-// Phases are the times between the parts of a run.
+// Phases are times of a run: when the measurement before the fault begins, when the fault begins,
+// when the fault has ended, and when the run ends.
 type Phases struct{ Before, Fault, Healed, End int64 }
 
 // Run is all that the judge reads.

@@ -7,7 +7,7 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/record"
 )
 
-// Figures are what a run of one scenario with one client comes to.
+// Figures are the results of a run of one scenario with one client.
 type Figures struct {
 	Scenario, Client string
 

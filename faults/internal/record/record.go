@@ -47,12 +47,12 @@ type Plan struct {
 	PastRevision     int64
 	Leases           int
 	TTL              int64  // of leases and sessions, in seconds
-	Registers        int    // workers
+	Registers        int    // callers that get, put and swap registers
 	Granters         int    // callers that grant one lease after another
 	Guard            string // Mutex, Election, or "" for no contenders
 	Clients          int    // more clients; each opens a watch and reads every second
 
-	// Broken names a defect that the program adds, so that the judge can be judged.
+	// Broken names a defect that the program adds on purpose, to test that the judge finds it.
 	Broken string
 }
 
@@ -79,7 +79,8 @@ type Record struct {
 	Holds   []Hold
 	Usage   []Usage
 	PeakRSS uint64
-	// Served is when each of the plan's many clients was served again, zero if it is not.
+	// Served has, for each of the plan's many clients, the time of the first successful read since
+	// the last failed one. It is zero if the last read failed.
 	Served []int64
 }
 
@@ -110,14 +111,15 @@ type Event struct {
 // Gap is a range of revisions, After+1 to Until-1, that a watch reported as compacted.
 type Gap struct{ After, Until int64 }
 
-// Notice is a progress notice, which came after so many events.
+// Notice is a progress notice of the revision Rev. After is the number of events that the watch had
+// delivered before the notice.
 type Notice struct {
 	After int
 	Rev   int64
 }
 
-// Lease is a lease that the client keeps. Closed is when its channel was closed, zero if it was
-// not.
+// Lease is a lease that the client keeps alive. Closed is the time at which the channel of
+// KeepAlive was closed, or zero if it stayed open.
 type Lease struct{ ID, Closed int64 }
 
 // Op is one operation on a register.
