@@ -45,9 +45,9 @@ var results = map[string]pb.Compare_CompareResult{
 
 // Compare completes the condition that [Value], [Version], [CreateRevision], [ModRevision] or
 // [LeaseValue] began: the field must be equal to ("="), not equal to ("!="), greater than (">") or
-// less than ("<") v. v is a string for Value; a [LeaseID], an int64 or an int for LeaseValue; an
-// int64 or an int for the others. Compare panics if result is another string, or if v has another
-// type.
+// less than ("<") v. The type of v must be string for Value, and int64 or int for the other four;
+// LeaseValue also takes a [LeaseID]. Compare panics if v has another type, or if the parameter
+// result is another string.
 func Compare(cmp Cmp, result string, v any) Cmp {
 	res, ok := results[result]
 	if !ok {
@@ -168,7 +168,7 @@ func (c Cmp) WithPrefix() Cmp {
 	return Cmp{msg}
 }
 
-// copied returns a new message that shares the slices and the operand of c's message.
+// copied returns a shallow copy of c's message.
 func (c *Cmp) copied() *pb.Compare {
 	return &pb.Compare{
 		Result:      c.msg.GetResult(),

@@ -45,11 +45,11 @@ type Config struct {
 	// unix:path or unixs:path, with IPv6 literals in brackets. https and unixs mean TLS, http means
 	// no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS is set.
 	//
-	// A malformed endpoint is left out, with a warning in the log. But if DialOptions have a
-	// dialer, a malformed endpoint that is not blank is passed to that dialer. New returns
-	// ErrNoAvailableEndpoints for an empty list, and an error that names the endpoints if all are
-	// left out. Connections go through the proxy that the environment variables HTTPS_PROXY and
-	// NO_PROXY name.
+	// A malformed endpoint is left out, and the client logs a warning. If DialOptions have a
+	// dialer, only blank endpoints are left out; other malformed endpoints are passed to the dialer
+	// as they are. New returns ErrNoAvailableEndpoints for an empty list, and an error that names
+	// the endpoints if all are left out. Connections go through the proxy that the environment
+	// variables HTTPS_PROXY and NO_PROXY name.
 	Endpoints []string `json:"endpoints"`
 
 	// AutoSyncInterval is the time between calls of Client.Sync that the client makes by itself

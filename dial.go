@@ -289,8 +289,8 @@ func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {
 }
 
 // requestTunnel sends the request CONNECT on conn, which leads to a proxy. It returns a connection
-// to target that goes through the proxy. user has the name and password for the proxy; nil means
-// that the proxy needs none.
+// to target that goes through the proxy. The parameter user holds the name and password for the
+// proxy, or is nil if the proxy needs none.
 func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target},
 		Header: http.Header{"User-Agent": {"etcd-client"}}}

@@ -167,8 +167,9 @@ type kv struct {
 func NewKV(c *Client) KV { return &kv{remote: pb.NewKVClient(c.rpc), client: c, paging: true} }
 
 // NewKVFromKVClient returns a [KV] that sends its requests through remote, which may be a stub of a
-// server in the same process. GetStream only calls RangeStream of remote, and fails with
-// codes.Unimplemented if RangeStream does. GetStream calls also end when c is closed; c may be nil.
+// server in the same process. GetStream calls RangeStream of remote, never Range, and fails with
+// codes.Unimplemented if remote does not implement RangeStream. If c is not nil, GetStream calls
+// also end when c is closed.
 func NewKVFromKVClient(remote pb.KVClient, c *Client) KV {
 	return &kv{remote: remote, client: c}
 }

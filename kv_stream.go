@@ -274,9 +274,9 @@ const (
 	maxPageBytes  = 1 << 20
 )
 
-// nextPageSize returns the number of keys to ask for in the next page. keys is the number of keys
-// that was asked for in the previous page, bytes is the size of that page, and the parameter most
-// is the size, in bytes, that a page should have.
+// nextPageSize returns how many keys the client asks for in the next page. The parameters keys and
+// bytes describe the previous page: how many keys the client asked for, and the size of the answer.
+// The parameter most is the size, in bytes, that a page should have.
 func nextPageSize(keys int64, bytes, most int) int64 {
 	switch {
 	case bytes < most/4:

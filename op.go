@@ -158,7 +158,8 @@ func (op Op) apply(opts []OpOption) Op {
 	return op
 }
 
-// mustBeValid panics if op has an option that ops of its kind refuse.
+// mustBeValid panics if op has both WithPrefix and WithFromKey, or an option that ops of its kind
+// refuse.
 func (op *Op) mustBeValid() {
 	if op.prefix && op.fromKey {
 		panic(fmt.Sprintf(

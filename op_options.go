@@ -251,12 +251,12 @@ func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 func WithWatchBufLog() OpOption { return func(op *Op) { op.watchBufLog = true } }
 
 // WithWatchBuffer limits how much the client keeps in memory for a watch whose consumer does not
-// read: bytes of events, and a number of responses. When either limit is reached, the client pauses
-// the watch: it cancels the watch on the server. When the consumer has read everything that was
-// kept, the client creates the watch on the server again, from the next revision. So memory is
-// bounded, and no event is lost. If a revision that was not delivered is compacted during the
-// pause, the watch ends with rpctypes.ErrCompacted. For either argument, 0 or less means the
-// default: 8 MiB, and 4,096 responses.
+// read. The limits are the size of the events, in bytes, and the number of responses. When either
+// limit is reached, the client pauses the watch: it cancels the watch on the server. When the
+// consumer has read everything that was kept, the client creates the watch on the server again,
+// from the next revision. So memory is bounded, and no event is lost. If a revision that was not
+// delivered is compacted during the pause, the watch ends with rpctypes.ErrCompacted. For either
+// argument, 0 or less means the default: 8 MiB, and 4,096 responses.
 func WithWatchBuffer(bytes, responses int) OpOption {
 	return func(op *Op) {
 		op.watchBufferBytes = max(bytes, 0)
