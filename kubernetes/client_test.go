@@ -177,7 +177,7 @@ func TestOptimisticDelete(t *testing.T) {
 	require.True(t, nothing.Succeeded)
 }
 
-// TestGuardsSerializeWriters has many goroutines increment one counter.
+// TestGuardsSerializeWriters: no increment is lost if many goroutines increment one counter.
 func TestGuardsSerializeWriters(t *testing.T) {
 	const writers, each = 8, 25
 	k := newClient(t, cluster.Endpoints()...).Kubernetes
@@ -196,7 +196,8 @@ func TestGuardsSerializeWriters(t *testing.T) {
 	require.Len(t, end.KV.Value, writers*each)
 }
 
-// increment appends a byte to the counter, whose revision may be rev.
+// increment appends a byte to the value of the counter. Its first attempt uses the revision rev. If
+// the counter has been changed since, the next attempt uses the revision in the response.
 func increment(ctx context.Context, k kubernetes.Interface, rev int64) error {
 	var value []byte
 	for {

@@ -10,8 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// These tests are the other client: they check what clients write to lease keys, and when they
-// delete them.
+// These tests write lease keys as another client would. They check what a leasing KV writes to
+// lease keys, and when it deletes them.
 
 // TestLeaseKeysAreAsOtherClientsExpect: a lease key is empty, and attached to the session's lease.
 func TestLeaseKeysAreAsOtherClientsExpect(t *testing.T) {
@@ -46,8 +46,8 @@ func TestOwnersGiveKeysUpWhenAsked(t *testing.T) {
 	require.Equal(t, "written meanwhile", value(t, kv, "k"))
 }
 
-// TestOwnersNoticeWhatHappensToTheirLeaseKey: an owner stops to answer a key from the cache if its
-// lease key was deleted, also if another client has put it since.
+// TestOwnersNoticeWhatHappensToTheirLeaseKey: an owner no longer answers a key from the cache after
+// its lease key was deleted, even if another client then puts the lease key again.
 func TestOwnersNoticeWhatHappensToTheirLeaseKey(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

@@ -96,8 +96,8 @@ func TestTransactionsOnCachedKeysCostNoRequest(t *testing.T) {
 	require.Equal(t, "a", value(t, kv, "k0"))
 }
 
-// TestTransactionsThatTheServerAnswers: the server answers transactions on keys that are not cached
-// and on ranges, those that write, and those with conditions that this client does not know.
+// TestTransactionsThatTheServerAnswers: a transaction is sent to the server if it writes, is
+// nested, needs a range, an old revision or a key that is not cached, or has an unknown condition.
 func TestTransactionsThatTheServerAnswers(t *testing.T) {
 	plain, cli := plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)
@@ -135,8 +135,8 @@ func TestTransactionsThatTheServerAnswers(t *testing.T) {
 	}), "released")
 }
 
-// TestUnsoundTransactionsAreRefused: a transaction that a server refuses is refused also if the
-// cache could answer it, and also for the branch that would not run.
+// TestUnsoundTransactionsAreRefused: a transaction that is not valid returns the server's error,
+// even if the cache could answer it because the branch that is not valid would not run.
 func TestUnsoundTransactionsAreRefused(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -167,8 +167,8 @@ func TestUnsoundTransactionsAreRefused(t *testing.T) {
 	require.True(t, kv.isCached("k"))
 }
 
-// TestCacheAnswersTransactionsOfACertainEpochOnly: the cache answers no transaction if the epoch
-// may be over, during own writes, and between epochs.
+// TestCacheAnswersTransactionsOfACertainEpochOnly: the cache answers no transaction without a
+// session, if the session's lease may have expired, or while this client writes the key.
 func TestCacheAnswersTransactionsOfACertainEpochOnly(t *testing.T) {
 	op := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "v")},
 		[]clientv3.Op{clientv3.OpGet("k")}, nil)

@@ -59,9 +59,9 @@ func TestRangesAreWrittenBesideConstantReaders(t *testing.T) {
 	}
 }
 
-// TestKeysChangeHandsPromptly: a server brings a watch from a past revision up to date ten times a
-// second only. A writer that waits for an owner must not wait for that: it watches the lease key
-// first and then asks the owner.
+// TestKeysChangeHandsPromptly: a writer watches the lease key before it asks the owner to release
+// the key. Otherwise its watch would begin in the past, and the server would send the event only
+// with the next round for such watches, ten times a second.
 func TestKeysChangeHandsPromptly(t *testing.T) {
 	const changes = 40
 	plain := plainClient(t)

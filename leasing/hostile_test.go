@@ -93,8 +93,9 @@ func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 	require.Less(t, fake.Calls("Range"), 50)
 }
 
-// TestLeaseKeysWithNonsenseAreIgnored: a TTL that overflows does not end the epoch, and attached
-// keys that are not lease keys are ignored.
+// TestLeaseKeysWithNonsenseAreIgnored: a client still answers from the cache after a TTL that
+// overflows. When it looks for orphaned lease keys among the keys of its lease, it ignores the keys
+// that are not lease keys.
 func TestLeaseKeysWithNonsenseAreIgnored(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.KeepAlive(func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),

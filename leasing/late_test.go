@@ -24,8 +24,8 @@ var (
 	errRefused    = status.Error(codes.FailedPrecondition, "refused")
 )
 
-// TestLostAnswerToAnAcquisition: the server answers the read instead, and the lease key is
-// released, because the client does not know whether it owns the key.
+// TestLostAnswerToAnAcquisition: if the answer to a read that acquires the key is lost, the client
+// reads again without acquiring. It deletes the lease key, which it may have put.
 func TestLostAnswerToAnAcquisition(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -54,7 +54,7 @@ func TestAcquisitionAppliedLate(t *testing.T) {
 		return kv.cache.ownerships["k"] == nil
 	}, eventually, tick)
 
-	// as a server does that applies the request late
+	// This put stands for a server that applies the lost request late.
 	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.cache.epoch.lease))
 	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 
@@ -172,9 +172,9 @@ func TestCompactedWatchOfALeaseKey(t *testing.T) {
 	}, eventually, tick)
 }
 
-// TestRefusedWatchOfALeaseKey: an owner whose watch of the lease key is refused, for example after
-// a change of permissions, cannot learn that the key is wanted. It releases the key, which writers
-// could not get otherwise.
+// TestRefusedWatchOfALeaseKey: an owner releases its key if the server refuses the watch of the
+// lease key, for example after a change of permissions. Without the watch it would not notice that
+// a writer asks for the key.
 func TestRefusedWatchOfALeaseKey(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error),

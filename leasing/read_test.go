@@ -239,8 +239,8 @@ func TestReadsShareOneAcquisition(t *testing.T) {
 	require.Equal(t, 1, fake.Calls("Txn"))
 }
 
-// TestHeaderIsTheLatestSeen: the revision of an answer from the cache is not lower than one that
-// was seen before.
+// TestHeaderIsTheLatestSeen: the header of an answer from the cache has at least the revision of
+// every response that the KV returned before.
 func TestHeaderIsTheLatestSeen(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

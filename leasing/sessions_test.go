@@ -271,8 +271,9 @@ func TestGivenLeaseWithLeaseKeys(t *testing.T) {
 	require.Len(t, left.Kvs, 1)
 }
 
-// TestInANamespace: a client whose interfaces are those of a namespace releases its keys when other
-// clients of the namespace ask for them, also an orphaned lease key.
+// TestInANamespace: two clients with leasing KVs in the same namespace can write each other's keys.
+// This includes a key whose lease key was orphaned: it is attached to the session's lease, but the
+// client does not own the key.
 func TestInANamespace(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	inside := func() *clientv3.Client {

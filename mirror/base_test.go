@@ -42,10 +42,10 @@ func collect(pages <-chan *clientv3.GetResponse, errs chan error) (keys []string
 	return keys, <-errs
 }
 
-// TestTheBaseIsOfOneRevision writes between any two pages, and looks at the requests:
-// there is none for anything but the prefix.
+// TestTheBaseIsOfOneRevision: SyncBase reads all pages at one revision, although a key is written
+// after each page. It requests keys with the prefix only.
 func TestTheBaseIsOfOneRevision(t *testing.T) {
-	for _, rev := range []int64{0, 2503} { // all is there at 1 + 2 + 2500
+	for _, rev := range []int64{0, 2503} { // fill puts 2502 keys, and the first put has revision 2
 		fake := etcdfake.Start(t)
 		fill(t, fake, 2500)
 		fake.Unary("Range", func(ctx context.Context, req proto.Message) (proto.Message, error) {
@@ -77,7 +77,8 @@ func TestTheBaseIsOfOneRevision(t *testing.T) {
 	}
 }
 
-// TestASecondBaseIsOfTheSameRevision, as the updates follow on the first.
+// TestASecondBaseIsOfTheSameRevision: a second SyncBase reads at the revision of the first, after
+// which the updates begin.
 func TestASecondBaseIsOfTheSameRevision(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fill(t, fake, 3)

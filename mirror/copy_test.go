@@ -130,10 +130,10 @@ func breakThings(
 	}
 }
 
-// copyist applies what a Syncer brings.
+// copyist applies the pages and updates of a Syncer to kv.
 type copyist struct {
 	kv        clientv3.KV
-	rev       int64 // the last one applied
+	rev       int64 // the source's revision of the last update applied
 	revisions int
 	changes   int
 }

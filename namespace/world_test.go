@@ -92,8 +92,8 @@ func (w *world) outside(t *testing.T) (kvs []*mvccpb.KeyValue, rev int64) {
 	return kvs, all.Header.Revision
 }
 
-// step is one request, which is made in the namespace and in the model. Its ops are made for an
-// offset, which is added to their revisions.
+// step is one request, which is sent in the namespace and to the model. The function run adds the
+// parameter offset to the revisions in the request.
 type step struct {
 	text string
 	run  func(ctx context.Context, kv clientv3.KV, offset int64) (proto.Message, error)

@@ -17,10 +17,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// TestEveryHistoryIsWhole lets chance decide what consumers, the server's goroutines and the
-// network do, on a server that keeps to the protocol: each watch sees the changes of its key from
-// its start, all of them, once, each revision whole and in order, and no progress that is not true
-// (unless the server is one that tells such).
+// TestEveryHistoryIsWhole takes random steps of consumers, the server and the network. The server
+// follows the protocol. Each watch must see all events of its key, once, in order, and all events
+// of a revision together. A progress notice must not come before earlier events, unless the server
+// is hasty: it sends such notices itself.
 func TestEveryHistoryIsWhole(t *testing.T) {
 	ordered, adopted := 0, 0
 	for seed := range uint64(1000) {
@@ -152,7 +152,7 @@ func (s *sim) run(steps int, faults bool) {
 	kinds := s.progresses()
 	weights := []int{9, 9, 9, 9, 9, 9, 2}
 	if faults {
-		weights[2] = 1 + s.rand.IntN(9) // watches that catch up do so for long
+		weights[2] = 1 + s.rand.IntN(9) // a small weight lets watches catch up slowly
 		kinds = append(kinds, s.faults()...)
 		for _, most := range []int{9, 3, 2, 3, 3, 2, 1, 1} {
 			weights = append(weights, s.rand.IntN(most+1))

@@ -14,16 +14,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// otherCodec is a codec of a program.
+// otherCodec is a codec that a program brings.
 type otherCodec struct{ encoding.CodecV2 }
 
-// oldCodec is a codec of a program, of gRPC's first interface.
+// oldCodec is a codec that a program brings, and that implements gRPC's older interface.
 type oldCodec struct{ encoding.Codec }
 
 func (oldCodec) String() string { return "old" }
 
-// TestAnotherCodecWins shows that the client's codec gives way to one that the program has chosen,
-// wherever in the options it stands, and to a content subtype.
+// TestAnotherCodecWins: Settle removes the client's codec if the call options contain a codec or a
+// content subtype of the program, before or after the client's.
 func TestAnotherCodecWins(t *testing.T) {
 	plain := grpc.WaitForReady(true)
 	for name, other := range map[string]grpc.CallOption{

@@ -56,7 +56,8 @@ func testTxn() *pb.TxnResponse {
 	}}
 }
 
-// BenchmarkDecode compares the fast path with gRPC's codec, on messages in pieces as they arrive.
+// BenchmarkDecode compares this package's codec with gRPC's. The messages are in several buffers,
+// as gRPC receives them.
 func BenchmarkDecode(b *testing.B) {
 	for _, w := range []struct {
 		name string

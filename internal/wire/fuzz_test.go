@@ -18,14 +18,14 @@ import (
 // usual is gRPC's codec.
 var usual = encoding.GetCodecV2(grpcproto.Name)
 
-// decoded are the messages of the fast path.
+// decoded are the types of messages that this package decodes without the protobuf library.
 var decoded = []proto.Message{
 	&pb.RangeResponse{}, &pb.RangeStreamResponse{}, &pb.PutResponse{}, &pb.DeleteRangeResponse{},
 	&pb.TxnResponse{}, &pb.WatchResponse{}, &pb.LeaseKeepAliveResponse{},
 }
 
-// compare decodes data, which comes in pieces of at most the given size, as both codecs do. It
-// fails the test if they do not agree.
+// compare decodes data with this package's codec and with the protobuf library, and fails the test
+// if the results differ. This package's codec gets data in buffers of at most piece bytes.
 func compare(t testing.TB, m proto.Message, data []byte, piece int) {
 	t.Helper()
 	want, got := newLike(m), newLike(m)
@@ -33,7 +33,7 @@ func compare(t testing.TB, m proto.Message, data []byte, piece int) {
 	pieces := inPieces(bytes.Clone(data), piece)
 	gotErr := codec{usual}.Unmarshal(pieces, got)
 	for _, p := range pieces {
-		clear(p.ReadOnlyData()) // as the transport may, once Unmarshal has returned
+		clear(p.ReadOnlyData()) // after Unmarshal, the transport may reuse the buffers
 	}
 	require.Equal(t, wantErr == nil, gotErr == nil, "%T: %v, %v", m, wantErr, gotErr)
 	if wantErr != nil {
@@ -51,7 +51,7 @@ func compare(t testing.TB, m proto.Message, data []byte, piece int) {
 
 func newLike(m proto.Message) proto.Message { return m.ProtoReflect().New().Interface() }
 
-// FuzzDecode compares the fast path with the library on any input.
+// FuzzDecode checks that this package decodes any input as the protobuf library does.
 func FuzzDecode(f *testing.F) {
 	for kind, m := range decoded {
 		for seed := range uint64(4) {
@@ -66,8 +66,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzDecodeGenerated compares the fast path with the library on messages that are valid, or nearly
-// so. The fuzzer chooses the seed, and mutates what it has found interesting in data.
+// FuzzDecodeGenerated checks that this package decodes as the protobuf library does. The input is
+// random messages, and slightly damaged ones. The fuzzer chooses only the seed.
 func FuzzDecodeGenerated(f *testing.F) {
 	for seed := range uint64(16) {
 		f.Add(seed)
@@ -87,7 +87,7 @@ func compareGenerated(t testing.TB, seed uint64) {
 	}
 }
 
-// TestDecodesAsTheLibrary is what the fuzz tests do, without a search.
+// TestDecodesAsTheLibrary runs the check of FuzzDecodeGenerated with fixed seeds.
 func TestDecodesAsTheLibrary(t *testing.T) {
 	for seed := range uint64(500) {
 		compareGenerated(t, seed)

@@ -17,9 +17,8 @@ import (
 // one pair or event.
 const maxPinned = 64 << 10
 
-// TestOnePairKeepsLittle decodes answers and keeps a single pair of each, such as a program does
-// that picks one key from a list. The heap may grow by the bound only, whatever the size of the
-// answer.
+// TestOnePairKeepsLittle: a program that retains one pair of a response retains at most maxPinned
+// bytes of other pairs, whatever the size of the response.
 func TestOnePairKeepsLittle(t *testing.T) {
 	for _, tc := range []struct{ pairs, size int }{
 		{2, 40_000}, {3, 0}, {140, 8}, {3000, 0}, {2000, 16}, {1000, 256}, {500, 1024},

@@ -15,7 +15,7 @@ const settling = int64(100 * time.Millisecond)
 type incident struct {
 	kind     string // cutOff or stopped
 	client   int
-	from, to int64 // by the clock of the events
+	from, to int64 // times of the clock that event.Start uses
 }
 
 const (

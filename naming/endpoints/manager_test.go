@@ -149,7 +149,8 @@ func TestUpdateIsOneTransaction(t *testing.T) {
 	require.Empty(t, eps)
 }
 
-// TestDeleteWithPrefix passes an option through that deletes all endpoints.
+// TestDeleteWithPrefix: DeleteEndpoint passes its options to the delete, so WithPrefix deletes all
+// endpoints.
 func TestDeleteWithPrefix(t *testing.T) {
 	ctx, cli := testContext(t), sharedClient(t, "all")
 	m := newManager(t, cli, "all")

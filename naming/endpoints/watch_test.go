@@ -37,7 +37,8 @@ func TestWatchBeginsWithTheList(t *testing.T) {
 		next(t, full))
 }
 
-// TestWatchKeepsTheLastEndpointOfAKey: a value that is no endpoint changes nothing.
+// TestWatchKeepsTheLastEndpointOfAKey: a put of a value that does not decode to an endpoint makes
+// no update.
 func TestWatchKeepsTheLastEndpointOfAKey(t *testing.T) {
 	ctx, cli := testContext(t), sharedClient(t, "junk")
 	m := newManager(t, cli, "junk")
@@ -51,8 +52,8 @@ func TestWatchKeepsTheLastEndpointOfAKey(t *testing.T) {
 		collect(t, ch, 2))
 }
 
-// TestCompactedWatchListsAgain cuts a watch off, compacts what it misses, and
-// expects the difference, and nothing else, when it is back.
+// TestCompactedWatchListsAgain: if the events that a watch missed were compacted, the channel
+// delivers the difference between the last endpoints and the current ones.
 func TestCompactedWatchListsAgain(t *testing.T) {
 	ctx := testContext(t)
 	cluster := etcdtest.Start(t)

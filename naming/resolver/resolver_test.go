@@ -189,7 +189,8 @@ func TestNoEndpoints(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-// TestClosedClientLeavesEndpoints: a connection goes on with what it knows.
+// TestClosedClientLeavesEndpoints: a connection keeps its endpoints after the etcd client is
+// closed.
 func TestClosedClientLeavesEndpoints(t *testing.T) {
 	ctx, cli := testContext(t), newClient(t, shared.Endpoints()...)
 	addr := newServer(t)

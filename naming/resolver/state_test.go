@@ -71,8 +71,8 @@ func target(t *testing.T, s string) gresolver.Target {
 	return gresolver.Target{URL: *u}
 }
 
-// TestMetadataReachesPolicies: in the order of keys, in addresses and endpoints,
-// with the metadata of each.
+// TestMetadataReachesPolicies: the resolver passes each address with its metadata, in the order of
+// the endpoints' keys. It sets both Addresses and Endpoints of the state.
 func TestMetadataReachesPolicies(t *testing.T) {
 	_, cli := newFake(t)
 	m, err := endpoints.NewManager(cli, "a/b")
