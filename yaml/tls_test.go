@@ -21,7 +21,8 @@ import (
 	"go.etcd.io/etcd/client/v3/yaml"
 )
 
-// selfSigned makes a certificate for a name, and its key, in PEM files.
+// selfSigned makes a self-signed certificate with the common name, and writes it and its private
+// key to PEM files.
 func selfSigned(t *testing.T, name string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

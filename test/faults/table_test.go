@@ -59,7 +59,7 @@ func (b *bench3) control(faulty int) *load {
 	return &load{t: b.t, client: testclient.New(b.t, clientv3.Config{Endpoints: eps})}
 }
 
-// load is what readers, writers and one watcher of a client have achieved.
+// load has readers, writers and one watcher of a client, and counts what they have achieved.
 type load struct {
 	t      *testing.T
 	client *clientv3.Client

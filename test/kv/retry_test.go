@@ -100,8 +100,8 @@ func TestWritesBehindInterceptorsThatKeepOptionsBackAreAppliedOnce(t *testing.T)
 }
 
 // TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce has an interceptor that returns while
-// gRPC still works on the request. gRPC names the peer only when the call ends, so the write counts
-// as sent.
+// gRPC still works on the request. gRPC names the peer only when the call ends. So the client does
+// not know whether the write was sent, and does not send it again.
 func TestWritesBehindInterceptorsThatDoNotWaitAreAppliedOnce(t *testing.T) {
 	var s *etcdfake.Server
 	var calls sync.WaitGroup

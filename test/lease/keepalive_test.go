@@ -185,8 +185,8 @@ func TestFirstAnswerHasASecondMoreThanTheDialTimeout(t *testing.T) {
 	assert.Less(t, took(), 3*time.Second)
 }
 
-// TestKeepAliveLeavesASilentMember: a keepalive stream that gets no answers moves to another
-// member, and not by chance to the member that it has just left.
+// TestKeepAliveLeavesASilentMember: if a member does not answer on the keepalive stream, the client
+// opens a stream to another member. It does not choose the silent member again.
 func TestKeepAliveLeavesASilentMember(t *testing.T) {
 	t.Parallel()
 	members := etcdfake.StartCluster(t, 2)

@@ -61,7 +61,7 @@ func next(
 	}
 }
 
-// isOpen reports whether ch is open, after it has read what is in it.
+// isOpen reads all buffered answers from ch, and then reports whether ch is open.
 func isOpen(ch <-chan *clientv3.LeaseKeepAliveResponse) bool {
 	for {
 		select {

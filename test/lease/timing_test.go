@@ -80,8 +80,8 @@ func TestRenewalsGoOutAThirdOfTheTTLApart(t *testing.T) {
 	})
 }
 
-// TestMuteServerIsNotFlooded: a lease whose renewals are not answered is renewed as often as
-// others.
+// TestMuteServerIsNotFlooded: if the server does not answer renewals, the client sends them no more
+// often than usual.
 func TestMuteServerIsNotFlooded(t *testing.T) {
 	var answered sync.Map
 	firstOnly := func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),

@@ -116,8 +116,8 @@ func refuseOldTokens(s *etcdfake.Server, text string) etcdfake.WatchHandler {
 	}
 }
 
-// TestDeniedWatchEnds: two refusals end a watch. A program that creates refused watches in a loop
-// does not make the other watches resume again and again.
+// TestDeniedWatchEnds: a watch ends when the server has refused it twice. A program that creates
+// such watches in a loop causes few new streams, so its other watches rarely have to resume.
 func TestDeniedWatchEnds(t *testing.T) {
 	s := etcdfake.Start(t, etcdfake.WithUser("alice", "pw"))
 	s.Watch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),

@@ -111,8 +111,8 @@ func TestLastWatchSendsACancelRequest(t *testing.T) {
 	}
 }
 
-// TestCancelWhileDisconnectedClosesTheChannel: the channel of a watch whose context ends closes
-// within 100 ms, also while no member can be reached.
+// TestCancelWhileDisconnectedClosesTheChannel: when a watch's context is canceled, its channel
+// closes within 100 ms, also while the client can reach no member.
 func TestCancelWhileDisconnectedClosesTheChannel(t *testing.T) {
 	proxy := faultnet.New(t, shared.Cluster().Members()[0].Address())
 	for name, cut := range map[string]func(){
@@ -169,8 +169,8 @@ func TestWatchContextEndsBeforeCreation(t *testing.T) {
 	assert.Empty(t, ss.reqs, "a request for a context that is over")
 }
 
-// TestLastWatchClosesTheStream: the end of the last watch closes the stream, whether the context
-// ended or the server refused the watch.
+// TestLastWatchClosesTheStream: when the last watch of a stream ends, the client closes the stream.
+// The watch ends because its context is canceled, or because the server refuses it.
 func TestLastWatchClosesTheStream(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{})
 	streams := func() int { open, _ := s.Streams("Watch"); return open }
@@ -190,8 +190,8 @@ func TestLastWatchClosesTheStream(t *testing.T) {
 	require.Eventually(t, func() bool { return streams() == 0 }, patience, time.Millisecond)
 }
 
-// TestRealServerLastWatchClosesTheStream: the last watch closes the stream, as the server's own
-// metrics show.
+// TestRealServerLastWatchClosesTheStream: when the last watch of a stream ends, the client closes
+// the stream. A real server's metrics count the open streams.
 func TestRealServerLastWatchClosesTheStream(t *testing.T) {
 	etcdtest.NeedsEtcd(t, "metrics")
 	cluster := shared.Cluster()

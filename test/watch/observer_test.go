@@ -214,9 +214,9 @@ func (o *observer) take(wr clientv3.WatchResponse) {
 	}
 }
 
-// expected returns the part of the history that the observer must get. A watch from "now" starts at
-// some revision between the call of Watch and the revision after its confirmation. If the observer
-// received an earlier change than that last revision, the part starts with this change.
+// expected returns the part of the history that the observer must get. For a watch from "now", this
+// part starts at the first received change or at the revision after the confirmation, whichever
+// comes first.
 func (o *observer) expected(history []change) []change {
 	o.mu.Lock()
 	defer o.mu.Unlock()

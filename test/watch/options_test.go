@@ -65,7 +65,8 @@ func TestWatchRequestHasTheOptions(t *testing.T) {
 		pb.WatchCreateRequest_NODELETE}, req.Filters)
 }
 
-// TestWatchResponseErr: the error of a response follows from its cancel reason and its compaction.
+// TestWatchResponseErr: the error of a response follows from its CancelReason and its
+// CompactRevision.
 func TestWatchResponseErr(t *testing.T) {
 	for _, tc := range []struct {
 		wr   clientv3.WatchResponse

@@ -17,8 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// startProxy runs etcd's grpc-proxy of a member at addr, and returns how to kill it. The end of the
-// test kills it too.
+// startProxy runs etcd's grpc-proxy in front of a member. The proxy listens at addr, and runs until
+// the function kill is called or the test ends.
 func startProxy(t *testing.T, member *etcdtest.Member, addr string) (kill func()) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "proxy.log"))

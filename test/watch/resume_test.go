@@ -20,8 +20,9 @@ import (
 // errCut is the status with which a server ends its streams when it stops.
 var errCut = rpctypes.ErrGRPCStopped
 
-// TestWatchResumesFromItsCreation: a watch from "now" has had no event when its stream breaks. It
-// resumes from the revision of its creation, so a change before the next stream arrives.
+// TestWatchResumesFromItsCreation: a watch from "now" has had no event when its stream breaks. The
+// client resumes it from the revision of its creation. So the watch still delivers a change that is
+// made before the next stream is open.
 func TestWatchResumesFromItsCreation(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{})
 	other := testclient.OpenFake(t, s)

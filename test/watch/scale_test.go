@@ -125,10 +125,10 @@ func TestCloseWhileThousandsResume(t *testing.T) {
 	}
 }
 
-// TestResumeWithAWindow: if the server accepts watch ids that the client chooses, a thousand
-// watches resume with many creates in flight. If it chooses the ids itself, they resume one by one.
-// Over a network with a round trip of a millisecond the first takes at most a quarter of the time
-// of the second.
+// TestResumeWithAWindow: a thousand watches resume over a network with a round trip of a
+// millisecond. If the server accepts watch ids that the client chooses, many create requests are in
+// flight at a time. If the server chooses the ids itself, the watches resume one by one, and that
+// takes more than four times as long.
 func TestResumeWithAWindow(t *testing.T) {
 	const watches = 1000
 	resume := func(t *testing.T, opts ...etcdfake.Option) (took time.Duration, most int) {
@@ -164,7 +164,7 @@ func TestResumeWithAWindow(t *testing.T) {
 	assert.Less(t, window, single/4)
 }
 
-// inflightCounter counts creates that the server has received and not answered yet.
+// inflightCounter counts the create requests that the server has received but not answered yet.
 type inflightCounter struct {
 	mu              sync.Mutex
 	now, max, total int
@@ -199,8 +199,8 @@ func (i *inflightCounter) count(now, total int) {
 func (i *inflightCounter) answered() int { i.mu.Lock(); defer i.mu.Unlock(); return i.total }
 func (i *inflightCounter) most() int     { i.mu.Lock(); defer i.mu.Unlock(); return i.max }
 
-// BenchmarkWatchTenThousand measures opening and closing ten thousand watches on one stream in the
-// process, per watch.
+// BenchmarkWatchTenThousand opens ten thousand watches on one stream and closes them. The server is
+// in the same process. The benchmark also reports the time per watch.
 func BenchmarkWatchTenThousand(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -237,8 +237,8 @@ func confirmAll(
 	}
 }
 
-// BenchmarkWatchEvent measures one event from the transport to the consumer, over a transport in
-// the process.
+// BenchmarkWatchEvent measures how long one event takes from the server, which is in the same
+// process, to the consumer.
 func BenchmarkWatchEvent(b *testing.B) {
 	events := make(chan struct{})
 	pipes := pipes.NewWatch(func(ctx context.Context, recv func() (*pb.WatchRequest, error),

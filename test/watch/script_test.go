@@ -208,7 +208,8 @@ func revisions(wr clientv3.WatchResponse) (revs []int64) {
 	return revs
 }
 
-// requireLast receives the last response, which it returns, and then the end of the channel.
+// requireLast receives the watch's last response, requires that ch is then closed, and returns the
+// response.
 func requireLast(tb testing.TB, ch clientv3.WatchChan) clientv3.WatchResponse {
 	tb.Helper()
 	wr := nextResponse(tb, ch)

@@ -52,7 +52,7 @@ func newSilenceable(t *testing.T, members int, cfg clientv3.Config) *silenceable
 	return s
 }
 
-// serving waits until a member has a watch stream, and returns which.
+// serving waits until a member has a watch stream, and returns the member's index.
 func (s *silenceable) serving(t *testing.T) (at int) {
 	t.Helper()
 	testclient.Eventually(t, func() bool {
@@ -158,9 +158,9 @@ func TestWatchesOpenedOnASilentMember(t *testing.T) {
 	assert.Less(t, took(), 10*time.Second)
 }
 
-// TestWatchLeavesAMemberSilentFromTheStart: a watch moves to another member if its own goes silent
-// before it has answered a request for progress on the stream of the watch, whether or not the
-// client knows from another stream that the member answers them.
+// TestWatchLeavesAMemberSilentFromTheStart: a member goes silent before it has answered any request
+// for progress on a watch's stream. The watch moves to another member, also if no other stream has
+// shown the client that the silent member answers such requests.
 func TestWatchLeavesAMemberSilentFromTheStart(t *testing.T) {
 	for name, known := range map[string]bool{"that is not known to answer": false,
 		"that is": true} {
