@@ -73,7 +73,7 @@ func TestRevisionsOfALostHistoryAreForgotten(t *testing.T) {
 		require.Equal(t, cluster.Revision(), s.Revision)
 		require.Equal(t, s.Revision, s.Known)
 		require.Zero(t, s.Lag)
-		c.reach(s.Revision + 50) // as for a question that was answered before the restore
+		c.reach(s.Revision + 50) // as if a read before the restore had returned this revision
 		time.Sleep(time.Minute)
 		require.False(t, c.behind(), "progress is not asked for any longer")
 	})

@@ -27,7 +27,8 @@ func put(cli *clientv3.Client, key, value string) (revision int64) {
 }
 
 // A program often reads its configuration, which changes now and then. A read from the snapshot
-// costs no request. Fresh returns what is on the server now, or was at most some time ago.
+// costs no request. Fresh returns a snapshot that is as new as the caller needs: with every write
+// before the call, or at most some seconds old.
 func Example_configuration() {
 	cli := connect()
 	defer cli.Close()

@@ -154,7 +154,8 @@ func TestClosedCachesAreForgotten(t *testing.T) {
 	require.Empty(t, v.wait)
 }
 
-// TestStreamsThatBreakEarlyGiveWayToPages has every stream break after its first piece of ten keys.
+// TestStreamsThatBreakEarlyGiveWayToPages shows that a list does not go on with streams if each of
+// them breaks after only ten keys. The rest of the range is read by pages.
 func TestStreamsThatBreakEarlyGiveWayToPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

@@ -93,8 +93,9 @@ func TestReadersShareQuestions(t *testing.T) {
 	})
 }
 
-// TestReadersOfAgeDoNotWait reads often with an age that is allowed. Questions are asked ahead of
-// time, every half of the age, and none while there are no readers.
+// TestReadersOfAgeDoNotWait reads often, and allows that the snapshot is some time old. No read
+// waits, because the cache asks the server how fresh it is whenever half of that time has passed.
+// It asks only while there are readers.
 func TestReadersOfAgeDoNotWait(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		_, err := c.Fresh(t.Context(), 0)
@@ -122,7 +123,8 @@ func TestReadersOfAgeDoNotWait(t *testing.T) {
 	})
 }
 
-// TestFailedQuestionsAreAskedAgain refuses some questions.
+// TestFailedQuestionsAreAskedAgain refuses some linearizable reads of the cache. A fresh read waits
+// until one succeeds.
 func TestFailedQuestionsAreAskedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		refusals := 3

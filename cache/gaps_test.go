@@ -82,8 +82,8 @@ func texts(changes []Change) (all []string) {
 	return all
 }
 
-// TestUnchangedPairsAreKept shows that a list that repeats what the cache has takes no memory for
-// it: the pairs of before stay.
+// TestUnchangedPairsAreKept shows that a list does not replace pairs that have not changed. The
+// cache keeps its old pair, so the new one takes no memory.
 func TestUnchangedPairsAreKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		rev := mustPut(t, cluster.Client(), "a/x", "1")
@@ -98,8 +98,8 @@ func TestUnchangedPairsAreKept(t *testing.T) {
 	})
 }
 
-// relay is a dialer and a pair of interceptors that make two clusters look like one that was
-// replaced: what comes from the second has another cluster id.
+// relay connects a client to the first of two clusters, and later to the second, as if the cluster
+// was replaced. Its interceptors give the answers of the second cluster another cluster id.
 type relay struct {
 	clusters [2]*etcdfake.Cluster
 	second   atomic.Bool
@@ -211,8 +211,8 @@ func TestAuditFindsAKeyTooMany(t *testing.T) {
 	})
 }
 
-// TestACopyThatIsWrongIsNotFresh reads while the range is listed because an audit has found the
-// copy to be wrong.
+// TestACopyThatIsWrongIsNotFresh shows that Fresh waits for the end of a list that began because an
+// audit has found the copy to be wrong.
 func TestACopyThatIsWrongIsNotFresh(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mustPut(t, c.client, "a/x", "1")
@@ -293,8 +293,8 @@ func requireRefusal(t *testing.T, c *Cache, err error) {
 	}
 }
 
-// TestTooLarge shows that a range that outgrows WithMaxBytes ends the cache, while it lists and
-// while it follows.
+// TestTooLarge shows that a cache ends if its range is larger than WithMaxBytes, both in the first
+// list and after a later write.
 func TestTooLarge(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, _ *Cache) {
 		client := cluster.Client()

@@ -361,7 +361,7 @@ func runHistory(t *testing.T, seed uint64) {
 	w.faulty = true
 	pages := WithPageSize(1 + w.intN(20))
 	if seed%2 == 0 {
-		pages = pageOf(1 + w.intN(5)) // and a stream for the rest
+		pages = pageOf(1 + w.intN(5)) // the rest of the range is read by a stream
 	}
 	var err error
 	w.cache, err = New(w.client, historyPrefix, pages,
@@ -394,7 +394,7 @@ func (w *world) settle() {
 	defer cancel()
 	s, err := w.cache.AtLeast(ctx, rev)
 	for err == nil && contents(s)["a/last"] == "" {
-		// A revision of the history before the restore.
+		// The snapshot is from before the restore of the cluster.
 		time.Sleep(time.Second)
 		if s, err = w.cache.AtLeast(ctx, rev); ctx.Err() != nil {
 			err = errors.Join(err, ctx.Err())

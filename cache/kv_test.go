@@ -17,7 +17,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/randomget"
 )
 
-// fillRandomly writes through a client what random reads read.
+// fillRandomly writes random keys. It returns a Maker, which makes random reads of these keys.
 func fillRandomly(t *testing.T, client *clientv3.Client, prefix string) *randomget.Maker {
 	t.Helper()
 	lease, err := client.Grant(t.Context(), 36000)

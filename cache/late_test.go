@@ -43,7 +43,7 @@ func (l *late) follow(ch clientv3.WatchChan) {
 	}
 }
 
-// whileLate runs a test in virtual time. The watch lags for a duration.
+// whileLate runs a test in virtual time. The watch of the cache lags by the duration lag.
 func whileLate(
 	t *testing.T, lag time.Duration, f func(l *late), opts ...clientv3.OpOption,
 ) {
@@ -121,8 +121,9 @@ func TestThePastBehindAProofIsReadFromTheServer(t *testing.T) {
 	})
 }
 
-// TestProgressComesAfterLateEvents shows that no notice of progress is at a revision whose events
-// are still to come, whether it was asked for or comes from time to time.
+// TestProgressComesAfterLateEvents shows that a watch gets no notice of progress with a revision
+// whose events it has not got yet. That holds for periodic notices and for those that the caller
+// has requested.
 func TestProgressComesAfterLateEvents(t *testing.T) {
 	whileLate(t, time.Hour, func(l *late) {
 		require.NoError(l, l.watcher.RequestProgress(l.Context()))
@@ -132,8 +133,8 @@ func TestProgressComesAfterLateEvents(t *testing.T) {
 	}, clientv3.WithProgressNotify())
 }
 
-// TestLateEventsAreNotLost shows that watches get late events also if the log does not: after the
-// cache has listed its range anew, or has ended, or has opened its watch again.
+// TestLateEventsAreNotLost shows that a consumer's watch gets the late events even if the cache
+// does not: because it has listed its range again, has opened its own watch again, or has ended.
 func TestLateEventsAreNotLost(t *testing.T) {
 	for name, disturb := range map[string]func(l *late){
 		"a list": func(l *late) { l.cache.startOver("of the test") },

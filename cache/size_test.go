@@ -17,7 +17,8 @@ import (
 )
 
 // TestTheLimitIsOnOneRevision moves a large value from one key to another while the pages of a list
-// are read, so that two pages have it.
+// are read, so two pages contain it. Together they exceed WithMaxBytes, but the range did not at
+// any revision, so the cache goes on.
 func TestTheLimitIsOnOneRevision(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

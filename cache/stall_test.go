@@ -232,8 +232,9 @@ func TestAuditsMoveACopyOn(t *testing.T) {
 	})
 }
 
-// TestACompactionKeepsAList has other keys be written, the history up to them be compacted, and the
-// stream of the watch end, while the range is listed.
+// TestACompactionKeepsAList shows that a list goes on with its next page although a compaction and
+// the end of its watch stream happen meanwhile. Keys outside of the range are written before the
+// compaction.
 func TestACompactionKeepsAList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

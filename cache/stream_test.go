@@ -19,7 +19,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// pageOf has a list begin with a page of some keys, so that a small range is read by a stream.
+// pageOf sets the number of keys in the page with which a list begins. A stream reads the rest.
+// Without this option, the page would contain the whole small range of a test.
 func pageOf(keys int) Option { return func(o *options) { o.pageSize = keys } }
 
 // fillRange puts keys that begin with "a/".
@@ -41,8 +42,9 @@ func pieces(cluster *etcdfake.Cluster, f func(n int, piece *pb.RangeStreamRespon
 	cluster.On("RangeStream", func(*etcdfake.Call) etcdfake.Action { return edit })
 }
 
-// TestLargeRangesAreStreamed reads a range by one page and one stream, while keys that were read
-// and keys that were not are changed and deleted.
+// TestLargeRangesAreStreamed shows that a cache reads a large range by one page and one stream. It
+// misses no change of a key that is made during the stream, whether the stream has already sent the
+// key or not.
 func TestLargeRangesAreStreamed(t *testing.T) {
 	for name, opts := range map[string][]Option{
 		"with values": nil, "keys only": {WithKeysOnly()},
@@ -76,8 +78,8 @@ func TestLargeRangesAreStreamed(t *testing.T) {
 	}
 }
 
-// TestBrokenStreamsGoOnWhereTheyWere breaks the first streams in the middle. No
-// key is read twice, and there is one list.
+// TestBrokenStreamsGoOnWhereTheyWere breaks the first streams in the middle. No key is read twice,
+// and there is one list.
 func TestBrokenStreamsGoOnWhereTheyWere(t *testing.T) {
 	for name, breakIt := range map[string]func(*etcdfake.Cluster, *etcdfake.Call) error{
 		"a cut": func(cluster *etcdfake.Cluster, _ *etcdfake.Call) error {
@@ -132,7 +134,7 @@ func testBrokenStreams(t *testing.T, breakIt func(*etcdfake.Cluster, *etcdfake.C
 	require.EqualValues(t, 3, kv.streams.Load(), "the third comes to the end")
 }
 
-// countingKV counts the keys that are read by pages and streams, and the streams.
+// countingKV counts the streams, and the keys that are read by pages or streams.
 type countingKV struct {
 	clientv3.KV
 	keys, streams atomic.Int64
@@ -170,8 +172,8 @@ func (k *countingKV) GetStream(
 	return out, nil
 }
 
-// TestServersWithoutStreamsAreAskedOnce has the caches of one client list their ranges from servers
-// that cannot stream them.
+// TestServersWithoutStreamsAreAskedOnce shows that only the first list of a client's caches tries a
+// stream if the servers lack RangeStream. A later list tries it again after some time.
 func TestServersWithoutStreamsAreAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t, etcdfake.WithVersion("3.6.1"))
@@ -268,8 +270,8 @@ func TestPageSizeLeavesStreamsOut(t *testing.T) {
 	})
 }
 
-// TestStreamOfAnotherClusterEndsTheList has a stream come from another cluster than the page before
-// it.
+// TestStreamOfAnotherClusterEndsTheList has a stream return another cluster id than the page before
+// it. The list ends, and another one succeeds.
 func TestStreamOfAnotherClusterEndsTheList(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, _ *Cache) {
 		fillRange(t, cluster, 50)

@@ -15,7 +15,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// TestTxShowsItsOwnWrites compares reads of a random Tx with a map, and the commit with it.
+// TestTxShowsItsOwnWrites runs transactions of random writes and reads, and applies the writes to a
+// map as well. Each read must return what the map has, and so must the server after the commit.
 func TestTxShowsItsOwnWrites(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(9, 10))
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {

@@ -102,7 +102,9 @@ func TestWriteSkewIsCaught(t *testing.T) {
 	})
 }
 
-// TestPhantomsAreCaught has writers add a key each, provided that there are few.
+// TestPhantomsAreCaught has writers each count the keys of a range and add one if there are fewer
+// than ten. The range never has more than ten keys: a key that another writer has added since the
+// count is a conflict.
 func TestPhantomsAreCaught(t *testing.T) {
 	full := errors.New("full")
 	add := func(ctx context.Context, c *Cache, key string) error {

@@ -54,7 +54,8 @@ func watchOthers(
 	return others
 }
 
-// BenchmarkEventBesideOtherWatches is one event from its publication to its consumer.
+// BenchmarkEventBesideOtherWatches measures how long one event takes from its publication in the
+// cache to its consumer.
 func BenchmarkEventBesideOtherWatches(b *testing.B) {
 	for _, n := range []int{0, 100_000} {
 		b.Run(fmt.Sprintf("others=%d", n), func(b *testing.B) {
@@ -74,7 +75,8 @@ func BenchmarkEventBesideOtherWatches(b *testing.B) {
 	}
 }
 
-// BenchmarkWatchFromThePast is how fast a watch gets what is in the history: one op is an event.
+// BenchmarkWatchFromThePast measures how fast a watch gets the events that are in the history of
+// the cache.
 func BenchmarkWatchFromThePast(b *testing.B) {
 	const events = 200_000
 	c := costCache(b, 1<<30)

@@ -146,8 +146,9 @@ func TestWatchesEndWithTheClient(t *testing.T) {
 	})
 }
 
-// TestWatchOfARestoredClusterWaits shows that a watch waits until a cluster that was restored to
-// the past has passed the revision that the watch had come to, as a watch on the server does.
+// TestWatchOfARestoredClusterWaits shows what a watch does if its cluster is restored from a backup
+// with a lower revision. Like a watch on the server, it gets no events until the cluster has passed
+// the last revision that the watch has seen.
 func TestWatchOfARestoredClusterWaits(t *testing.T) {
 	onEdge(t, func(e edge) {
 		watch := e.follow(e.Context(), "a/1")
@@ -247,7 +248,7 @@ func TestWatchAsksForAProofAgainAfterAnOutage(t *testing.T) {
 }
 
 // TestWatchReturnsDuringAListThatStandsStill shows that a Watch does not wait for the rest of a
-// list whose pages stop to arrive, as in a cluster that loses its quorum.
+// list if no more pages arrive, as when a cluster loses its quorum.
 func TestWatchReturnsDuringAListThatStandsStill(t *testing.T) {
 	onEdge(t, func(e edge) {
 		e.put("a/2", "two")

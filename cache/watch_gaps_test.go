@@ -40,9 +40,9 @@ type gapWorld struct {
 // gapWatch is a watch that a gapWorld has opened through its cache.
 type gapWatch struct {
 	*randomwatch.Pair
-	opened   int64 // the revision of the cluster before it was opened
+	opened   int64 // the revision of the cluster before the watch was opened
 	cancel   context.CancelFunc
-	finished bool // it was cancelled
+	finished bool // the test has cancelled the watch
 }
 
 func newGapWorld(t *testing.T, seed uint64) *gapWorld {
@@ -163,9 +163,10 @@ func (w *gapWorld) fault() {
 	}
 }
 
-// outage ends all watches of the cache for a while, without or with a compaction of some or all of
-// what it misses. One member after the other is cut: a stream of gRPC that is opened holds a mutex
-// while no member can be reached, which virtual time does not pass.
+// outage ends all watches of the cache for a while. The cache misses some writes, and perhaps a
+// part of them is compacted. The connections of one member are closed a second after those of the
+// other, because gRPC holds a mutex while it opens a stream and no member can be reached. Virtual
+// time stands still while a goroutine waits for a mutex.
 func (w *gapWorld) outage() {
 	w.refuses.Store(true)
 	w.cluster.Member(1).Cut()
@@ -246,8 +247,9 @@ func (w *gapWorld) check(g *gapWatch) {
 	}
 }
 
-// TestWatcherHasEveryRevisionOrSaysWhatIsGone opens and cancels random watches, some with slow
-// consumers, on a cache that loses its watch, is behind compactions, and lists anew.
+// TestWatcherHasEveryRevisionOrSaysWhatIsGone opens and cancels random watches through a cache,
+// some with slow consumers. The cache loses its own watch, misses changes that are compacted, and
+// lists again. A watch must get all its events, or end with the error for compacted revisions.
 func TestWatcherHasEveryRevisionOrSaysWhatIsGone(t *testing.T) {
 	for seed := range uint64(15) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

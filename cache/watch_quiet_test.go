@@ -72,8 +72,8 @@ func TestProgressWaitsForAChangeWithoutNotices(t *testing.T) {
 	})
 }
 
-// TestQuietWatchesOnTheServerOutliveCompactions shows that no request for progress, and no silence
-// of the server, ends a watch that has passed a compaction on the server.
+// TestQuietWatchesOnTheServerOutliveCompactions shows that a watch without events outlives a
+// compaction that is later than its start, although the server then ignores a request for progress.
 func TestQuietWatchesOnTheServerOutliveCompactions(t *testing.T) {
 	onEdge(t, func(e edge) {
 		mute(e.cluster)
@@ -84,8 +84,8 @@ func TestQuietWatchesOnTheServerOutliveCompactions(t *testing.T) {
 	}, WithHistory(0))
 }
 
-// TestQuietWatchesDoNotReadTheRange shows that a watch on a server that answers requests for
-// progress gets the events of its own key only.
+// TestQuietWatchesDoNotReadTheRange shows that no watch of the whole range is opened for a watch of
+// one key without events, if the server answers requests for progress.
 func TestQuietWatchesDoNotReadTheRange(t *testing.T) {
 	onEdge(t, func(e edge) {
 		ofRange := e.watchesOfRange(3*time.Second, etcdfake.Pass)
@@ -119,8 +119,9 @@ func (e edge) watchesOfRange(
 	return n
 }
 
-// TestSlowServersAreNotTakenForMute has a member answer requests for progress, and all others, some
-// seconds late, from before its version is known. No watch of the whole range is opened there.
+// TestSlowServersAreNotTakenForMute has a member answer all requests some seconds late, before the
+// cache knows the member's version. The cache does not conclude that the member ignores requests
+// for progress, so it does not watch the whole range instead.
 func TestSlowServersAreNotTakenForMute(t *testing.T) {
 	for _, lag := range []time.Duration{4 * time.Second, 10 * time.Second} {
 		t.Run(lag.String(), func(t *testing.T) {
@@ -143,8 +144,9 @@ func TestSlowServersAreNotTakenForMute(t *testing.T) {
 	}
 }
 
-// TestSilenceOfAServerEnds has a server be silent for so long that the whole range is watched,
-// once. When it answers again, that watch ends.
+// TestSilenceOfAServerEnds has a server ignore requests for progress for so long that the cache
+// watches the whole range, to get some events from which it learns the progress. When the server
+// answers requests again, that watch ends.
 func TestSilenceOfAServerEnds(t *testing.T) {
 	onEdge(t, func(e edge) {
 		silent := atomic.Bool{}

@@ -82,9 +82,9 @@ func TestPutAppliedLateLeavesNoKey(t *testing.T) {
 	}
 }
 
-// TestPutAppliedLateAfterAnotherLeavesNoKey has a member apply a lost request after the session has
-// locked and unlocked again. Clean-up deletes that key, too: what it has seen of the earlier key
-// does not stop it.
+// TestPutAppliedLateAfterAnotherLeavesNoKey has Lock fail, and the member apply its request only
+// after the session has locked and unlocked again. Clean-up deletes the key of the late request,
+// too.
 func TestPutAppliedLateAfterAnotherLeavesNoKey(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")

@@ -57,7 +57,8 @@ func TestCopyOfASessionIsThatSession(t *testing.T) {
 	}
 }
 
-// TestMutexKeepsItsSession overwrites the Session from which a mutex was made.
+// TestMutexKeepsItsSession shows that a Mutex works on if the Session variable from which it was
+// made is overwritten by another session.
 func TestMutexKeepsItsSession(t *testing.T) {
 	_, client := fakeClient(t)
 	s, err := concurrency.NewSession(client)

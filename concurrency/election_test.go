@@ -76,7 +76,9 @@ func TestResumeElection(t *testing.T) {
 		1).Proclaim(t.Context(), "no"))
 }
 
-// standsFor starts a Campaign that waits for a leader. It returns that leader.
+// standsFor makes another session the leader, and starts a Campaign of e, which waits for the end
+// of that leadership. It returns the leader, and the channel to which the Campaign sends its
+// result.
 func standsFor(
 	t *testing.T, admin *clientv3.Client, e *Election, ctx context.Context,
 ) (leader *Election, done <-chan error) {
@@ -89,8 +91,8 @@ func standsFor(
 	return leader, done
 }
 
-// TestCampaignEnds ends a waiting Campaign in each way in which it fails, and by Resign. No
-// candidate is left behind.
+// TestCampaignEnds ends a waiting Campaign by its context, by the end of its session, and by
+// Resign. The campaign leaves no candidate key.
 func TestCampaignEnds(t *testing.T) {
 	admin, p := sharedClient(t)
 	for name, c := range map[string]struct {

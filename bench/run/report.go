@@ -41,7 +41,8 @@ var (
 	metrics = []metric{cpu, allocations, allocated, p50, p99}
 )
 
-// report returns what was measured, with what.
+// report returns the report of a table: the versions of the software that was measured, and the
+// figures.
 func (r *results) report(ctx context.Context, t table) (string, error) {
 	comparisons := r.comparisons(t.works)
 	if len(comparisons) == 0 {
@@ -59,7 +60,7 @@ func (r *results) report(ctx context.Context, t table) (string, error) {
 		t.report(comparisons)), nil
 }
 
-// costReport has a table of targets, then one for each metric.
+// costReport returns a table of the targets, and then one table for each metric.
 func costReport(comparisons []comparison) string {
 	var b strings.Builder
 	b.WriteString("## Targets\n\n" + targetTable(comparisons))
@@ -79,7 +80,7 @@ func fewestRounds(comparisons []comparison) int {
 	return n
 }
 
-// targetTable says of each target what was measured.
+// targetTable returns a table with the measured figure of each target.
 func targetTable(comparisons []comparison) string {
 	rows := [][]string{{"work", "target", "measured", "met"}}
 	for _, c := range comparisons {

@@ -81,7 +81,7 @@ type work struct {
 
 	noStub  bool
 	atLeast time.Duration // the shortest time in which the workload can be measured
-	warm    time.Duration // zero if the client program's default will do
+	warm    time.Duration // the client program's -warm flag; 0 for its default
 
 	targets []target
 }

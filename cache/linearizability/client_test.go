@@ -64,7 +64,7 @@ func (l *ledger) before(when time.Time) int64 {
 	return 0
 }
 
-// work runs one operation after another, on the keys that keys returns.
+// work runs one random operation after another on the keys of the current round, until ctx ends.
 func (c *client) work(ctx context.Context, tr *trial, worker int, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, uint64(worker)))
 	for n := 0; ctx.Err() == nil; n++ {
@@ -88,7 +88,7 @@ func (c *client) work(ctx context.Context, tr *trial, worker int, seed uint64) {
 	}
 }
 
-// do runs an operation, and returns the revision of a write.
+// do runs a random operation. It returns its revision if the operation is a write, and 0 otherwise.
 func (c *client) do(
 	ctx context.Context, tr *trial, rnd *rand.Rand, e *event,
 ) (rev int64, err error) {
@@ -125,7 +125,7 @@ func (c *client) do(
 	}
 }
 
-// writer returns the KV of the cache, if there is one.
+// writer returns the KV of the cache. If the client has no cache, it returns the plain KV.
 func (c *client) writer() clientv3.KV {
 	if c.kv != nil {
 		return c.kv
@@ -152,7 +152,8 @@ func (c *client) update(ctx context.Context, e *event) (int64, error) {
 	})
 }
 
-// checkLedger requires that a read of some age has every write that was acknowledged before.
+// checkLedger reads with Fresh(maxAge). The snapshot must have every write that was acknowledged
+// longer ago than maxAge.
 func (c *client) checkLedger(ctx context.Context, tr *trial) error {
 	start := time.Now()
 	s, err := c.cache.Fresh(ctx, maxAge)

@@ -153,8 +153,8 @@ func (tr *trial) run(seed uint64, rounds int) {
 	check(tr.t, all)
 }
 
-// TestHistoriesAreLinearizable runs each fault once: what all clients have read and written fits
-// one order for each key.
+// TestHistoriesAreLinearizable runs each fault once. For each key, there must be one order of all
+// operations that explains what every client has read.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -53,7 +53,7 @@ func newStore(t *testing.T, rnd *rand.Rand) *store {
 	return s
 }
 
-// note keeps the state at the newest revision.
+// note reads all keys of the server and records them as the state at the newest revision.
 func (s *store) note() {
 	resp, err := s.client.Get(s.t.Context(), "\x00", clientv3.WithFromKey())
 	require.NoError(s.t, err)
@@ -68,7 +68,8 @@ func (s *store) note() {
 	s.states[s.last] = state
 }
 
-// keysAt returns the newest tree, with what was different at a revision.
+// keysAt returns the keys at revision rev in the form that evaluate works on: the tree of the
+// newest revision, and the keys that were different or missing at rev.
 func (s *store) keysAt(rev int64) evaluate.Keys {
 	k := evaluate.Keys{Past: map[string]*mvccpb.KeyValue{}}
 	for key, kv := range s.states[s.last] {

@@ -21,10 +21,11 @@ func busyFor(length time.Duration) {
 	}
 }
 
-// TestLoopsLetOthersRun has one goroutine compute and another one count its turns, on one
-// processor. The loop takes more than a millisecond from one look at the clock to the next, so it
-// gives its turn away at each of some 80 looks. Short loops look at random, and many looks come too
-// soon. Without any, the other one would get a turn every ten milliseconds, which makes ten.
+// TestLoopsLetOthersRun runs loops that only compute on one processor, and another goroutine that
+// counts how often it gets the processor. One long loop looks at the clock some 80 times, and calls
+// runtime.Gosched each time, because a millisecond has passed. Short loops call it less often, as
+// many of their looks come sooner. Without fair.Loop, the scheduler would give the other goroutine
+// the processor about ten times.
 func TestLoopsLetOthersRun(t *testing.T) {
 	const rounds, pairs, least = 1280, 128, 20
 	for name, length := range map[string]int{"one long loop": rounds, "short loops": 1} {
@@ -33,7 +34,7 @@ func TestLoopsLetOthersRun(t *testing.T) {
 			var turns atomic.Int64
 			var ended atomic.Bool
 			done := make(chan struct{})
-			// Ends when ended is set; the test waits.
+			// Ends when ended is set. The test waits for that.
 			go func() {
 				defer close(done)
 				for ; !ended.Load(); runtime.Gosched() {

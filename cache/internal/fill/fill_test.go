@@ -117,8 +117,9 @@ func (h *history) prove(f *Fill) {
 	f.Prove(newer, int64(len(h.states[rev])), rev)
 }
 
-// TestStateIsThatOfItsRevision shows with random writes, page sizes, revisions of pages, delays of
-// events and proofs that the state that comes out is the one at the revision that is returned.
+// TestStateIsThatOfItsRevision shows that Whole returns the state that the store had at the
+// returned revision. Writes, pages and their revisions, the delays of events, and reads that prove
+// that nothing is missing, are random.
 func TestStateIsThatOfItsRevision(t *testing.T) {
 	proven := 0
 	for seed := range uint64(3000) {

@@ -60,7 +60,7 @@ func TestTreeIsAsItsModel(t *testing.T) {
 	}
 }
 
-// begun returns a tree that n keys at most were appended to, in pages.
+// begun returns a tree of at most n keys, which were added in pages by Append.
 func begun(r *rand.Rand, key func(int) string, n int) (Tree, model) {
 	m := model{}
 	for i := range n {

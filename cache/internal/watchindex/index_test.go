@@ -23,7 +23,8 @@ func (s span) contains(key string) bool {
 	return key >= s.key && key < s.end
 }
 
-// randomSpan returns a key, a range or an open range; some of them are frequent.
+// randomSpan returns one key, a range, or a range without an end. Keys and ranges come from a small
+// set, so many spans overlap.
 func randomSpan(r *rand.Rand) span {
 	a, b := r.IntN(200), r.IntN(200)
 	s := span{key: fmt.Sprintf("%03d", min(a, b))}
@@ -80,7 +81,8 @@ func TestIndexFindsWhatASearchFinds(t *testing.T) {
 	}
 }
 
-// BenchmarkOtherKeys is the search for a key that none of 100,000 keys and 100,000 prefixes has.
+// BenchmarkOtherKeys measures a search in an index of 100,000 keys and 100,000 prefixes. None of
+// them contains the key that is searched for.
 func BenchmarkOtherKeys(b *testing.B) {
 	var x watchindex.Index[int]
 	for i := range 100_000 {
