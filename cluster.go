@@ -80,7 +80,7 @@ type cluster struct{ remote pb.ClusterClient }
 func NewCluster(c *Client) Cluster { return NewClusterFromClusterClient(RetryClusterClient(c), c) }
 
 // NewClusterFromClusterClient returns a Cluster that sends its requests through remote, which may
-// be a stub of a server in the same process. It does not use c, which may be nil.
+// be a stub of a server in the same process. The parameter c is not used and may be nil.
 func NewClusterFromClusterClient(remote pb.ClusterClient, c *Client) Cluster {
 	return &cluster{remote: remote}
 }

@@ -70,9 +70,9 @@ type Config struct {
 	// minutes.
 	//
 	// Without pings, the client notices a silent member because the member leaves requests
-	// unanswered. SpreadEvenly and DisableProbes each turn this detection off. In addition, TCP
-	// notices within 25 seconds that a host or network is gone. The client does not set up this TCP
-	// check on connections that a dialer among DialOptions made.
+	// unanswered. SpreadEvenly and DisableProbes each turn this detection off. TCP keepalives and a
+	// TCP timeout detect within 25 seconds that a host or network is gone. The client does not set
+	// them up on connections that a dialer among DialOptions made.
 	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
 
 	// DialKeepAliveTimeout is how long the answer to an HTTP/2 ping may take before the connection
@@ -225,8 +225,8 @@ func (c Config) validate() error {
 		notNegative("MaxCallSendMsgSize", c.MaxCallSendMsgSize),
 		notNegative("MaxCallRecvMsgSize", c.MaxCallRecvMsgSize),
 	}
-	// A MaxCallSendMsgSize that has its default may be above MaxCallRecvMsgSize, because the
-	// program did not choose the default.
+	// The default of MaxCallSendMsgSize may exceed MaxCallRecvMsgSize: the program did not choose
+	// it.
 	if c.MaxCallRecvMsgSize < c.MaxCallSendMsgSize && c.MaxCallSendMsgSize != defaultMaxSendBytes {
 		errs = append(errs, fmt.Errorf(
 			"etcdclient: MaxCallRecvMsgSize %d is below MaxCallSendMsgSize %d",

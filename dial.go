@@ -60,8 +60,9 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	return append(opts, c.cfg.DialOptions...)
 }
 
-// userOptions says which of the client's own settings Config.DialOptions replace or turn off: the
-// client's dialer, its credentials, the proxy of the environment, the health checks.
+// userOptions says which settings of the client the options in Config.DialOptions have overridden:
+// they gave another dialer or other credentials, or turned off the proxy of the environment or
+// gRPC's health checks.
 type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }

@@ -65,9 +65,9 @@ func (c *Client) SetEndpoints(eps ...string) {
 	c.setEndpoints(good, true)
 }
 
-// usable returns the well-formed endpoints among eps, and logs a warning about the others. If no
-// endpoint is well-formed, it returns the errors of all, or ErrNoAvailableEndpoints if eps is
-// empty.
+// usable returns the well-formed endpoints among eps, and logs a warning about the malformed ones.
+// It returns ErrNoAvailableEndpoints if eps is empty. If all endpoints are malformed, it returns
+// their joined errors and logs nothing.
 func (c *Client) usable(eps []string) (good []namedEndpoint, _ error) {
 	var errs []error
 	for _, text := range eps {

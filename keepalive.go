@@ -71,7 +71,7 @@ type KeepAliveEnd struct {
 	deadline atomic.Pointer[time.Time]
 }
 
-// Err returns nil while the channel is open. Once the channel is closed it returns one of:
+// Err returns nil while the channel is open. After the channel was closed, Err returns one of:
 //
 //   - the error of the context given to KeepAlive, if that context has ended;
 //   - [ErrLeaseRevoked], if the lease was revoked with the Revoke method of the same Lease;

@@ -194,7 +194,7 @@ type lessor struct {
 	remote     pb.LeaseClient
 	logger     func() *zap.Logger
 	choosesIDs bool            // Grant, not the server, chooses the id of a new lease
-	ctx        context.Context // ends with Close
+	ctx        context.Context // ends when the Lease or its client is closed
 	cancel     context.CancelFunc
 	servers    *keepalive.Remote
 	keeper     *keepalive.Keeper

@@ -223,9 +223,9 @@ func WithIgnoreLease() OpOption { return func(op *Op) { op.ignoreLease = true } 
 func WithPrevKV() OpOption { return func(op *Op) { op.prevKV = true } }
 
 // WithProgressNotify makes the server send progress notices to a watch that has no events, by
-// default every ten minutes. A progress notice is a response without events whose Header.Revision
+// default every ten minutes. A progress notice is a response without events. Its Header.Revision
 // says that all changes up to this revision have been delivered. WatchResponse.IsProgressNotify
-// reports whether a response is a notice.
+// reports whether a response is a progress notice.
 func WithProgressNotify() OpOption { return func(op *Op) { op.progressNotify = true } }
 
 // WithCreatedNotify makes a watch deliver a response with Created set when the server has confirmed
