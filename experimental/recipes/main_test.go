@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// shared is the one-member cluster of all tests and examples that do it no harm.
+// shared is a one-member cluster. All tests and examples that do not damage it use it.
 var shared etcdtest.Shared
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Around(m)) }

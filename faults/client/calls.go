@@ -86,7 +86,7 @@ func (l *load) write(ctx context.Context, writer, n int) {
 	l.put(ctx, key, "")
 }
 
-// put writes a new id, followed by more.
+// put puts a value that consists of a new id, a colon and the text more.
 func (l *load) put(ctx context.Context, key, more string) {
 	id := l.newID()
 	value := fmt.Sprint(id, ":", more)

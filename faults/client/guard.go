@@ -14,7 +14,8 @@ import (
 const (
 	// holdFor is how long a contender holds what it has won.
 	holdFor = 3 * time.Second
-	// winTimeout is how long a contender waits until it begins anew.
+	// winTimeout is how long a contender waits for the lock or the leadership before it tries again
+	// with a new session.
 	winTimeout = 30 * time.Second
 )
 

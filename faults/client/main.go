@@ -3,9 +3,10 @@
 //
 //	client < commands
 //
-// The first line of its standard input is a record.Plan in JSON. It answers "ready" once the load
-// runs. The line "stop" ends the load, which it answers with "stopped". The line "end REVISION" has
-// it wait until the watches have delivered that revision and write a record.Record in JSON.
+// The first line of the standard input is a record.Plan in JSON. When the load runs, the command
+// prints "ready". After the line "stop" it ends all calls and prints "stopped". After the line "end
+// REVISION" it waits until the watches have delivered that revision, and then prints a
+// record.Record in JSON.
 package main
 
 import (

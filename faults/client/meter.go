@@ -28,8 +28,9 @@ func (l *load) measure() {
 	}
 }
 
-// peakRSS is the largest resident set of the program, in bytes, and zero on systems other than
-// Linux. That of getrusage is no less than what the process that started this one had.
+// peakRSS returns the largest resident set of this program so far, in bytes. On systems other than
+// Linux it returns zero. It does not use getrusage: that value is at least the resident set of the
+// process that started this program.
 func peakRSS() uint64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

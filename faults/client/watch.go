@@ -67,12 +67,13 @@ func (l *load) startWatches(ctx context.Context) error {
 		}
 	}
 	l.repeat(progressEvery, func(ctx context.Context, _ int) {
-		_ = l.client.RequestProgress(ctx) // what matters is what it does to the watches
+		_ = l.client.RequestProgress(ctx) // an error is ignored; the watches record the notices
 	})
 	return nil
 }
 
-// run keeps the watch open until the streams end. It closes opened once the watch is open.
+// run keeps the watch open until the load's streams end. It closes the channel opened when the
+// watch is open for the first time.
 func (w *watch) run(opened chan struct{}) {
 	next := w.record.From
 	for w.load.streams.Err() == nil {

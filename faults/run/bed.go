@@ -113,8 +113,8 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// begin starts the observer, and writes what watches from the past are to find. It returns the
-// first revision that the observer knows.
+// begin makes some puts, which a watch with a past start revision has to deliver, and starts the
+// observer. It returns the revision of the first put, from which the observer watches.
 func (b *bed) begin(ctx context.Context) (first int64, err error) {
 	const changes = 50
 	put := func(ctx context.Context, conn *grpc.ClientConn) error {

@@ -17,7 +17,7 @@ const (
 	noiseShare      = 1.25
 )
 
-// compared is a figure of which less is better.
+// compared is a figure for which a smaller value is better.
 type compared struct {
 	title string
 	value func(judge.Figures) float64

@@ -51,7 +51,8 @@ func renewFollower(_ context.Context, b *bed) error {
 	return b.renew(b.follower(), true)
 }
 
-// renew writes a new certificate for a member, of the cluster's CA or signed by itself.
+// renew writes a new certificate for a member. The cluster's CA signs it if the parameter trusted
+// is true. Otherwise the certificate is signed by itself.
 func (b *bed) renew(member int, trusted bool) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

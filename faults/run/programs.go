@@ -85,7 +85,7 @@ func (c *child) tell(line, answer string) error {
 	return err
 }
 
-// end has the program write its record.
+// end asks the program for its record and returns it.
 func (c *child) end(last int64) (r record.Record, err error) {
 	if _, err := fmt.Fprintf(c.in, "end %d\n", last); err != nil {
 		return r, errors.Join(err, c.wait())

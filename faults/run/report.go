@@ -91,7 +91,7 @@ func line(sc scenario, f judge.Figures) string {
 	return b.String()
 }
 
-// own is what the scenario measures apart from the columns.
+// own returns, as text, the figures of a scenario that have no column in the tables.
 func own(sc scenario, f judge.Figures) string {
 	var parts []string
 	if sc.asked != "" {
@@ -163,7 +163,8 @@ func report(ctx context.Context, scs []scenario, r results) string {
 func hasCalls(sc scenario) bool   { return sc.plan.Readers+sc.plan.Writers > 0 }
 func hasStreams(sc scenario) bool { return sc.plan.Watches }
 
-// promises lists the promises of etcd, for example that no write is lost, that a client broke.
+// promises lists the promises that each client broke in each scenario. A promise is, for example,
+// that no write is lost.
 func promises(all []judge.Figures) string {
 	var b strings.Builder
 	for _, f := range all {

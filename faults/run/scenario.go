@@ -49,8 +49,8 @@ type scenario struct {
 var usualLoad = record.Plan{Readers: 8, Writers: 4, Watches: true, Bulk: true, Leases: 200, TTL: 5,
 	Registers: 6}
 
-// run runs the scenario with a contender. It returns the figures, and the versions of the modules
-// that the client program was built with.
+// run runs the scenario with one of the compared clients, named contender. It returns the figures,
+// and the versions of the modules with which the client program was built.
 func (s scenario) run(
 	ctx context.Context, p programs, contender, broken string,
 ) (f judge.Figures, versions map[string]string, err error) {

@@ -19,8 +19,8 @@ const (
 	notServing = healthpb.HealthCheckResponse_NOT_SERVING
 )
 
-// healthStream is one answer to a health check: what it says, then how it ends. A nil end lasts
-// until the check is stopped.
+// healthStream is the scripted stream of one health check. It carries the statuses in says, and
+// then fails with the error ends. If ends is nil, it stays open until its context ends.
 type healthStream struct {
 	grpc.ClientStream
 	ctx   context.Context

@@ -75,7 +75,8 @@ func Judge(r Run) Figures {
 	return f
 }
 
-// Violations are the promises that a client broke, whatever the fault was.
+// Violations returns how often the client broke each promise of etcd that holds in spite of any
+// fault, for example that no write is lost.
 func (f Figures) Violations() []string {
 	var found []string
 	for _, v := range []struct {

@@ -47,7 +47,8 @@ func idOf(c Change) (int64, bool) {
 	return id, found && err == nil && !c.Delete
 }
 
-// Leases counts the leases that the client kept and that ended, and those whose channel was closed.
+// Leases counts the leases that the client has lost: the members no longer have the lease, or its
+// KeepAlive channel was closed. The client has to keep all these leases alive.
 func Leases(leases []record.Lease, alive []int64) int {
 	lost := 0
 	for _, l := range leases {

@@ -42,7 +42,7 @@ type Plan struct {
 	AutoSyncSeconds    int
 
 	Readers, Writers int
-	Watches          bool // of all kinds
+	Watches          bool // open one watch of each kind
 	Bulk             bool // one writer writes large values
 	PastRevision     int64
 	Leases           int
@@ -63,9 +63,9 @@ type Record struct {
 
 	// Reads and Writes count the successful calls in each interval of length Bucket since Start.
 	Reads, Writes []int32
-	// FailedReads and FailedWrites are when calls failed.
+	// FailedReads and FailedWrites have the time of each failed call.
 	FailedReads, FailedWrites []int64
-	// Errors counts the texts of the errors.
+	// Errors has, for each error text, the number of calls that failed with it.
 	Errors map[string]int
 
 	// Acked has the ids of the puts that succeeded, Unsure the ids of the puts that failed.
