@@ -66,7 +66,8 @@ func TestStreamsAreInOrder(t *testing.T) {
 	}
 }
 
-// TestStreamsOnServersThatHaveNone: with a server that has no streams, a range is read in pages.
+// TestStreamsOnServersThatHaveNone: on a server without RangeStream, GetStream reads the range page
+// by page.
 func TestStreamsOnServersThatHaveNone(t *testing.T) {
 	fake := etcdfake.Start(t, etcdfake.WithEtcd35())
 	client := newClient(t, fake.Addr())

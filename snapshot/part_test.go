@@ -65,8 +65,8 @@ func TestFailedCommitLeavesNoPartFile(t *testing.T) {
 	assert.Equal(t, []string{"db"}, names(t, dir))
 }
 
-// TestLongestNames: a snapshot may have any name that the file system allows, even if the name of
-// its part file cannot be longer than that.
+// TestLongestNames: a snapshot may have the longest name that the file system allows. The part file
+// has a shorter name.
 func TestLongestNames(t *testing.T) {
 	for _, name := range []string{strings.Repeat("n", 240), strings.Repeat("n", 255),
 		"n" + strings.Repeat("é", 127)} {

@@ -54,8 +54,8 @@ func fill(t *testing.T, client *clientv3.Client, n int) {
 	}
 }
 
-// peakHeap calls f and returns the most bytes of objects, dead ones not yet collected included,
-// that the heap held meanwhile.
+// peakHeap calls f. It returns the largest size of the heap meanwhile, in bytes of objects, with
+// dead objects that are not yet collected.
 func peakHeap(f func()) uint64 {
 	for range 3 { // pools keep what is in them for a collection or two
 		debug.FreeOSMemory()

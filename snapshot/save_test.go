@@ -21,7 +21,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// sending answers a snapshot request with data in parts and then calls end, if there is one.
+// sending returns a handler that sends data in parts, and then calls the function end unless it is
+// nil.
 func sending(data []byte, end func(context.Context) error) etcdfake.StreamHandler {
 	return func(s grpc.ServerStream) error {
 		if err := s.RecvMsg(&pb.SnapshotRequest{}); err != nil {

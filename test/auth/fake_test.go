@@ -57,7 +57,7 @@ func (f *authFake) put(call *public.Call) public.Action {
 	return public.Pass()
 }
 
-// refuseTokens has puts with the tokens issued so far refused.
+// refuseTokens makes the fake refuse, with the error refusal, puts that have a token issued so far.
 func (f *authFake) refuseTokens(refusal error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -23,7 +23,7 @@ import (
 // keyOf names a key of these tests; all have the same length.
 func keyOf(i int) string { return fmt.Sprintf("large/%010d", i) }
 
-// fillServer puts n keys with values of 256 bytes, some in a transaction.
+// fillServer puts n keys with values of 256 bytes, in transactions of 128 puts.
 func fillServer(t *testing.T, client *clientv3.Client, n int) {
 	value := strings.Repeat("x", 256)
 	const perTxn = 128
@@ -45,7 +45,8 @@ func fillServer(t *testing.T, client *clientv3.Client, n int) {
 
 const liveBytes = "/gc/heap/live:bytes"
 
-// live returns the bytes that garbage collections find in use. It takes two to empty pools.
+// live returns the bytes of the heap that are in use. It collects garbage twice, because only the
+// second collection frees what a sync.Pool holds.
 func live() uint64 {
 	runtime.GC()
 	runtime.GC()

@@ -25,7 +25,7 @@ const (
 	alice, bob = skewPrefix + "alice", skewPrefix + "bob"
 )
 
-// errRule is why a function of an Update writes nothing: the rules would not hold.
+// errRule is returned by the function of an Update whose writes would break the rules.
 var errRule = errors.New("against the rules")
 
 // toggle switches the key own, alice or bob, from on to off duty or back. It returns errRule if
@@ -118,8 +118,9 @@ func requireRules(t *testing.T, client *clientv3.Client, first, last int64) (rev
 	return 0
 }
 
-// updatesUnderFaults has Updates of several caches keep rules that each of them checks in what it
-// reads, while real members are broken, and requires that the rules held at every revision.
+// updatesUnderFaults runs Update on several caches while members of a real cluster are broken. Each
+// Update reads whether the rules would hold, and writes only then. The rules must hold at every
+// revision.
 func updatesUnderFaults(t *testing.T, lasting, longest time.Duration) {
 	cluster := chaos.Start(t)
 	direct := testclient.Open(t, cluster.Cluster)

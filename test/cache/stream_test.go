@@ -48,8 +48,8 @@ func (s *watchedStream) RecvMsg(msg any) error {
 	return s.ClientStream.RecvMsg(msg)
 }
 
-// TestBrokenStreamsOfAServer lists a range while the history that its streams read is compacted, or
-// their connection is lost. One list is enough.
+// TestBrokenStreamsOfAServer: a cache lists a range with RangeStream. Meanwhile the revision that
+// it reads is compacted, or the connection is lost. The cache still needs only one list.
 func TestBrokenStreamsOfAServer(t *testing.T) {
 	const keys = 60_000
 	cluster := etcdtest.Start(t)

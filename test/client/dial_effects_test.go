@@ -23,8 +23,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestDisabledServiceConfig: the client's limits on messages hold without a service config. If
-// service configs are disabled, the program's default one takes effect, as gRPC documents.
+// TestDisabledServiceConfig: if the program disables service configs, the client's limits on
+// messages still hold. A default service config of the program takes effect, as gRPC documents.
 func TestDisabledServiceConfig(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{DialOptions: []grpc.DialOption{
 		grpc.WithDisableServiceConfig()}})
@@ -125,8 +125,9 @@ func (c countingCreds) ClientHandshake(
 	return c.TransportCredentials.ClientHandshake(ctx, authority, conn)
 }
 
-// TestUsersBundleSecuresConnections shows that a bundle of credentials in DialOptions is used
-// for connections once the client's own credentials are taken away, as gRPC requires.
+// TestUsersBundleSecuresConnections: connections use a credentials bundle from DialOptions. gRPC
+// accepts no bundle together with transport credentials, so the program must remove those that the
+// client sets.
 func TestUsersBundleSecuresConnections(t *testing.T) {
 	var handshakes atomic.Int64
 	_, c := testclient.StartFake(t, clientv3.Config{DialOptions: []grpc.DialOption{

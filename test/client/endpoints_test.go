@@ -238,7 +238,7 @@ func TestEachEndpointHasItsOwnName(t *testing.T) {
 	}
 }
 
-// members answers with a member list.
+// members returns a handler that answers MemberList with the members in list.
 func members(list ...*pb.Member) etcdfake.UnaryHandler {
 	return func(context.Context, proto.Message) (proto.Message, error) {
 		return &pb.MemberListResponse{Members: list}, nil

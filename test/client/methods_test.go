@@ -158,8 +158,8 @@ func requireInterrupted(t *testing.T, want error, name string, results []reflect
 	assert.True(t, err == want, "%s: %v, not %v", name, err, want)
 }
 
-// TestRawStubsWithoutAMember: ContextError returns the error of the context for a call of a
-// program's own stub.
+// TestRawStubsWithoutAMember: a program calls a gRPC method on the client's connection itself. If
+// the context ends, ContextError turns the gRPC error into the context's error.
 func TestRawStubsWithoutAMember(t *testing.T) {
 	c := testclient.New(t, clientv3.Config{Endpoints: []string{"127.0.0.1:1"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

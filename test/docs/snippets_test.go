@@ -54,7 +54,8 @@ func TestBadGoCodeDoesNotCompile(t *testing.T) {
 	require.Empty(t, compile(t, complete("resp, err := client.Get(ctx, \"key\")\n")))
 }
 
-// complete makes a file of a piece of code.
+// complete adds to code what a Go file needs: a package clause, imports and a function around
+// statements.
 func complete(code string) string {
 	if strings.HasPrefix(code, "package ") {
 		return code

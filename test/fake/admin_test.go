@@ -136,8 +136,8 @@ func (g *generator) roleStep() {
 	}
 }
 
-// peerURLs are of members that never start. Each is new, because the id of a member depends on its
-// URLs and the second in which it is added.
+// peerURLs returns the URLs of a member that never starts. It uses no valid URL twice: etcd makes a
+// member's ID from the URLs and the time in seconds, so two members might get the same ID.
 func (g *generator) peerURLs() []string {
 	if g.chance(20) {
 		return pick(g, []string{"127.0.0.1:9"}, nil, []string{"http://127.0.0.1"},
@@ -191,7 +191,8 @@ func (g *generator) maintenanceStep() {
 	case n < 50:
 		g.call(pb.Maintenance_Hash_FullMethodName, &pb.HashRequest{}, new(pb.HashResponse))
 	case n < 80:
-		if !g.ownIDs { // the hash is of the leases' ids, too
+		// HashKV covers the IDs of leases, which differ if the servers choose them.
+		if !g.ownIDs {
 			g.call(pb.Maintenance_HashKV_FullMethodName,
 				&pb.HashKVRequest{Revision: pick(g, 0, g.revision(), g.compacted, g.revision())},
 				new(pb.HashKVResponse))

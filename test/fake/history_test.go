@@ -60,13 +60,13 @@ type generator struct {
 	p              *pair
 	rnd            *rand.Rand
 	rev, compacted int64
-	users          []string // whose requests are sent; "" has none
-	ownIDs         bool     // leases get ids of the server's
-	leases         []int64  // the fake's ids of such leases
+	users          []string // requests are sent as these users; "" sends no token
+	ownIDs         bool     // some leases get an ID that the server chooses
+	leases         []int64  // the IDs that the fake has chosen for leases
 	learners       []uint64
 	ports          int // how many peer URLs were made
-	// revisions of transactions that may have deleted a key and put it again: etcd crashes when it
-	// reads such a key after a compaction at that revision
+	// fatal has the revisions of transactions that may have deleted a key and then put it. Such a
+	// revision must not be compacted: etcd would crash when it reads the key afterwards.
 	fatal map[int64]bool
 }
 

@@ -30,13 +30,14 @@ type pair struct {
 	dict       *dictionary
 	tokens     map[string][2]string // by user: the tokens of the real server and of the fake
 	watches    *watchPair
-	about      string // the step, for failures
+	about      string // names the current step in the messages of failures
 }
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	m := etcdtest.Start(t, etcdtest.WithArgs("--strict-reconfig-check=true")).Members()[0]
-	c := etcdfake.New(t, etcdfake.WithElectionTimeout(100*time.Millisecond)) // that of etcdtest
+	// The servers of etcdtest have this election timeout.
+	c := etcdfake.New(t, etcdfake.WithElectionTimeout(100*time.Millisecond))
 	p := &pair{t: t, real: m.Conn(t), fake: dial(t, c), dict: newDictionary(),
 		tokens: make(map[string][2]string)}
 	p.learnMembers()

@@ -16,7 +16,7 @@ type watchPair struct {
 	cancel     func()
 	real, fake *recorder
 	next       int64 // the id of the next watch
-	behind     bool  // one of the watches has started in the past
+	behind     bool  // a watch of the open streams has a StartRevision
 }
 
 func newWatchPair(p *pair) *watchPair {
@@ -26,7 +26,7 @@ func newWatchPair(p *pair) *watchPair {
 	return w
 }
 
-// open opens both streams as a user, and closes those before.
+// open opens new streams as the user, one on each server. It closes the previous streams.
 func (w *watchPair) open(user string) {
 	if w.cancel != nil {
 		w.cancel()
@@ -120,8 +120,8 @@ func (w *watchPair) same() {
 	}
 }
 
-// flushFake waits until the fake's stream has received all that is due. The fake sends in order, so
-// the answer to a request that it refuses comes last.
+// flushFake waits until the fake's stream has received all that is due. It sends a create that the
+// fake refuses: the fake sends everything in order, so all that was due comes before the refusal.
 func (w *watchPair) flushFake() {
 	w.p.t.Helper()
 	w.fake.askUnrecorded()

@@ -50,7 +50,7 @@ func TestReturnedMemberCatchesUp(t *testing.T) {
 		})
 	}
 	work.Wait()
-	for range 32 { // enough writers that it gets some writes while it catches up
+	for range 32 { // with so many writers, the returned member gets some of the writes
 		work.Go(func() {
 			b.repeat(ctx, &b.writes, &b.failedWrites, func(ctx context.Context) error {
 				_, err := b.client.Put(ctx, "k", "v")

@@ -66,8 +66,8 @@ func TestRestartTable(t *testing.T) {
 	}
 }
 
-// TestRestraintWhileTheClusterIsDown: while all members refuse connections, attempts become rarer.
-// No request fails: all are served soon after the members return.
+// TestRestraintWhileTheClusterIsDown: while all members refuse connections, the client tries to
+// connect less and less often. No request fails: all are served soon after the members return.
 func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 	const callers, outage = 100, 6 * time.Second
 	b := newBench3(t, clientv3.Config{})

@@ -14,8 +14,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestLeasesOutliveABlackhole: 200 leases of 5 s are kept while the member that renews them is cut
-// off for 4 s, by a client that does nothing else.
+// TestLeasesOutliveABlackhole: a client only keeps 200 leases of 5 s alive. The member to which it
+// sends the renewals is cut off for 4 s. No lease is lost.
 func TestLeasesOutliveABlackhole(t *testing.T) {
 	const leases = 200
 	b := newBench3(t, clientv3.Config{})
