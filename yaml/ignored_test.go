@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/yaml"
 )
 
-// TestSettingsWithoutEffect: NewConfig ignores settings without effect, as the published client
-// does. NewStrictConfig returns an error that names the setting.
+// TestSettingsWithoutEffect: NewConfig ignores settings without effect, as the published etcd
+// client does. NewStrictConfig returns an error that names the setting.
 func TestSettingsWithoutEffect(t *testing.T) {
 	certFile, keyFile := selfSigned(t, "alice")
 	for name, tc := range map[string]struct{ content, names string }{

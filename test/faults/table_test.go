@@ -139,7 +139,7 @@ type faultRow struct {
 	name         string
 	long, short  time.Duration
 	member       func(leader int) int // the index of the member with the fault
-	throughput   float64              // the least during the fault, as a share of that before
+	throughput   float64              // the least allowed, relative to that before the fault
 	failedWrites int64                // how many may fail
 	stall        time.Duration        // how long the watch may pause
 	fault        func(b *bench3, member int, on bool)
@@ -208,8 +208,8 @@ func TestFaultTable(t *testing.T) {
 }
 
 // run puts the bench and a control, which the fault does not reach, under load and makes the fault.
-// A busy machine slows both down. So the throughput may fall if the bench keeps its share of both
-// throughputs, and the failures and the stall of the control are added to the other limits.
+// A busy machine slows both down. So a lower throughput is accepted if the bench keeps its share of
+// their total throughput. The failures and the stall of the control are added to the other limits.
 func (row faultRow) run(b *bench3) {
 	length := row.short
 	if os.Getenv("ETCD_FAULTS") == "long" {
@@ -229,7 +229,7 @@ func (row faultRow) run(b *bench3) {
 	wait()
 	waitControl()
 	kept := during[0] / before[0]
-	if member >= 0 { // a fault of all members slows the control down too
+	if member >= 0 { // not a fault of all members, which hits the control too
 		share := func(rates []float64) float64 { return rates[0] / (rates[0] + rates[1]) }
 		kept = max(kept, share(during)/share(before))
 	}

@@ -114,7 +114,8 @@ type requestCase struct {
 }
 
 // requestCases returns requests to a server with canned answers. All calls of a stub share one
-// message, so that the difference to the client includes the client's work to make its messages.
+// message. The difference between client and stub thus includes the client's work to make its
+// messages.
 func requestCases(tb testing.TB) []requestCase {
 	s := etcdfake.Start(tb, etcdfake.WithCanned())
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})

@@ -22,8 +22,8 @@ import (
 )
 
 // unstreamed has interceptors that make a server appear unable to stream ranges. It counts the
-// Range requests, and runs its function before when each Range request except the first is about to
-// be sent.
+// Range requests. Ahead of each of them except the first, it calls the function in the field
+// before.
 type unstreamed struct {
 	before func()
 	ranges int
