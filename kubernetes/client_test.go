@@ -104,7 +104,8 @@ func TestListAndCount(t *testing.T) {
 	require.GreaterOrEqual(t, count, whole.Count)
 }
 
-// TestPagesOfOneRevision lists while keys come and go.
+// TestPagesOfOneRevision: a key that was put after the first page is not in the second page, which
+// is read at the revision of the first.
 func TestPagesOfOneRevision(t *testing.T) {
 	k, ctx := newClient(t, cluster.Endpoints()...).Kubernetes, t.Context()
 	for i := range 10 {

@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v3/kubernetes"
 )
 
-// Parts of answers.
+// Parts of the responses that the tests below make.
 var (
 	header  = &pb.ResponseHeader{Revision: 7}
 	pair    = &mvccpb.KeyValue{Key: []byte("k"), ModRevision: 7}
@@ -22,8 +22,8 @@ var (
 		ResponseRange: &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{pair, pair}}}}
 )
 
-// TestShortTransactionsAreErrors answers guarded writes with less, more and other
-// than was asked for.
+// TestShortTransactionsAreErrors: OptimisticPut and OptimisticDelete return an error if the
+// response to their transaction lacks a part, or has an unexpected one.
 func TestShortTransactionsAreErrors(t *testing.T) {
 	tests := map[string]*pb.TxnResponse{
 		"nothing":                {},
@@ -58,7 +58,8 @@ func TestShortTransactionsAreErrors(t *testing.T) {
 	}
 }
 
-// TestShortRangesAreErrors answers reads without headers and with too many pairs.
+// TestShortRangesAreErrors: Get and List return an error for a response without a header, or with
+// too many pairs.
 func TestShortRangesAreErrors(t *testing.T) {
 	tests := map[string]*pb.RangeResponse{
 		"nothing":        {},

@@ -82,8 +82,8 @@ func TestKeysChangeHandsPromptly(t *testing.T) {
 	require.Less(t, took/changes, 50*time.Millisecond, "half of what a server's round takes")
 }
 
-// TestStopDuringCalls: calls of every kind return while the KV is stopped and its client is closed,
-// and succeed until the client is closed. TestMain finds goroutines that they leave.
+// TestStopDuringCalls: calls that run while the KV is stopped succeed. Calls that run while the
+// client is closed return. TestMain looks for goroutines that are left.
 func TestStopDuringCalls(t *testing.T) {
 	plain := plainClient(t)
 	other := newKV(t, newClient(t, shared.Endpoints()...))

@@ -16,9 +16,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// These tests are about the revision in the header of an answer. At that revision the key was as
-// the answer says, so a program that reads a key and watches it from the next revision on misses no
-// write.
+// These tests are about the revision in the header of an answer. At that revision, the key had the
+// value in the answer. So a program that reads a key and watches it from the next revision misses
+// no write.
 
 // TestHeaderOfMemoryIsNotAheadOfIt: an answer from the cache never has the revision of a write that
 // is later than its value. A watch from the next revision would miss that write.

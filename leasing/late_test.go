@@ -147,8 +147,8 @@ func TestReleaseGoesOnUntilItIsCertain(t *testing.T) {
 	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 }
 
-// TestCompactedWatchOfALeaseKey: an owner that has missed events of a lease key by a compaction
-// reads the lease key, and notices that it was asked to release the key.
+// TestCompactedWatchOfALeaseKey: if the events that an owner's watch of a lease key missed were
+// compacted, the owner reads the lease key. So it notices that another client asks for the key.
 func TestCompactedWatchOfALeaseKey(t *testing.T) {
 	ctx := testContext(t)
 	far, near, proxy := cutOff(t)

@@ -204,7 +204,7 @@ func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 	before := fake.Calls("LeaseGrant")
 	_, err := kv.sessions.client.Revoke(testContext(t), kv.cache.epoch.lease)
 	require.NoError(t, err)
-	time.Sleep(time.Second) // the time in which requests are counted
+	time.Sleep(time.Second) // count requests for one second
 	asked := fake.Calls("LeaseGrant") - before
 	require.Greater(t, asked, 1)
 	require.Less(t, asked, 20)
@@ -212,9 +212,9 @@ func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 	owns(t, kv, "k")
 }
 
-// TestSessionsAreReplacedHoweverOneIsLost: a lost session is replaced, also one that expires or is
-// revoked while it is made, and whatever a server answers. The end of a session's context must not
-// be taken for the end of the user's.
+// TestSessionsAreReplacedHoweverOneIsLost: the client replaces a lost session even if the new one
+// expires before it is complete, and after a Canceled error from the server. Neither means that the
+// user's context has ended.
 func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
 	for name, fail := range map[string]func(fake *etcdfake.Server) (end func()){
 		"expired while it was made": func(fake *etcdfake.Server) func() {

@@ -59,15 +59,15 @@ func callsOf(kv *leasingKV) map[string]func(ctx context.Context) error {
 	}
 }
 
-// TestContextErrorsAreBare: without a server, calls end with their context and return its error
-// itself, because callers compare it with ==.
+// TestContextErrorsAreBare: without a server, a call ends when its context ends, and returns the
+// context's error unwrapped, because callers compare it with ==.
 func TestContextErrorsAreBare(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(2))
 	owns(t, kv, "owned")
 	fake.Stop()
 	lost, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	// by the end of which the client knows that the connection is gone
+	// After this put, the client has noticed that the connection is lost.
 	_, _ = kv.Put(lost, "k", "v")
 	cancel()
 	for name, call := range callsOf(kv) {

@@ -24,8 +24,8 @@ const (
 	changesEach  = 5
 )
 
-// TestTwoClustersAreEqual mirrors 20,000 changes from one real cluster to another
-// through a network that fails, and a restart of the source.
+// TestTwoClustersAreEqual mirrors 20,000 changes from one real cluster to another, while the
+// network fails and the source is restarted.
 func TestTwoClustersAreEqual(t *testing.T) {
 	etcdtest.NeedsEtcd(t, "disk to restart from")
 	source, target := etcdtest.Start(t), etcdtest.Start(t)
@@ -71,8 +71,9 @@ func TestTwoClustersAreEqual(t *testing.T) {
 	require.Equal(t, contents(t, writer), contents(t, copier))
 }
 
-// write makes all changes and returns the revision of the last one. A counter keeps it
-// from making one twice whose answer was lost.
+// write makes all transactions and returns the revision of the last. If the answer to a transaction
+// is lost, write repeats the transaction. A condition on a counter prevents that the server applies
+// it twice.
 func write(t *testing.T, client *clientv3.Client) int64 {
 	ctx, rng := t.Context(), rand.New(rand.NewPCG(1, 2))
 	exists := map[string]bool{}
@@ -101,8 +102,8 @@ func write(t *testing.T, client *clientv3.Client) int64 {
 
 const counter = "m/counter"
 
-// breakThings has the reader's network fail in turn until ctx ends, and the source once. It
-// returns how often it did something.
+// breakThings makes the network of the reader fail and heal until ctx ends, and restarts the source
+// once. It returns the number of these steps.
 func breakThings(
 	ctx context.Context, t *testing.T, proxy *faultnet.Proxy, source *etcdtest.Member,
 ) int {

@@ -11,7 +11,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// sharedClient is a client of the real server, with the lease that all worlds share.
+// sharedClient makes a client of the real server, and grants the lease leaseID if it does not exist
+// yet.
 func sharedClient(tb testing.TB) *clientv3.Client {
 	tb.Helper()
 	client := newClient(tb, cluster.Endpoints()...)

@@ -76,7 +76,7 @@ func TestTheArgumentsStayAsTheyAre(t *testing.T) {
 	require.Panics(t, func() { kv.Txn(t.Context()).Then().If() }, "as in any transaction")
 }
 
-// TestOpsThatDoNotRun: ops that the client refuses are refused with its errors.
+// TestOpsThatDoNotRun: Do returns the client's error for an Op that a KV cannot run.
 func TestOpsThatDoNotRun(t *testing.T) {
 	kv := namespace.NewKV(newClient(t, cluster.Endpoints()...).KV, "p/")
 	for _, op := range []clientv3.Op{clientv3.OpWatch("k"), *clientv3.NewOp()} {

@@ -33,7 +33,8 @@ func TestTimeToLiveReturnsOwnKeys(t *testing.T) {
 	require.Empty(t, got.Kvs)
 }
 
-// TestWhyAKeepaliveEnded: the context carries the reason through the namespace.
+// TestWhyAKeepaliveEnded: clientv3.WithKeepAliveEnd also works with the Lease of a namespace. It
+// shows why a keepalive ended.
 func TestWhyAKeepaliveEnded(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	l := namespace.NewLease(client.Lease, "lease/")

@@ -66,7 +66,7 @@ func (o *options) at(offset int64) []clientv3.OpOption {
 	return opts
 }
 
-// ranges adds one of the options for more than one key.
+// ranges adds an option that selects a range of keys, or none.
 func (c *choices) ranges(o *options) {
 	switch c.n(4) {
 	case 1:

@@ -57,7 +57,7 @@ func newWorld(t *testing.T, real *clientv3.Client, prefix string) *world {
 		require.NoError(t, err)
 	}
 	w.foreign, w.offset = w.outside(t)
-	w.offset-- // the model begins at revision 1
+	w.offset-- // an empty model has revision 1, not 0
 	return w
 }
 

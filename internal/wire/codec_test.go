@@ -45,16 +45,17 @@ func TestAnotherCodecWins(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(10, func() { Settle(alone) }))
 }
 
-// TestOnlyGRPCsCodecIsReplaced shows how a program is recognized that has registered its own codec
-// for protobuf, of either interface.
+// TestOnlyGRPCsCodecIsReplaced: isGRPCs is false for a codec that a program has registered for
+// protobuf, with gRPC's current or older interface.
 func TestOnlyGRPCsCodecIsReplaced(t *testing.T) {
 	assert.True(t, isGRPCs(usual))
 	assert.False(t, isGRPCs(otherCodec{usual}))
 	assert.False(t, isGRPCs(&otherCodec{usual}))
-	assert.False(t, isGRPCs(nil)) // what gRPC has for a codec of its first interface
+	assert.False(t, isGRPCs(nil)) // GetCodecV2 returns nil for a codec with gRPC's older interface
 }
 
-// TestCodecLeavesOtherMessagesToTheLibrary also shows that it encodes as gRPC's codec does.
+// TestCodecLeavesOtherMessagesToTheLibrary: the codec encodes all messages, and decodes the types
+// that this package does not know, with gRPC's codec.
 func TestCodecLeavesOtherMessagesToTheLibrary(t *testing.T) {
 	c := codec{usual}
 	assert.Empty(t, c.Name())
@@ -76,8 +77,8 @@ func TestUnmarshalResetsTheMessage(t *testing.T) {
 	assert.True(t, proto.Equal(want, got))
 }
 
-// TestDeepNestingIsTheLibrarys shows that the fast path gives up transactions that are nested more
-// deeply than any server nests them, and that the library decodes or refuses them.
+// TestDeepNestingIsTheLibrarys: this package's decoder gives up transactions that are nested more
+// deeply than any server nests them. The protobuf library then decodes or refuses them.
 func TestDeepNestingIsTheLibrarys(t *testing.T) {
 	for _, depth := range []int{1, maxDepth - 1, maxDepth + 2, 200, 6000} {
 		var data []byte
@@ -91,8 +92,8 @@ func TestDeepNestingIsTheLibrarys(t *testing.T) {
 	}
 }
 
-// TestSplitMessageFieldsAreMerged shows that a message field that comes in two parts is the
-// library's, which merges the parts.
+// TestSplitMessageFieldsAreMerged: if a message field that is not repeated comes twice, this
+// package's decoder gives the message up, and the protobuf library merges the two.
 func TestSplitMessageFieldsAreMerged(t *testing.T) {
 	key, value := &mvccpb.KeyValue{Key: []byte("k")}, &mvccpb.KeyValue{Value: []byte("v")}
 	id, revision := &pb.ResponseHeader{MemberId: 1}, &pb.ResponseHeader{Revision: 7}

@@ -277,7 +277,7 @@ func (g generator) damaged(data []byte) []byte {
 	switch g.IntN(9) {
 	case 0:
 		return data[:at]
-	case 1: // merges message fields, repeats scalars and lists
+	case 1: // every field comes twice
 		return append(data, data...)
 	case 2:
 		return append(data, g.unknown()...)

@@ -67,8 +67,8 @@ func partsOfWatch(m *pb.WatchResponse) parts {
 	return p
 }
 
-// TestAKeptItemPinsFewOthers keeps a single pair or event of an answer, and looks with weak
-// pointers at which other parts of the answer the garbage collector keeps for it.
+// TestAKeptItemPinsFewOthers: if a program retains one pair or event of a response, the garbage
+// collector frees nearly all of the rest. Weak pointers show what it has freed.
 func TestAKeptItemPinsFewOthers(t *testing.T) {
 	for _, tc := range []struct {
 		items, size int
@@ -89,8 +89,9 @@ func TestAKeptItemPinsFewOthers(t *testing.T) {
 	}
 }
 
-// pinned decodes m, and keeps what keep returns of one item. It fails if the message or its list
-// stays alive, or more than maxPinned bytes of other items.
+// pinned decodes m, and retains one item of the result, which the parameter keep returns. It fails
+// the test if the garbage collector then does not free the message and its slice of items, or all
+// but maxPinned bytes of the other items.
 func pinned[M any, P interface {
 	*M
 	proto.Message

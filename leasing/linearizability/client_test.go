@@ -181,7 +181,7 @@ func (c *client) pick(rnd *rand.Rand, dice int) string {
 	return ks[i]
 }
 
-// do runs the operation for a number from 0 to 999.
+// do runs an operation. The parameter dice, a random number from 0 to 999, chooses which.
 func (c *client) do(ctx context.Context, dice int, e *event) error {
 	switch {
 	case dice < 850 || c.Leasing && dice < 988:

@@ -32,7 +32,7 @@ func (tr *trial) happened(kind string, f func(), who ...int) {
 	}
 }
 
-// killed records that a member was killed.
+// killed counts a member that was killed. It fails the test if the member is still running.
 func (tr *trial) killed(running bool) {
 	require.False(tr.t, running, "a member that was killed")
 	tr.kills++

@@ -96,7 +96,8 @@ var faults = []struct {
 	}},
 }
 
-// cutOff blocks all traffic between one client and all members for a while.
+// cutOff blocks the traffic between one client and all members for the time d, in one direction or
+// in both.
 func (tr *trial) cutOff(client int, d time.Duration) {
 	dir := []faultnet.Direction{faultnet.Both, faultnet.ToServer, faultnet.ToClient}[tr.rnd.IntN(3)]
 	for _, p := range tr.proxies[client] {
@@ -161,8 +162,8 @@ func (tr *trial) run(rounds int) {
 	check(tr.t, all)
 }
 
-// TestHistoriesAreLinearizable runs each fault once: what all clients have read and written fits
-// one order for each key.
+// TestHistoriesAreLinearizable: during each fault, the operations of all clients on a key are
+// linearizable.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -126,7 +126,7 @@ func (p *process) finish() ([]event, summary) {
 	return p.events, p.summary
 }
 
-// readEagerly makes the process read without a break from now on, or ends that.
+// readEagerly starts or ends the eager reads of the process (order.Eager).
 func (p *process) readEagerly(eager bool) { p.send(order{Keys: p.order.Keys, Eager: eager}) }
 
 func (p *process) signal(sig syscall.Signal) { require.NoError(p.tb, p.cmd.Process.Signal(sig)) }

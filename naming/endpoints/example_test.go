@@ -83,8 +83,8 @@ func ExampleManager_newWatchChannel() {
 	// deleted: true web/a
 }
 
-// All updates are made at once: a client never sees neither or both of two servers that take each
-// other's place.
+// Update makes all updates in one transaction. If a new server replaces an old one, clients see
+// either the old or the new server, never both or none.
 func ExampleManager_update() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -46,7 +46,7 @@ func newManager(t *testing.T, cli *clientv3.Client, target string) endpoints.Man
 	return m
 }
 
-// testContext ends with the test, or before it can hang.
+// testContext returns a context that ends with the test, or after 30 seconds.
 func testContext(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -79,7 +79,7 @@ func collect(t *testing.T, ch endpoints.WatchChannel, n int) []*endpoints.Update
 	return ups
 }
 
-// requireClosed requires that a channel is closed once what it holds has been read.
+// requireClosed reads the rest of the channel, and fails the test if the channel is not closed.
 func requireClosed(t *testing.T, ch endpoints.WatchChannel) {
 	t.Helper()
 	deadline := time.After(5 * time.Second)

@@ -9,9 +9,9 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// TestViewFoldsToTheStore drives a view through random histories, in which it
-// hears of some changes as events and of others only by the next list, and
-// requires that its updates add up to what is stored.
+// TestViewFoldsToTheStore makes random changes of endpoints. The view, which turns events and lists
+// into updates, gets some changes as events and misses others until the next list. After each list,
+// the updates together must result in the stored endpoints.
 func TestViewFoldsToTheStore(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -109,8 +109,8 @@ func TestWatchOutlivesTheCluster(t *testing.T) {
 	require.Len(t, eps, 3)
 }
 
-// TestLosingTheLeaderLosesNoWatch: a member without a leader ends the watch, and
-// others go on with it.
+// TestLosingTheLeaderLosesNoWatch: a watch channel still delivers updates after the leader was
+// killed.
 func TestLosingTheLeaderLosesNoWatch(t *testing.T) {
 	ctx := testContext(t)
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
@@ -126,8 +126,8 @@ func TestLosingTheLeaderLosesNoWatch(t *testing.T) {
 	require.Equal(t, add("svc/a", ep{Addr: "a"}), next(t, ch)[0])
 }
 
-// TestWatchEndsWithoutItsConsumer: neither the end of the context nor that of the
-// client waits for a consumer that does not read; TestMain looks for what is left.
+// TestWatchEndsWithoutItsConsumer: a watch channel is closed when the context ends or the client is
+// closed, even if nothing reads from it. TestMain looks for goroutines that are left.
 func TestWatchEndsWithoutItsConsumer(t *testing.T) {
 	for name, end := range map[string]func(cancel context.CancelFunc, cli *clientv3.Client){
 		"context": func(cancel context.CancelFunc, _ *clientv3.Client) { cancel() },

@@ -47,7 +47,7 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// serverHeader is where servers tell their address.
+// serverHeader is the header in which a server sends its address.
 const serverHeader = "served-by"
 
 // serve starts a gRPC server that sends its address with each answer, and returns

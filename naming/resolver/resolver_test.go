@@ -42,8 +42,8 @@ func servedBy(t *testing.T, conn *grpc.ClientConn, addrs ...string) time.Duratio
 	return took()
 }
 
-// comparingPolicy is pick_first, by name of a policy that compares the addresses of each update
-// with those before it.
+// comparingPolicy is the name of a balancer policy that compares the addresses of each update with
+// the previous addresses. Otherwise it works as pick_first.
 const comparingPolicy = "test_comparing"
 
 func init() { balancer.Register(comparingBuilder{}) }
@@ -71,7 +71,7 @@ func (c *comparing) UpdateClientConnState(s balancer.ClientConnState) error {
 	return c.Balancer.UpdateClientConnState(s)
 }
 
-// soon is how long a change may take to show where the cluster serves.
+// soon limits the time from a change of the endpoints until calls use them, while etcd serves.
 const soon = time.Second
 
 // TestConnectionFollowsChanges: a connection uses the new endpoints soon after a change. This also
@@ -206,8 +206,8 @@ func TestClosedClientLeavesEndpoints(t *testing.T) {
 	require.NoError(t, ctx.Err())
 }
 
-// TestRefusedListFailsCalls: the reason why there are no endpoints reaches callers
-// who do not wait for ready.
+// TestRefusedListFailsCalls: if etcd refuses to list the endpoints, calls without WaitForReady fail
+// with etcd's error.
 func TestRefusedListFailsCalls(t *testing.T) {
 	ctx := testContext(t)
 	cluster := etcdtest.Start(t)

@@ -145,7 +145,8 @@ func TestBuildWaitsForNothing(t *testing.T) {
 	require.Less(t, took(), 10*time.Second)
 }
 
-// TestFailingListsAreSpaced: and the first that succeeds is told.
+// TestFailingListsAreSpaced: if etcd refuses to list the endpoints, the resolver reports the error
+// and tries again. When a list succeeds, it passes the endpoints to the connection.
 func TestFailingListsAreSpaced(t *testing.T) {
 	fake, cli := newFake(t)
 	fake.On("Range", func(call *etcdfake.Call) etcdfake.Action {
