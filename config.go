@@ -160,9 +160,9 @@ type Config struct {
 
 	// DisableProbes turns off health checks and the client's own progress requests, for servers and
 	// proxies that cannot handle them. A silent member or watch stream is then found by HTTP/2
-	// pings only. After a broken connection, a watch resumes after the last event or progress
-	// notice that it received, however old. If the next revision was compacted by then, the watch
-	// ends with rpctypes.ErrCompacted.
+	// pings only. Without progress requests, a watch that gets no events does not learn of newer
+	// revisions. After its connection breaks, the watch resumes from an old revision, and ends with
+	// rpctypes.ErrCompacted if that revision was compacted meanwhile.
 	DisableProbes bool `json:"disable-probes"`
 
 	// MaxUnaryRetries is the largest number of attempts of one request, the first attempt included.

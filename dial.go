@@ -246,8 +246,8 @@ const (
 	tcpProbes   = 3
 )
 
-// dialSocket returns a connection to address, the Address of an endpoint.Endpoint. Like gRPC's own
-// dialer, dialSocket uses the HTTP proxy that the environment names.
+// dialSocket returns a connection to address, which is the field Address of an endpoint.Endpoint.
+// Like gRPC's own dialer, dialSocket uses the HTTP proxy that the environment names.
 func (c *Client) dialSocket(ctx context.Context, address string) (net.Conn, error) {
 	network, target := endpoint.Network(address)
 	var proxy *url.URL

@@ -383,8 +383,8 @@ func (l *lessor) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
 	return &LeaseLeasesResponse{ResponseHeader: resp.GetHeader(), Leases: leases}, nil
 }
 
-// Close closes the keeper before it waits for the confirmer's goroutines, because the keeper starts
-// them.
+// Close closes the keeper before it waits for the confirmer, because an open keeper could still
+// give work to the confirmer.
 func (l *lessor) Close() error {
 	l.cancel()
 	l.keeper.Close(context.Canceled)

@@ -246,7 +246,7 @@ func WithFilterDelete() OpOption { return func(op *Op) { op.filterDelete = true 
 // revision in one response.
 func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 
-// WithWatchBufLog makes the client log a warning while the consumer of a watch does not read its
+// WithWatchBufLog makes the client log a warning while the consumer of a watch does not read the
 // responses.
 func WithWatchBufLog() OpOption { return func(op *Op) { op.watchBufLog = true } }
 
