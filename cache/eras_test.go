@@ -79,8 +79,9 @@ func TestRevisionsOfALostHistoryAreForgotten(t *testing.T) {
 	})
 }
 
-// TestGivingUpARevisionKeepsWhatIsKnown has the cache give up a revision that may not exist, while
-// another reader waits for one that does.
+// TestGivingUpARevisionKeepsWhatIsKnown has a cache request progress up to a revision that may not
+// exist. It gives that up after some attempts, but still requests progress up to a lower revision
+// that is known to exist. It gives up nothing while a call waits for a revision.
 func TestGivingUpARevisionKeepsWhatIsKnown(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		now := c.Snapshot().Revision()

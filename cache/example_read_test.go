@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/etcd/client/v3/cache"
 )
 
-// An Update reads from memory and commits in one transaction. If another client has changed what it
-// read, it runs its function again.
+// An Update reads from memory and commits in one transaction. If another client has changed a key
+// that the function has read, Update runs the function again.
 func ExampleCache_Update() {
 	cli := connect()
 	defer cli.Close()

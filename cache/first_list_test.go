@@ -15,8 +15,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// TestLastKeysOfALongListCanBeDeleted has a list after which the last inner node of the tree has
-// one child.
+// TestLastKeysOfALongListCanBeDeleted reads a range with so many keys that the last inner node of
+// the cache's tree has only one child. Then one of the last keys is deleted.
 func TestLastKeysOfALongListCanBeDeleted(t *testing.T) {
 	cluster := etcdfake.New(t)
 	client := cluster.Client()
@@ -117,8 +117,8 @@ func TestOwnWriteWhileTheFirstListStartsOver(t *testing.T) {
 	})
 }
 
-// TestKnownAfterARestoreInTheFirstList has a page come from a cluster that is then restored to an
-// older backup.
+// TestKnownAfterARestoreInTheFirstList has the first page of a list come from a cluster that is
+// then restored from a backup. Status must not report the revision of that page as known.
 func TestKnownAfterARestoreInTheFirstList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

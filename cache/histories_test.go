@@ -109,7 +109,7 @@ func (w *world) decide(*etcdfake.Call) etcdfake.Action {
 // commit makes one write, which must succeed. It records the revision of the write and the pairs
 // that the range has after it.
 func (m *model) commit(w *world, ops []clientv3.Op) int64 {
-	synctest.Wait() // the writer has noticed that it was cut off
+	synctest.Wait() // lets the writer notice that its connection was closed
 	w.setCommitting(true)
 	defer w.setCommitting(false)
 	resp, err := m.writer.Txn(w.ctx).Then(ops...).Commit()

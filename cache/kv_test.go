@@ -166,7 +166,8 @@ func TestKVSeesItsOwnWrites(t *testing.T) {
 	})
 }
 
-// TestKVPassesOnWhatMemoryHasNot reads what only the server can answer.
+// TestKVPassesOnWhatMemoryHasNot makes reads that only the server can answer. The KV of the cache
+// passes them on, and returns the server's answers and errors.
 func TestKVPassesOnWhatMemoryHasNot(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, _ *Cache) {
 		client := cluster.Client()

@@ -12,8 +12,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// TestCacheInRealTime uses each part of a cache once, without virtual time: so it also runs on the
-// published client, in `make portable`.
+// TestCacheInRealTime uses each part of a cache once, without virtual time. So it also runs with
+// the published etcd client, by `make portable`.
 func TestCacheInRealTime(t *testing.T) {
 	client := etcdfake.New(t).Client()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

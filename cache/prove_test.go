@@ -144,7 +144,8 @@ func TestProofsHoldUnderWrites(t *testing.T) {
 	})
 }
 
-// TestAnswersWithoutHeadersAreErrors has a server leave out what every server sends.
+// TestAnswersWithoutHeadersAreErrors has a server answer reads without a header. The cache takes
+// them for failed, and goes on when the answers have headers again.
 func TestAnswersWithoutHeadersAreErrors(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {

@@ -45,8 +45,9 @@ func TestTheLimitIsOnOneRevision(t *testing.T) {
 	})
 }
 
-// TestEventsDoNotKeepTheirResponses rewrites random keys by transactions of 50, and compares what a
-// cache holds with the length of its keys and values.
+// TestEventsDoNotKeepTheirResponses shows that the pairs of a cache do not keep the watch responses
+// that they came in, which have fifty pairs each. So the memory that a cache keeps is not much more
+// than its keys and values.
 func TestEventsDoNotKeepTheirResponses(t *testing.T) {
 	const keys, together = 4000, 50
 	cluster := etcdfake.New(t)

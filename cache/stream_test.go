@@ -229,7 +229,7 @@ func TestListGoesOnByPages(t *testing.T) {
 						time.Sleep(10 * time.Millisecond) // lets the previous piece arrive
 						if len(piece.RangeResponse.Kvs) > 10 {
 							cluster.Member(0).EndStreams("RangeStream", errors.New("broken"))
-							time.Sleep(10 * time.Millisecond) // and this one goes nowhere
+							time.Sleep(10 * time.Millisecond) // this piece is sent too late
 						}
 					})
 				})

@@ -69,7 +69,8 @@ func TestUpdatesOfOneKeyLoseNothing(t *testing.T) {
 	})
 }
 
-// TestWriteSkewIsCaught has two doctors go off duty at once, each provided that the other is on.
+// TestWriteSkewIsCaught has two doctors go off duty at once. Each of the two Updates checks that
+// the other doctor is on duty. One of them must fail.
 func TestWriteSkewIsCaught(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, a *Cache) {
 		b := synced(t, cluster.Client(), "a/")
@@ -359,7 +360,8 @@ func TestUpdateEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestPanicsOfTheFunctionReachTheCaller and leave the cache as it was.
+// TestPanicsOfTheFunctionReachTheCaller shows that a panic in the function of an Update reaches the
+// caller of Update, and that the next Update works.
 func TestPanicsOfTheFunctionReachTheCaller(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		require.PanicsWithValue(t, "mine", func() {

@@ -69,7 +69,7 @@ func TestPutAppliedLateLeavesNoKey(t *testing.T) {
 		apply()
 		awaitKeys(t, client, m.pfx, 0)
 
-		// The mutex works as before, and clean-up leaves its keys alone.
+		// The mutex works as before. Clean-up does not delete the keys of its new locks.
 		for range 3 {
 			require.NoError(t, acquire(m, t.Context()), name)
 			assert.True(t, owns(t, m), name)
@@ -109,10 +109,9 @@ func TestPutAppliedLateAfterAnotherLeavesNoKey(t *testing.T) {
 	awaitKeys(t, client, m.pfx, 0)
 }
 
-// TestPutAppliedDespiteAnErrorLeavesNoKey: a put fails with a status that looks like a refusal
-// although the server has applied it. A server that runs out of space applies the request that
-// takes the last of it and answers "no space". An answer over the client's limit on messages fails
-// with the same code. Clean-up deletes the key that such a put has made.
+// TestPutAppliedDespiteAnErrorLeavesNoKey shows that clean-up deletes the key of a put that has
+// failed with ResourceExhausted although the server has applied it. That happens if the put takes
+// the last space of the server, and if the answer is larger than the client accepts.
 func TestPutAppliedDespiteAnErrorLeavesNoKey(t *testing.T) {
 	for name, after := range map[string]error{
 		"no space": rpctypes.ErrGRPCNoSpace,

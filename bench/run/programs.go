@@ -82,7 +82,8 @@ func (s *server) stop() {
 	_ = s.cmd.Wait()
 }
 
-// startAndEnd is how long a client program may take beyond what it measures.
+// startAndEnd is how long a client program may take in addition to its warm-up and to the time that
+// it measures.
 const startAndEnd = time.Minute
 
 // client runs the client program of a contender.

@@ -103,7 +103,8 @@ func (c comparison) median(m metric, contender string) float64 {
 	return figures.Median(c.values(m, contender))
 }
 
-// quotients has one for each round.
+// quotients returns, for each round, a quotient of two figures: that of the contender named above,
+// divided by that of the contender named below.
 func (c comparison) quotients(m metric, above, below string) []float64 {
 	return figures.Quotients(c.values(m, above), c.values(m, below))
 }

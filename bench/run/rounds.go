@@ -14,7 +14,8 @@ import (
 )
 
 // rounds runs every workload once a round with each contender. The contenders run one after the
-// other and take turns in being first, so that what else the machine does meets all of them.
+// other, and each round begins with another one. Therefore other load of the machine disturbs all
+// of them about equally.
 func (p programs) rounds(
 	ctx context.Context, s settings, endpoint string, results *results, progress io.Writer,
 ) error {
@@ -81,7 +82,8 @@ func profile(s settings, w work, contender string) []string {
 		filepath.Join(s.profiles, w.name+"-"+contender+".pb.gz")}
 }
 
-// turn returns the contenders in the order of a round.
+// turn returns the contenders in the order in which a round runs them. Each round begins with
+// another contender.
 func turn(contenders []string, round int) []string {
 	first := round % len(contenders)
 	return slices.Concat(contenders[first:], contenders[:first])

@@ -49,8 +49,9 @@ func (t table) workNames() string {
 	return strings.Join(names, ", ")
 }
 
-// choose returns the workloads with these names, separated by commas, all for none. A name that
-// ends in a dash names all that begin with it.
+// choose returns the workloads with the given names, which are separated by commas. A name that
+// ends in a dash stands for all workloads that begin with it. Without names, choose returns all
+// workloads.
 func (t table) choose(names string) ([]work, error) {
 	if names == "" {
 		return t.works, nil
@@ -70,7 +71,7 @@ func (t table) choose(names string) ([]work, error) {
 	return chosen, nil
 }
 
-// work is a workload of the client program with its flags, and what is to be reached with it.
+// work is a workload of the client program, with its flags and its targets.
 type work struct {
 	name  string
 	title string
@@ -108,5 +109,6 @@ func (w work) args(s settings, endpoint string) []string {
 	return append(args, w.flags...)
 }
 
-// limit is how long a run of the workload measures.
+// limit returns how long a run of the workload takes without the start and the end of its program:
+// the measured time, and the warm-up if warm is set.
 func (w work) limit(s settings) time.Duration { return max(s.length, w.atLeast) + w.warm }

@@ -58,7 +58,7 @@ func allocs(limit float64) target {
 		rounds: func(c comparison) []float64 { return c.values(allocations, figures.This) }}
 }
 
-// allocsOverStub limits the allocations that an operation has more than the stub's.
+// allocsOverStub limits how many more allocations an operation has than an operation of the stub.
 func allocsOverStub(limit float64) target {
 	return target{text: fmt.Sprintf("allocations − stub's ≤ %v", limit), limit: limit,
 		rounds: func(c comparison) []float64 {

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	workers   = 3 // of each client
+	workers   = 3 // how many workers each client has
 	opTimeout = time.Second
 	maxAge    = 300 * time.Millisecond
 )
@@ -52,7 +52,7 @@ func (l *ledger) add(rev int64) {
 	l.at, l.newest = append(l.at, time.Now()), append(l.newest, rev)
 }
 
-// before returns the greatest revision that was acknowledged before a moment.
+// before returns the greatest revision that was acknowledged before the given time.
 func (l *ledger) before(when time.Time) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -27,7 +27,7 @@ const (
 	caching = 3
 	plain   = 1
 	clients = caching + plain
-	keys    = 6 // of a round
+	keys    = 6 // how many keys a round uses
 )
 
 // trial is a cluster with clients that work on shared keys.

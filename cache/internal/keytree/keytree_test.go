@@ -98,7 +98,7 @@ func step(r *rand.Rand, e *Editor, m model, key func(int) string, shrinks bool) 
 	e.Delete(k)
 }
 
-// same fails unless a tree has the pairs of its model, and its nodes are as they should be.
+// same fails unless a tree has the pairs of its model, and each node satisfies the invariants.
 func same(t *testing.T, tree Tree, m model) {
 	t.Helper()
 	require.Equal(t, len(m), tree.Len())
@@ -143,7 +143,8 @@ func sound(t *testing.T, n *node) int {
 	return height + 1
 }
 
-// questions compares answers for keys that are in the tree, and for others.
+// questions compares what the methods of the tree return with the model, for keys that are in the
+// tree and for others.
 func questions(t *testing.T, r *rand.Rand, tree Tree, m model, key func(int) string) {
 	t.Helper()
 	keys := m.keys()
@@ -202,7 +203,7 @@ func TestTreeOfFewIsSmall(t *testing.T) {
 	require.Less(t, len(leaves(nil, tree.root)), tree.Len()*3/most)
 }
 
-// TestDiffSkipsWhatIsShared shows that a difference reads only the leaves that changed.
+// TestDiffSkipsWhatIsShared shows that Diff reads only the leaves that the two trees do not share.
 func TestDiffSkipsWhatIsShared(t *testing.T) {
 	tree, m := begun(rand.New(rand.NewPCG(1, 1)), kinds["digits"], 5_000)
 	for _, n := range leaves(nil, tree.root)[3:] {
