@@ -160,9 +160,9 @@ type Config struct {
 
 	// DisableProbes turns off health checks and the client's own progress requests, for servers and
 	// proxies that cannot handle them. A silent member or watch stream is then found by HTTP/2
-	// pings only. Without progress requests, a watch that gets no events does not learn of newer
-	// revisions. After its connection breaks, the watch resumes from an old revision, and ends with
-	// rpctypes.ErrCompacted if that revision was compacted meanwhile.
+	// pings only. Without progress requests, a watch that gets neither events nor progress notices
+	// does not learn of newer revisions. After its connection breaks, such a watch resumes from an
+	// old revision, and ends with rpctypes.ErrCompacted if that revision was compacted meanwhile.
 	DisableProbes bool `json:"disable-probes"`
 
 	// MaxUnaryRetries is the largest number of attempts of one request, the first attempt included.

@@ -60,9 +60,9 @@ func (c *Client) dialOptions(creds *endpoint.Credentials) []grpc.DialOption {
 	return append(opts, c.cfg.DialOptions...)
 }
 
-// userOptions says which settings of the client the options in Config.DialOptions have overridden:
-// they gave another dialer or other credentials, or turned off the proxy of the environment or
-// gRPC's health checks.
+// userOptions says which of the client's own settings are overridden by the options in
+// Config.DialOptions: the dialer, the credentials, the proxy of the environment, gRPC's health
+// checks.
 type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }

@@ -322,9 +322,8 @@ func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse,
 	return &pb.LeaseGrantResponse{Header: left.GetHeader(), ID: id, TTL: left.GetGrantedTTL()}, nil
 }
 
-// wait waits before another attempt of Grant, the longer the higher the number of the attempt,
-// which counts from 0. The function wait returns an error if ctx ends or the lessor is closed
-// first.
+// wait pauses before another attempt of Grant. The pause grows with the parameter attempt, which
+// counts from 0. If ctx ends or the lessor is closed during the pause, wait returns an error.
 func (l *lessor) wait(ctx context.Context, attempt int) error {
 	both, stop := await.Join(ctx, l.ctx)
 	defer stop()
