@@ -12,7 +12,7 @@ import (
 // exampleEndpoints returns the endpoints of the server that all examples share.
 func exampleEndpoints() []string { return cluster.Endpoints() }
 
-// A write that comes too late is told what is there instead.
+// A write that is guarded by an old revision fails, and can return the current value.
 func ExampleInterface() {
 	cli, err := kubernetes.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

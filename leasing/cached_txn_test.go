@@ -54,9 +54,9 @@ func (d dice) times(n int, f func()) {
 	}
 }
 
-// TestTransactionsOnCachedKeysCostNoRequest: random transactions whose conditions and chosen branch
-// are about cached keys only, and read them, are answered from the cache as the server would
-// answer, also if the other branch writes.
+// TestTransactionsOnCachedKeysCostNoRequest: a transaction is answered from the cache, as the
+// server would answer it, if its conditions and the branch that runs only read cached keys. The
+// branch that does not run may write.
 func TestTransactionsOnCachedKeysCostNoRequest(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)

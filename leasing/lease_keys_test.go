@@ -50,7 +50,9 @@ func TestWritesOf(t *testing.T) {
 	}
 }
 
-// FuzzRanges compares what is computed of ranges with the keys that they contain.
+// FuzzRanges checks the functions for key ranges: a range contains a key if and only if the range
+// of lease keys that is computed for it contains the lease key of the key. The overlap of two
+// ranges contains the keys that both contain.
 func FuzzRanges(f *testing.F) {
 	f.Add("L/", "a", "c", "b", "L/b")
 	f.Add("\xff", "", "\x00", "\xff\xff", "\xff")
@@ -74,8 +76,8 @@ func FuzzRanges(f *testing.F) {
 	})
 }
 
-// TestLeaseKeysAreNeitherCachedNorWritten: the server answers gets of keys with the prefix, and
-// writes of them are refused.
+// TestLeaseKeysAreNeitherCachedNorWritten: a leasing KV sends gets of lease keys to the server, and
+// refuses to write lease keys.
 func TestLeaseKeysAreNeitherCachedNorWritten(t *testing.T) {
 	plain := plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

@@ -95,8 +95,8 @@ func TestReadsCostNoRequest(t *testing.T) {
 	same("k", clientv3.WithMaxModRev(-1), clientv3.WithLimit(1))
 }
 
-// TestEveryLinearizableGetOfAKeyTakesItsOwnership: also a get that asks for a part of the key only,
-// such as the gets of a program that polls whether a key exists.
+// TestEveryLinearizableGetOfAKeyTakesItsOwnership: a linearizable get acquires its key, even if it
+// does not return the value, for example a get with WithCountOnly.
 func TestEveryLinearizableGetOfAKeyTakesItsOwnership(t *testing.T) {
 	ctx := testContext(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

@@ -244,7 +244,7 @@ func TestManyKeysInOneTransaction(t *testing.T) {
 	}
 	require.Equal(t, maxReadBack, cached)
 
-	// Another client's range is larger than what it asks for at a time.
+	// Another client can delete a range in which this client owns many keys.
 	other := newKV(t, newClient(t, shared.Endpoints()...))
 	resp, err := other.Delete(ctx, "many/", clientv3.WithPrefix())
 	require.NoError(t, err)

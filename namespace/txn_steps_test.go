@@ -161,7 +161,8 @@ func (c *choices) step() step {
 	}
 }
 
-// compaction is rare, so that there are past revisions to read.
+// compaction makes a step that compacts, or with a higher probability another step. If it compacted
+// often, there would be few past revisions to read.
 func (c *choices) compaction() step {
 	rev := 1 + c.revision()
 	if !c.oneIn(4) {

@@ -65,7 +65,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestTheFinalErrorArrives: a watch that ends by a compaction returns that error.
+// TestTheFinalErrorArrives: the last response of a watch that starts before a compaction has the
+// error ErrCompacted.
 func TestTheFinalErrorArrives(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	var rev int64

@@ -105,7 +105,7 @@ func (w *world) both(t *testing.T, s step) {
 	want, wantErr := s.run(t.Context(), w.model, 0)
 	got, gotErr := s.run(t.Context(), w.inside, w.offset)
 	if wantErr != nil && gotErr == rpctypes.ErrEmptyKey {
-		return // of several mistakes, an empty key is noticed first
+		return // a namespace refuses an empty key before the server finds other mistakes
 	}
 	if wantErr != nil || gotErr != nil {
 		require.Equal(t, wantErr, gotErr, "prefix %q: %s", w.prefix, s.text)

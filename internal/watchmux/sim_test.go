@@ -62,8 +62,8 @@ type sim struct {
 	holding bool // the mux has paused watchers, and waits for a call of Release
 	ended   bool
 
-	ordered int // steps on streams whose notices are known to keep the order
-	adopted int // steps in which some watch had its id from a shadow
+	ordered int // steps after which the mux relies on the order of progress notices
+	adopted int // watches that use the id of their shadow (a second watch), counted in every step
 }
 
 func newSim(t *testing.T, seed uint64) *sim {
@@ -236,7 +236,7 @@ func (s *sim) watch() {
 	}
 }
 
-// finish looks whether all that live are up to date.
+// finish checks that each watch that has not ended has received all events.
 func (s *sim) finish() {
 	for _, k := range s.sinks {
 		if !k.ended {
@@ -247,7 +247,7 @@ func (s *sim) finish() {
 	}
 }
 
-// simSink is a consumer who compares what comes with the history.
+// simSink is the consumer of one watch. It compares the events that it gets with the server's.
 type simSink struct {
 	sim     *sim
 	watcher Watcher

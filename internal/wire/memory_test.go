@@ -27,7 +27,7 @@ func TestOnePairKeepsLittle(t *testing.T) {
 		t.Run(fmt.Sprintf("%d of %d bytes", tc.pairs, tc.size), func(t *testing.T) {
 			list := testPairs(tc.pairs, tc.size)
 			data := encode(t, &pb.RangeResponse{Header: testHeader(), Kvs: list})
-			own := 200 + len(list[0].Key) + tc.size*5/4 // with what the runtime rounds up
+			own := 200 + len(list[0].Key) + tc.size*5/4 // the runtime rounds sizes up
 			keepOne(t, data, own, func(m *pb.RangeResponse, i int) any {
 				return m.Kvs[i%len(m.Kvs)]
 			})

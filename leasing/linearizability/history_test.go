@@ -36,7 +36,8 @@ type register struct {
 	value  string
 }
 
-// step applies an event to a register, and reports whether its result is possible.
+// step reports whether the operation input can have its result if the register is in state, and
+// returns the register after the operation.
 func step(state, input, _ any) (bool, any) {
 	r, e := state.(register), input.(event)
 	saw := register{e.Found, e.Out}

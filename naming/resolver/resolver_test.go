@@ -113,7 +113,7 @@ func TestConnectionFollowsChanges(t *testing.T) {
 	require.NoError(t, err)
 	_, err = near.Compact(ctx, resp.Header.Revision)
 	require.NoError(t, err)
-	servedBy(t, conn, c) // as long as nothing else is known
+	servedBy(t, conn, c) // the connection keeps the last known endpoints
 	for _, p := range proxies {
 		p.Heal()
 	}
