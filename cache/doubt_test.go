@@ -22,7 +22,7 @@ func slowPages(cluster *etcdfake.Cluster) {
 }
 
 // TestADoubtedCopyIsNotFresh shows that no reader gets a copy as fresh after the cache has found it
-// to be wrong, or to be older than a restore of the cluster. Readers wait until the range has been
+// to be wrong, or to be from before a restore of the cluster. Readers wait until the range has been
 // listed again.
 func TestADoubtedCopyIsNotFresh(t *testing.T) {
 	for name, find := range map[string]func(*testing.T, *etcdfake.Cluster, *Cache){

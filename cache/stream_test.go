@@ -173,7 +173,7 @@ func (k *countingKV) GetStream(
 }
 
 // TestServersWithoutStreamsAreAskedOnce shows that only the first list of a client's caches tries a
-// stream if the servers lack RangeStream. A later list tries it again after some time.
+// stream if the servers lack RangeStream. After more than an hour, a list tries it again.
 func TestServersWithoutStreamsAreAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t, etcdfake.WithVersion("3.6.1"))

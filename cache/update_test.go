@@ -154,8 +154,8 @@ func interfering(t *testing.T, c *Cache, read func(*Tx), other func()) (attempts
 	return attempts
 }
 
-// TestUpdateDependsOnWhatWasRead shows that an Update runs again if another client changes a key
-// that it has read, and only then.
+// TestUpdateDependsOnWhatWasRead shows that an Update runs again if another client changes what one
+// of its reads has returned, and only then.
 func TestUpdateDependsOnWhatWasRead(t *testing.T) {
 	get := func(key string) func(*Tx) { return func(tx *Tx) { tx.Get(key) } }
 	all := func(tx *Tx) {

@@ -17,7 +17,7 @@ type event struct {
 	Key     string
 	Value   string // put, update: the new value
 	Saw     string // get, update: the value that was read; "" if there was no key
-	Unknown bool   // it failed, but may have been applied
+	Unknown bool   // the operation has failed, but may have been applied
 	Start   int64  // nanoseconds since the trial began
 	End     int64
 }
