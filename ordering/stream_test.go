@@ -16,7 +16,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// onlyKV is a KV with the methods of the interface only.
+// onlyKV hides all methods of a KV that are not in the interface clientv3.KV.
 type onlyKV struct{ clientv3.KV }
 
 func readStream(

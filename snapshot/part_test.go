@@ -60,7 +60,7 @@ func TestFailedCommitLeavesNoPartFile(t *testing.T) {
 	path := filepath.Join(dir, "db")
 	p, err := createPart(path)
 	require.NoError(t, err)
-	require.NoError(t, os.Mkdir(path, 0o755)) // what the part file should become cannot be replaced
+	require.NoError(t, os.Mkdir(path, 0o755)) // a file cannot be renamed to a directory
 	assert.Error(t, p.commit())
 	assert.Equal(t, []string{"db"}, names(t, dir))
 }

@@ -121,7 +121,7 @@ func TestSaveLargeStoreAndRestore(t *testing.T) {
 			db)
 	}
 	require.Eventually(t, func() bool {
-		// a member that starts for the first time finds its version out within seconds
+		// A new member needs some seconds until it knows the version of the cluster.
 		resp, err := client.SnapshotWithVersion(t.Context())
 		require.NoError(t, err)
 		require.NoError(t, resp.Snapshot.Close())

@@ -23,7 +23,7 @@ import (
 type authFake struct {
 	*etcdfake.Server
 	mu     sync.Mutex
-	tokens map[string]error // those issued, and what puts with them are refused with
+	tokens map[string]error // by issued token: the error that refuses puts, or nil
 }
 
 func newAuthFake(t *testing.T) *authFake {
@@ -208,7 +208,8 @@ func TestDialLeavesTheTokenAlone(t *testing.T) {
 	assert.Equal(t, token, fake.LastMetadata("Put").Get(rpctypes.TokenFieldNameGRPC))
 	assert.Equal(t, 1, fake.Calls("Authenticate"))
 
-	// Refused on a connection to one member, the token is renewed for all.
+	// If a request to a single member finds the token expired, it renews the token for all
+	// requests.
 	fake.ExpireTokens()
 	_, err = client.Status(ctx, fake.Addr())
 	require.NoError(t, err)

@@ -173,7 +173,8 @@ func TestStatusOfEveryMemberThenPut(t *testing.T) {
 	assert.Equal(t, before, logins(t, cluster))
 }
 
-// A client with Config.Token sends it and never logs in, not even when it has expired.
+// TestStaticJWT: a client with Config.Token sends the token and never logs in, not even when the
+// token has expired.
 func TestStaticJWT(t *testing.T) {
 	t.Parallel()
 	cluster := startAuth(t, etcdtest.WithJWT(4*time.Second))

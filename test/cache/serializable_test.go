@@ -60,7 +60,7 @@ func change(tx *cache.Tx, key string, adds bool) error {
 	return nil
 }
 
-// updates are what workers have done, by how it ended.
+// updates counts the Updates of all workers by their result.
 type updates struct{ committed, refused, failed atomic.Int64 }
 
 // work runs Updates until ctx ends.

@@ -85,7 +85,8 @@ func TestBrokenStreamsOfAServer(t *testing.T) {
 	}
 }
 
-// requireListed requires that a cache has what a client reads directly, after one list.
+// requireListed makes a cache. It requires that the cache has every key that a Get at the server
+// returns, and that the cache has listed the range only once.
 func requireListed(t *testing.T, direct, client *clientv3.Client) {
 	t.Helper()
 	c := synced(t, client, "large/")

@@ -14,8 +14,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestRandomWatchesDeliverWhatTheServerDelivers compares 400 watches with random options, event by
-// event, with watches on a real server: on a cache with a long history, and on one with a short
+// TestRandomWatchesDeliverWhatTheServerDelivers opens 400 watches with random options, each on a
+// cache and on the server, and compares their events. Half of them are on a cache with a short
 // history.
 func TestRandomWatchesDeliverWhatTheServerDelivers(t *testing.T) {
 	for name, history := range map[string]int64{"long": 64 << 20, "short": 3000} {
@@ -54,7 +54,7 @@ func TestRandomWatchesDeliverWhatTheServerDelivers(t *testing.T) {
 	}
 }
 
-// difference is text that is made when it is printed.
+// difference computes the text of a failure only when it is printed.
 type difference struct{ pair *randomwatch.Pair }
 
 func (d difference) String() string { return d.pair.Difference() }

@@ -113,8 +113,8 @@ func memberWithID(members []*pb.Member, id uint64) *pb.Member {
 	return nil
 }
 
-// follower returns a member that does not lead. A leader that is removed loses the requests that it
-// has received and not committed.
+// follower returns a member that does not lead. The test cannot remove a leader without failed
+// puts: a removed leader loses requests that it has not yet committed.
 func follower(cluster *etcdtest.Cluster) *etcdtest.Member {
 	leader := cluster.Leader()
 	return cluster.Members()[slices.IndexFunc(cluster.Members(), func(m *etcdtest.Member) bool {

@@ -31,8 +31,8 @@ func TestMemberThatAnswersNoHealthCheckServes(t *testing.T) {
 	require.Less(t, took(), 5*time.Second)
 }
 
-// TestStreamsAvoidAMemberWithoutALeader: a member that has lost its leader refuses requests. It
-// accepts the stream of a watch that does not require a leader, and then sends no event.
+// TestStreamsAvoidAMemberWithoutALeader: no watch stream goes to a member that refuses requests
+// because it has no leader. Such a member would accept the stream and send no event.
 func TestStreamsAvoidAMemberWithoutALeader(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	var endpoints []string

@@ -35,8 +35,7 @@ func branchOf(err error) string {
 	}
 }
 
-// codeOf returns the code of an EtcdError or of a gRPC status, which is the other way to tell
-// errors apart.
+// codeOf returns the gRPC code of an error, as a program does that tells errors apart by codes.
 func codeOf(err error) codes.Code {
 	switch e := err.(type) {
 	case nil:

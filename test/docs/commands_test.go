@@ -130,7 +130,8 @@ func isExample(t *testing.T, command string) {
 	require.FileExists(t, filepath.Join(root, "examples", "testdata", name+".txt"))
 }
 
-// isInOrder checks that a test of moving executes the command.
+// isInOrder checks that the list moving has the command. The tests in moving_test.go execute that
+// list.
 func isInOrder(t *testing.T, command string) {
 	t.Helper()
 	require.True(t, slices.ContainsFunc(moving, func(step string) bool {

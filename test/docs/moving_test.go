@@ -12,8 +12,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// moving are the commands of the README and of the page on migrating, in the order in which a
-// reader gives them. PATH_OF_THIS_CLONE and PROGRAM are replaced.
+// moving has the commands with which the README and the migration page move a program to this
+// client. They are in the order in which a reader executes them. The tests replace
+// PATH_OF_THIS_CLONE and PROGRAM.
 var moving = []string{
 	"go mod edit -replace go.etcd.io/etcd/client/v3=PATH_OF_THIS_CLONE",
 	"go mod tidy",
@@ -29,8 +30,9 @@ var moving = []string{
 	"go mod edit -require go.etcd.io/etcd/client/v3@v3.7.3",
 }
 
-// A program on the published client moves to this one and back. Its go.mod gets one line, loses
-// the module that only the published client uses, and is what it was in the end.
+// TestMovingOverAndBack: a program moves from release 3.7 to this client and back. On the way over,
+// its go.mod gets one line and loses the module that only the release uses. On the way back, its
+// go.mod becomes what it was.
 func TestMovingOverAndBack(t *testing.T) {
 	dir, step := newProgram(t, map[string]string{"main.go": readmeProgram(t)})
 	step("go mod edit -require go.etcd.io/etcd/client/v3@v3.7.3")
@@ -61,7 +63,8 @@ func TestMovingOverAndBack(t *testing.T) {
 	assert.Contains(t, step(moving[3]), clone(t))
 }
 
-// The published 3.6 does not compile with the modules of 3.7, so the way back there lowers them.
+// TestMovingBackToAnOlderClient: a program moves from release 3.6 to this client and back. Release
+// 3.6 does not compile with api/v3 and client/pkg/v3 of 3.7, so the way back lowers these modules.
 func TestMovingBackToAnOlderClient(t *testing.T) {
 	_, step := newProgram(t, map[string]string{"main.go": readmeProgram(t)})
 	step("go mod edit -require go.etcd.io/etcd/client/v3@v3.6.5")

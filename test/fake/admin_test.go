@@ -164,7 +164,7 @@ func (g *generator) memberStep() {
 			new(pb.MemberRemoveResponse))
 	case 2:
 		if id != own {
-			g.ports++ // etcd crashes on a URL that is none
+			g.ports++ // only valid URLs: etcd crashes on others
 			url := "http://127.0.0.1:" + strconv.Itoa(g.ports)
 			g.call(pb.Cluster_MemberUpdate_FullMethodName,
 				&pb.MemberUpdateRequest{ID: id, PeerURLs: []string{url}},

@@ -87,7 +87,7 @@ func alarms(p *pair) {
 	}
 }
 
-// askDuringAlarm asks for what an alarm may refuse, and for what it may not.
+// askDuringAlarm sends requests of all kinds. An alarm makes servers refuse some of them.
 func (p *pair) askDuringAlarm() {
 	p.t.Helper()
 	p.putAll("a")

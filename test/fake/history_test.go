@@ -15,7 +15,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// setting reads a number from the environment.
+// setting reads a number from an environment variable. It returns the parameter standard if the
+// variable is empty.
 func setting(t *testing.T, name string, standard int) int {
 	t.Helper()
 	text := os.Getenv(name)
@@ -28,7 +29,8 @@ func setting(t *testing.T, name string, standard int) int {
 }
 
 // TestSameHistoriesAsEtcd sends random histories of every method and option to a real server and to
-// the fake. ETCDFAKE_HISTORIES and ETCDFAKE_STEPS say how many and how long, ETCDFAKE_SEED which.
+// the fake. ETCDFAKE_HISTORIES is the number of histories, ETCDFAKE_STEPS is the number of steps in
+// each, and ETCDFAKE_SEED is the seed of the first.
 func TestSameHistoriesAsEtcd(t *testing.T) {
 	histories, steps := setting(t, "ETCDFAKE_HISTORIES", 6), setting(t, "ETCDFAKE_STEPS", 500)
 	first := setting(t, "ETCDFAKE_SEED", int(time.Now().UnixNano()%1_000_000))

@@ -14,7 +14,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// byHand are the methods that other tests compare: answers that are of each server's own.
+// byHand has the methods that this test leaves out, with how other tests compare them. The
+// responses of two servers to these methods are never equal.
 var byHand = map[string]string{
 	pb.Watch_Watch_FullMethodName:          "every history has watches",
 	pb.Maintenance_Snapshot_FullMethodName: "etcdutl restores it",
@@ -50,7 +51,8 @@ func TestHealthIsEtcds(t *testing.T) {
 		new(healthpb.HealthListResponse))
 }
 
-// On and Calls take every method by its full name, and etcd's by the last part of it.
+// TestEveryMethodHasAName: [etcdfake.Cluster.Calls] accepts the full name of every method. For
+// etcd's own services it also accepts the name without the service.
 func TestEveryMethodHasAName(t *testing.T) {
 	c := etcdfake.New(t)
 	for _, file := range []protoreflect.FileDescriptor{pb.File_rpc_proto,

@@ -89,8 +89,8 @@ func sortMembers(list protoreflect.List) {
 // watches read the dictionary while calls add to it.
 type dictionary struct {
 	mu      sync.RWMutex      // guards the maps
-	numbers map[uint64]uint64 // of the real server to those of the fake
-	back    map[uint64]uint64
+	numbers map[uint64]uint64 // from the real server's ID to the fake's
+	back    map[uint64]uint64 // from the fake's ID to the real server's
 	texts   map[string]string
 }
 

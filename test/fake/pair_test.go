@@ -98,8 +98,8 @@ func (p *pair) call(user, method string, req, resp proto.Message) (proto.Message
 	return got, gotErr
 }
 
-// learn records the ids and tokens that each server has chosen by itself, so that later requests
-// can name them to each.
+// learn records the IDs and tokens that the two servers have chosen. Later requests then send each
+// server its own.
 func (p *pair) learn(req, want, got proto.Message) {
 	switch w := want.(type) {
 	case *pb.AuthenticateResponse:

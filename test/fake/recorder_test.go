@@ -24,10 +24,10 @@ type recorder struct {
 	unrecorded map[int]bool   // the creates, by their number, whose answers are not compared
 }
 
-// received is what one stream has received, as far as etcd determines its order: it answers
-// creates and cancels through one channel, and sends events and progress through another. What a
-// watcher receives is kept event by event, because one that catches up gets its events in batches
-// that depend on the moment.
+// received is what one stream has received. etcd sends answers to creates and cancels through one
+// channel, and events and progress notices through another, so only the order in each channel is
+// recorded. Events are recorded one by one: while a watcher catches up, the number of events in a
+// response depends on timing.
 type received struct {
 	answers  []string           // to creates and cancels
 	watchers map[int64][]string // events, and cancellations by a compaction

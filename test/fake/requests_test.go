@@ -110,8 +110,8 @@ func (g *generator) txnStep() {
 	}
 }
 
-// deletesToTheEnd reports whether a transaction deletes up to the last key, which etcd overlooks
-// when it looks for keys that are deleted and put.
+// deletesToTheEnd reports whether a transaction has a deletion without an upper bound. etcd does
+// not refuse such a transaction if it also puts a deleted key.
 func deletesToTheEnd(req *pb.TxnRequest) bool {
 	ops := slices.Concat(req.Success, req.Failure)
 	return slices.ContainsFunc(ops, func(op *pb.RequestOp) bool {

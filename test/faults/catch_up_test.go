@@ -18,7 +18,7 @@ import (
 // TestReturnedMemberCatchesUp: a member that was stopped while its peers applied thousands of
 // writes refuses proposals until it has applied them too. No write fails because of that.
 func TestReturnedMemberCatchesUp(t *testing.T) {
-	const missed = 6000 // servers refuse from 5,000
+	const missed = 6000 // a member that is behind by 5,000 writes refuses proposals
 	b := newBench3(t, clientv3.Config{Logger: zap.NewNop()})
 	ctx, cancel := context.WithCancel(t.Context())
 	wait := b.start(ctx)

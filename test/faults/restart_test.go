@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// restartTable has faults that end by themselves.
+// restartTable has the faults after which members or connections start anew.
 var restartTable = []faultRow{
 	{"killed member", 6 * time.Second, 2 * time.Second, aFollower, 0.6, faultWriters,
 		3500 * time.Millisecond, func(b *bench3, member int, on bool) {
@@ -113,12 +113,10 @@ func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 	assert.Less(t, serving(), 2*time.Second, "all are served soon after the members return")
 }
 
-// TestHealthyMembersShareEvenly: under mixed load no healthy member is passed over, and none gets
-// over 5 % more than another, although one answers quicker than another. A member is passed over
-// for being busy only at several times the requests of the least busy one: among 64 callers a
-// difference of four is common, and passing over at that gave the quickest member 11 % more. Time
-// is virtual, so that the members' quickness is what the test says, and not what the machine has to
-// spare for each.
+// TestHealthyMembersShareEvenly: each of three healthy members gets a third of the requests, give
+// or take 5 %, although their latencies differ. So a member must not be passed over as busy for a
+// few requests more than the least busy member: a difference of four is common with 64 callers.
+// Time is virtual, so the latencies do not depend on the machine.
 func TestHealthyMembersShareEvenly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t, etcdfake.WithMembers(3))

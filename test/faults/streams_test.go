@@ -33,7 +33,8 @@ func TestLeasesOutliveABlackhole(t *testing.T) {
 			ended.Add(1)
 		}()
 	}
-	// The second answer from now on is to a renewal that was sent after this call.
+	// awaitRenewals waits for two answers: the first may be to a renewal that was sent before the
+	// call.
 	awaitRenewals := func() {
 		var before [leases]int64
 		for i := range answers {
