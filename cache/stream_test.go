@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/etcdfake"
@@ -250,8 +251,14 @@ func TestPiecesLargerThanTheClientTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)
 		fillRange(t, cluster, 300)
-		client := cluster.Client(func(cfg *clientv3.Config) { cfg.MaxCallRecvMsgSize = 2000 })
+		const limit = 2000
+		client := cluster.Client(func(cfg *clientv3.Config) { cfg.MaxCallRecvMsgSize = limit })
+		var largest atomic.Int64
+		pieces(cluster, func(_ int, piece *pb.RangeStreamResponse) {
+			largest.Store(max(largest.Load(), int64(proto.Size(piece))))
+		})
 		c := synced(t, client, "a/", pageOf(20))
+		require.Greater(t, largest.Load(), int64(limit))
 		require.Equal(t, cluster.Dump("a/"), contents(c.Snapshot()))
 		require.Equal(t, 1, cluster.Calls("RangeStream"))
 		require.EqualValues(t, 1, c.Status().Lists)
