@@ -47,9 +47,10 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	}
 }
 
-// publish makes the successor n the newest view, and returns true. But if Cache.prove has set the
-// revision of the newest view to a later one after n was made, publish returns false. The caller
-// must then make the successor again, from the newest view.
+// publish makes the successor n (the view that results from a response of the watch) the newest
+// view, and returns true. But Cache.prove may have raised the revision of the newest view after n
+// was made. Then publish returns false, and the caller must make the successor again, from the
+// newest view.
 func (f *follower) publish(n *successor, o origin) bool {
 	c := f.c
 	c.mu.Lock()

@@ -246,8 +246,8 @@ func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 func (c *Cache) count(ctx context.Context, timeout time.Duration) (*pb.ResponseHeader, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	// The read is of a range with one key, not of a single key. So a KV that answers reads of
-	// single keys from memory passes it on to the server.
+	// The client's KV may answer reads of single keys from memory. But this read must reach the
+	// server, so it reads a range, which has only one key.
 	resp, err := c.get(ctx, c.opts.from, clientv3.WithRange(c.opts.from+"\x00"),
 		clientv3.WithCountOnly())
 	if err != nil {

@@ -47,7 +47,7 @@ type Cache struct {
 	// asker sends the linearizable reads that prove freshness, for all caches of the client.
 	asker *asker
 	leave func() // tells asker that this cache is closed; a second call does nothing
-	stall stall  // used only by the askForProgress goroutine
+	stall stall  // for how long the watch has been stuck; only the askForProgress goroutine uses it
 
 	mu sync.Mutex
 	// phase says in words what the follower (the goroutine that keeps the copy up to date) waits
@@ -141,12 +141,12 @@ func (c *Cache) WaitSynced(ctx context.Context) error {
 // been read, the snapshot is empty and its Revision is 0.
 func (c *Cache) Snapshot() Snapshot { return Snapshot{view: c.now()} }
 
-// AtLeast waits until the cache has reached the revision rev, and then returns the newest state. So
-// the snapshot contains the write that returned rev, if that write is in the range. If the cache
-// ends first, AtLeast returns the error that the cache has ended with. If ctx ends first, it
-// returns an error that wraps the error of ctx and says what the cache is waiting for. Two caches
-// that are asked for the same rev return states that both contain every write up to rev, but one of
-// the states may be newer.
+// AtLeast waits until the cache has reached the revision rev, and then returns a snapshot of the
+// newest state. The snapshot contains the write that returned rev, if that write is in the range.
+// If the cache ends first, AtLeast returns the error that the cache has ended with. If ctx ends
+// first, it returns an error that wraps the error of ctx and says what the cache is waiting for.
+// Two caches may return snapshots of different revisions for the same rev, but each snapshot
+// contains every write up to rev.
 func (c *Cache) AtLeast(ctx context.Context, rev int64) (Snapshot, error) {
 	reached := func(v *view) bool { return v.valid() && v.revision >= rev }
 	if v := c.now(); v.err == nil && reached(v) {

@@ -41,11 +41,11 @@ type kv struct {
 	floor floor
 }
 
-// floor says which views show the earlier writes through a KV. Only such a view may answer a read
-// with WithSerializable through that KV. The view must be of the floor's era, and must have at
-// least the floor's revision. It must contain every write that was acknowledged before the time in
-// the field at. A view of a later era (the copy was replaced since, as after a restore of the
-// cluster) is always new enough.
+// floor says how new a view must be to contain all earlier writes through a KV. A read through the
+// KV with WithSerializable may be answered from such a view only. The era of a view counts how
+// often the copy was replaced, as after a restore of the cluster. A view of a later era than the
+// floor's is new enough. A view of the floor's era is new enough if it has at least the floor's
+// revision, and contains every write that was acknowledged before the time in the field at.
 type floor struct {
 	era, revision int64
 	at            time.Time
@@ -58,8 +58,8 @@ func (f floor) shownBy(v *view) bool {
 		v.era == f.era && v.revision >= f.revision && !v.provenAt.Before(f.at))
 }
 
-// raise adds the demands of n to those of f. If n is of a later era (the copy was replaced since),
-// n replaces f. If n is of an earlier era, f is not changed.
+// raise adds the demands of the floor n (how new a view must be) to those of f. If n is of a later
+// era (the copy was replaced since), n replaces f. If n is of an earlier era, f is not changed.
 func (f *floor) raise(n floor) {
 	if n.era > f.era {
 		*f = n

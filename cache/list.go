@@ -27,9 +27,9 @@ import (
 // pageTimeout.Base, applies to each piece of a streamed answer.
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
-// proofWait is the wait before a proof of the list: a read that shows whether the list is complete
-// even if no notice of progress has said how far the watch is. Most servers send such a notice
-// within this time, and then no proof is needed.
+// proofWait is the wait before each read that proves whether the list is complete (see fill.Prove).
+// Most servers send a notice of progress within this time. The notice says how far the watch is,
+// and then no such read is needed.
 var proofWait = backoff.Policy{Base: 2 * time.Second, Max: 10 * time.Second}
 
 const (
@@ -206,9 +206,9 @@ type reader struct {
 
 // run reads the range and delivers what it reads to the follow goroutine. It reads the first page,
 // and then the rest by streams if the server has the RangeStream method, or else by more pages.
-// After the last page, and until the list is stopped, it reads proofs (see fill.Prove), which show
-// whether the list is complete. Normally a notice of progress shows that the watch has caught up
-// with the list; the proofs are for servers that send no such notices.
+// After the last page, normally a notice of progress shows that the watch has caught up with the
+// list. For servers that send no such notices, run goes on with reads that prove whether the list
+// is complete (see fill.Prove), until the list is stopped.
 func (r *reader) run() {
 	for from, more := r.c.opts.from, true; more; {
 		a := r.read(from)

@@ -18,10 +18,10 @@ import (
 type memory struct{ c *Cache }
 
 // call is the record of one call of a method of the KV that Cache.KV returns. It is in the context
-// of the call, so that memory can read and set it.
+// of the call, so that the methods of the type memory can read and set it.
 type call struct {
 	floor  floor // which view is new enough to answer a serializable read
-	passed bool  // memory cannot answer, so the server has to
+	passed bool  // the cache cannot answer, so the server has to
 
 	// For a GetStream: the view and the keys that its answer is made of.
 	view *view
@@ -30,8 +30,8 @@ type call struct {
 
 type callKey struct{}
 
-// errPassed is the error that memory returns for a call which the server has to answer. The KV then
-// asks the server, so no user sees this error.
+// errPassed is the error that a method of the type memory returns if the server has to answer the
+// call. The KV then asks the server, so no user sees this error.
 var errPassed = errors.New("cache: the server has to answer")
 
 // pass sets the field passed of the call that ctx carries, so that the server answers the call. It

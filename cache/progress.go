@@ -166,11 +166,12 @@ func (c *Cache) behind() bool {
 // the revisions of the list.
 func (c *Cache) belowLocked(v *view) bool { return c.listTarget > 0 || v.revision < c.target }
 
-// askOnce sends a request for progress and waits for the answer. It waits no longer than
-// repeatAfter, and ends early if wake is called. If the server has left requests unanswered for
-// longer than that, askOnce sends requests less often. Instead of waiting it then calls prove,
-// which raises the revision of the view by a read. The result answered reports whether an answer
-// has come or prove has succeeded. The result alive reports whether the cache has not ended.
+// askOnce sends a request for progress and waits for the answer, for at most repeatAfter. A call of
+// wake ends the wait early. A server that has left an earlier request unanswered for repeatAfter
+// gets fewer requests: many calls of askOnce then send none. If a view has to reach a later
+// revision, askOnce does not wait for such a server. It calls prove, which uses a read to raise the
+// revision of the view. The result answered reports whether an answer has come or prove has
+// succeeded. The result alive reports whether the cache has not ended.
 func (c *Cache) askOnce() (answered, alive bool) {
 	now := time.Now()
 	c.mu.Lock()

@@ -18,8 +18,8 @@ import (
 const proveWait = 5 * time.Second
 
 // stalledFor is how long the watch may bring nothing, although reads show that it lacks changes,
-// before the cache opens it again. Each time that this does not help, the cache waits longer before
-// it acts again.
+// before the cache opens the watch again. If that does not help, the cache waits longer before each
+// further step.
 var stalledFor = backoff.Policy{Base: 20 * time.Second, Max: 10 * time.Minute}
 
 // errStalled is the reason why the cache opens its watch again although the server has not ended
@@ -95,9 +95,9 @@ func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 	return true
 }
 
-// stall notes for how long the watch has brought nothing although it should. Only the goroutine
-// that requests progress uses it. A stream may be stuck while its connection and its member are
-// well, or a member may have lost an event.
+// stall notes for how long the watch has brought nothing although reads show that it lacks changes.
+// The reason may be a stream that is stuck although its connection and its member are well, or an
+// event that a member has lost. Only the goroutine that requests progress uses stall.
 type stall struct {
 	// since is when the stall was found, or when the last step against it was taken. It is zero if
 	// there is no stall.

@@ -23,10 +23,11 @@ func (s Snapshot) Revision() int64 {
 	return s.view.revision
 }
 
-// ProvenAt returns a moment such that every write acknowledged before it is in the snapshot. It is
-// the zero time if the cache has sent no linearizable read to find out. Cache.Fresh sends one. It
-// is also the zero time if the cache has found that the snapshot is wrong, or that the cluster was
-// replaced or restored, and has not read the range again since.
+// ProvenAt returns a moment such that every write acknowledged before it is in the snapshot. Only a
+// linearizable read, which Cache.Fresh sends, shows such a moment. ProvenAt returns the zero time
+// before the first such read. It also returns the zero time if the cache has found that the
+// snapshot is wrong, or that the cluster was replaced or restored, and has not read the range again
+// since.
 func (s Snapshot) ProvenAt() time.Time {
 	if s.view == nil {
 		return time.Time{}
