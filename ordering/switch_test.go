@@ -94,7 +94,7 @@ func TestNoMemberIsAhead(t *testing.T) {
 	require.Equal(t, maxViolations+1, servers[1].Calls("Range")+servers[2].Calls("Range"))
 	require.Equal(t, eps[1:], client.Endpoints())
 
-	// One of them catches up.
+	// One of the two members that are behind catches up.
 	for servers[1].Revision() < 9 {
 		_, err := servers[1].Apply(t.Context(), "Put", &pb.PutRequest{Key: []byte("k")})
 		require.NoError(t, err)
@@ -140,8 +140,8 @@ func TestCallsWithoutANumberAreCounted(t *testing.T) {
 	}
 }
 
-// TestASilentMemberDelaysASwitchByLittle: a member that does not answer delays the switch by a
-// second at most.
+// TestASilentMemberDelaysASwitchByLittle: after a violation, the client asks all members for their
+// revision before it changes its endpoints. A member that does not answer delays that by little.
 func TestASilentMemberDelaysASwitchByLittle(t *testing.T) {
 	servers, eps := fakes(t, 9, 4, 9)
 	client := newClient(t, eps...)
@@ -159,8 +159,8 @@ func TestASilentMemberDelaysASwitchByLittle(t *testing.T) {
 	require.Less(t, took(), 10*askTimeout)
 }
 
-// TestManyReadersSwitchTogether: many goroutines read while endpoints that are behind are set again
-// and again.
+// TestManyReadersSwitchTogether: eight goroutines read, and one of them again and again sets
+// endpoints of which one is behind. No read fails or returns an old revision.
 func TestManyReadersSwitchTogether(t *testing.T) {
 	_, eps := fakes(t, 9, 4)
 	client := newClient(t, eps...)

@@ -29,7 +29,7 @@ func soakLength() time.Duration {
 	return 10 * time.Minute
 }
 
-// mixedLoad is what 64 callers do at once, as fast as they can.
+// mixedLoad is the load of 64 concurrent callers. Each makes random calls as fast as it can.
 type mixedLoad struct {
 	client *clientv3.Client
 	calls  atomic.Int64
@@ -70,7 +70,7 @@ func (l *mixedLoad) one(ctx context.Context, r *rand.Rand) (err error) {
 
 func (l *mixedLoad) run(ctx context.Context, seed uint64) {
 	for r := rand.New(rand.NewPCG(seed, 1)); ctx.Err() == nil; {
-		// not from ctx: its end is no failure
+		// A context of its own: the end of ctx would fail the call.
 		one, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		err := l.one(one, r)
 		cancel()
@@ -81,8 +81,8 @@ func (l *mixedLoad) run(ctx context.Context, seed uint64) {
 	}
 }
 
-// compact has the members reuse what the load overwrites, some seconds later: no
-// read may need it any more.
+// compact compacts the store every 10 seconds, so that it does not grow without limit. It uses a
+// revision of 10 seconds before, because reads under way may still need newer revisions.
 func (l *mixedLoad) compact(ctx context.Context) {
 	for rev := int64(0); ; {
 		select {
@@ -117,10 +117,9 @@ func handled(t *testing.T, cluster *etcdtest.Cluster) (n []float64) {
 	return n
 }
 
-// TestSoakHealthyMembersShareEvenly: under mixed load that takes all of the CPU, from clients and
-// members alike, no healthy member is passed over, nothing fails, and no member gets 5 % more or
-// less than its share. Passing over members with twice as many requests as another gave the
-// quickest up to 15 % more.
+// TestSoakHealthyMembersShareEvenly: each of three healthy members gets a third of a mixed load,
+// give or take 5 %, and no call fails. The load takes all of the CPU, so the client and the members
+// slow each other down.
 func TestSoakHealthyMembersShareEvenly(t *testing.T) {
 	testclient.Soak(t)
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))

@@ -188,8 +188,8 @@ func TestFailedNewFreesEverything(t *testing.T) {
 	goleak.VerifyNone(t, leaks)
 }
 
-// TestClientWithoutConnection: a client that was made without a connection answers all that needs
-// none. Its watches and keepalives end at once instead of opening streams for ever.
+// TestClientWithoutConnection: a client from NewCtxClient has no connection. Requests fail with
+// ErrNoAvailableEndpoints, and watches and keepalives end soon. All other methods work.
 func TestClientWithoutConnection(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	lg := zap.NewExample()

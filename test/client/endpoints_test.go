@@ -24,9 +24,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestSetEndpointsDuringCalls: the endpoints change from several goroutines while calls and dials
-// go on and connections are lost. The race detector watches: children of the policy that reconnect
-// read what an update writes.
+// TestSetEndpointsDuringCalls: several goroutines set the endpoints while others call and dial and
+// while connections are lost. No call fails. The race detector checks this test, because a
+// reconnection reads what an update of the endpoints writes.
 func TestSetEndpointsDuringCalls(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	all := []string{members[0].Addr(), members[1].Addr(), members[2].Addr()}

@@ -24,7 +24,7 @@ import (
 )
 
 // inChild is the environment variable of the child process of TestProxyOfTheEnvironment. The test
-// needs a process of its own, because net/http reads the environment once.
+// needs a process of its own, because net/http reads the environment only once in a process.
 const inChild = "ETCDCLIENT_TEST_IN_CHILD"
 
 // TestProxyOfTheEnvironment: connections go through the CONNECT proxy that HTTPS_PROXY names. If a

@@ -22,7 +22,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// sendParts answers a snapshot request with the given blobs, then calls end.
+// sendParts returns a handler that sends the blobs as parts of a snapshot, then calls the function
+// end.
 func sendParts(end func(grpc.ServerStream) error, blobs ...string) etcdfake.StreamHandler {
 	return func(s grpc.ServerStream) error {
 		if err := s.RecvMsg(&pb.SnapshotRequest{}); err != nil {

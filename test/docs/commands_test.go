@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// kinds say how the commands in pages are tested: each command is of one kind, and each kind has a
-// command.
+// kinds says how the commands in the pages are tested. Each command must match one pattern, and
+// each pattern must match at least one command.
 var kinds = []struct {
 	commands string
 	test     func(t *testing.T, command string)

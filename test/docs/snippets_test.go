@@ -29,8 +29,8 @@ var imports = map[string]string{
 	"etcdfake":    `"go.etcd.io/etcd/client/v3/etcdfake"`,
 }
 
-// Go code in a page compiles as it stands there: whole programs, functions, and statements, which
-// find a ctx and a client.
+// TestGoCodeInPagesCompiles: all Go code in the pages compiles. It may be a whole program,
+// functions, or statements that use the variables ctx and client.
 func TestGoCodeInPagesCompiles(t *testing.T) {
 	found := 0
 	for _, p := range pages(t) {

@@ -21,7 +21,8 @@ func TestLimitsOfSizeAreEtcds(t *testing.T) {
 	}
 }
 
-// The operations of a nested transaction count against the limit together with those around it.
+// The fake limits the operations of a transaction and of the transactions nested in it as etcd
+// does.
 func TestLimitsOfOperationsAreEtcds(t *testing.T) {
 	p := newPair(t)
 	for _, counts := range [][2]int{{128, 0}, {129, 0}, {100, 28}, {100, 29}, {1, 127}, {1, 128}} {

@@ -208,8 +208,8 @@ func (g *generator) grant() {
 	}
 }
 
-// watchStep starts or ends watches. What a watch has missed must have arrived before the next
-// request: the servers may take it at different moments.
+// watchStep starts or ends watches. It waits until all events have arrived before the next request:
+// otherwise the two servers could handle that request after different events.
 func (g *generator) watchStep() {
 	w := g.p.watches
 	switch n := g.rnd.IntN(100); {

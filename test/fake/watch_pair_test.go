@@ -67,8 +67,9 @@ func (w *watchPair) create(req *pb.WatchCreateRequest) {
 	w.send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}})
 }
 
-// progress asks both streams. The real one overlooks what it is asked while a watcher catches up,
-// so it is asked until it answers if the fake does.
+// progress sends a progress request on both streams. The real server ignores such requests while a
+// watcher catches up. So if the fake answers, progress repeats the request to the real server until
+// it answers too.
 func (w *watchPair) progress() {
 	w.p.t.Helper()
 	req := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{

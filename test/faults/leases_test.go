@@ -38,7 +38,7 @@ func (s scale) run(t *testing.T, client *clientv3.Client) {
 	}
 
 	before, start, elapsed, peak := s.requests(), time.Now(), testclient.Stopwatch(t), 0
-	goroutines++ // of the stopwatch
+	goroutines++ // the stopwatch has one
 	for time.Since(start) < s.duration {
 		peak = max(peak, runtime.NumGoroutine()-goroutines)
 		time.Sleep(100 * time.Millisecond)

@@ -126,9 +126,9 @@ func TestWritesOutlastAMemberThatAnswersNothing(t *testing.T) {
 	writers.Wait()
 }
 
-// TestStreamedReadLeavesASilentMember: a GetStream whose next piece takes more than half a second
-// has the members probed, also on a client that asks for nothing else. Before the first piece the
-// read starts again on another member.
+// TestStreamedReadLeavesASilentMember: a GetStream waits more than half a second for its first
+// piece, so the client probes the member, although it sends no other requests. The member is
+// silent, and the read starts again on another member.
 func TestStreamedReadLeavesASilentMember(t *testing.T) {
 	members := etcdfake.StartCluster(t, 2)
 	proxy := faultnet.New(t, members[0].Addr())
