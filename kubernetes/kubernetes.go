@@ -25,8 +25,8 @@ import (
 //
 // Reads are linearizable. Each call sends one request and blocks until it is answered or its
 // context ends. Errors and retries are those of [clientv3.KV]. After OptimisticPut or
-// OptimisticDelete returns an error, the write may have been applied. If a response lacks a
-// requested part, the method returns an error.
+// OptimisticDelete returns an error, the write may have been applied. If the server's response is
+// malformed, for example without a header, the method returns an error.
 type Interface interface {
 	// Get returns the key-value pair of a key, or nil and no error if the key does not exist.
 	Get(ctx context.Context, key string, opts GetOptions) (GetResponse, error)

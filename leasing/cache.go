@@ -72,8 +72,8 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 
 // begin adds an ownership in the state "acquiring", and returns it. The caller starts the
 // ownership's goroutine. begin returns nil if the key must not be acquired: while there is no
-// session, if the key has an ownership, during the key's cooldown, and while the method block
-// forbids the key.
+// session, if the key has an ownership, during the key's cooldown, and while the key's lease key is
+// in a blocked range.
 func (c *cache) begin(key string) *ownership {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -60,9 +60,9 @@ func (c *cache) compareLocked(cmps []clientv3.Cmp) (succeeded bool, rev int64, o
 	return succeeded, rev, true
 }
 
-// readLocked returns the cached key for each get of a branch. The result rev is a revision at which
-// the server had each of these keys as it is cached. ok is false if the cache cannot answer one of
-// the operations.
+// readLocked returns the cached key for each get in a branch of a transaction. The result rev is a
+// revision at which the server had each of these keys as it is cached. ok is false if the cache
+// cannot answer one of the operations.
 func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, ok bool) {
 	read = make([]*cachedKey, len(branch))
 	for i := range branch {

@@ -257,8 +257,9 @@ func (wr *writer) askToRelease(
 	return true, nil
 }
 
-// ask writes revokeValue into each of the lease keys that still exists and does not have that value
-// already. It adds the names of the lease keys that still exist to the map left.
+// ask writes revokeValue into the lease keys, which asks their owners to release them. It skips
+// each lease key that does not exist any more or has this value already. It adds the names of the
+// lease keys that still exist to the map left.
 func (wr *writer) ask(
 	ctx context.Context, leaseKeys []*mvccpb.KeyValue, left map[string]bool,
 ) error {

@@ -118,11 +118,11 @@ func (kv *orderedKV) GetStream(
 // repeatBackoff defines the wait before a request is repeated because its response was too old.
 var repeatBackoff = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// inOrder runs op by calling the function do. If the response is not older than any response that
-// the KV had returned before the call, inOrder returns the response. If it is older, inOrder calls
-// onViolation, and returns an error of onViolation. Without such an error, inOrder waits and runs
-// op again. An op that can write is not run again: inOrder returns ErrNoGreaterRev instead. Errors
-// of do and of ctx are returned, too.
+// inOrder runs op by calling the function do. If the response is at least as new as all responses
+// that the KV had returned before the call, inOrder returns it. If the response is older, inOrder
+// calls onViolation. If onViolation returns nil, inOrder waits and runs op again. An op that can
+// write is not run again: inOrder returns ErrNoGreaterRev instead. Errors of do, onViolation and
+// ctx are returned.
 func (kv *orderedKV) inOrder(
 	ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error),
 ) (clientv3.OpResponse, error) {

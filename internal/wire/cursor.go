@@ -182,11 +182,11 @@ func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) 
 	return data[:size:size], fields, true
 }
 
-// minEstimated decides whether the method group estimates the size of a group from the size of the
-// group's first field. It does so if the limit of bytes has room for at least minEstimated fields
-// of this size. Otherwise it measures each field before it copies the group. An estimate may be too
-// large: if more than one in minEstimated of the copied bytes are not in the group, the method
-// copies the group once more, into a buffer of the right size.
+// minEstimated is a constant of the method group. If at least minEstimated fields as large as the
+// first one fit into lim.bytes, the method estimates the size of the group. Otherwise it measures
+// each field before it copies the group. The estimate may be too large. If the bytes that were
+// copied but are not in the group are more than 1/minEstimated of the copy, the method copies the
+// group once more, into a buffer of the right size.
 const minEstimated = 8
 
 // skipField skips one field. It returns false if the field is malformed, or is neither a varint nor
