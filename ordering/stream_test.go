@@ -30,8 +30,8 @@ func readStream(
 	return clientv3.GetStreamToGetResponse(stream)
 }
 
-// TestStreamsAreInOrder: a streamed read is never served by a member that is behind what the KV has
-// read before.
+// TestStreamsAreInOrder: no streamed read returns data that is older than what the KV has read
+// before.
 func TestStreamsAreInOrder(t *testing.T) {
 	for name, wrap := range map[string]func(clientv3.KV) clientv3.KV{
 		"the client's KV": func(kv clientv3.KV) clientv3.KV { return kv },

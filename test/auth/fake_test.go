@@ -172,7 +172,7 @@ func TestAuthDisabledAtRunTime(t *testing.T) {
 	admin := fake.Client(testclient.AsUser("root", "root"))
 	_, err := admin.AuthDisable(ctx)
 	require.NoError(t, err)
-	// A member that has not yet applied AuthDisable refuses the old token so.
+	// A member that has not yet applied AuthDisable refuses the old token with this error.
 	fake.Fail("Put", 1, rpctypes.ErrGRPCAuthOldRevision)
 	assert.Empty(t, put(), "the token is dropped")
 	assert.Empty(t, put())

@@ -60,7 +60,7 @@ func TestExpiryOfSimpleTokens(t *testing.T) {
 			client := testclient.Open(t, cluster, testclient.AsUser("alice", "pw"))
 			_, err := client.Put(t.Context(), "key", "v")
 			require.NoError(t, err)
-			// All members forget a token that is unused so long.
+			// All members forget a token that is not used for so long.
 			time.Sleep(ttl + 1500*time.Millisecond)
 			atOnce := make(chan struct{})
 			var callers sync.WaitGroup

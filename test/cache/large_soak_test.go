@@ -77,8 +77,8 @@ func peak() (stop func() uint64) {
 }
 
 // TestSoakLargeRange: a cache lists a million keys (or CACHE_KEYS) while other keys are written and
-// the store is compacted once a second. The cache needs one list. The heap grows to at most 1.3
-// times what the cache keeps, and the cache has a later write within a second.
+// the store is compacted once a second. The cache lists only once. Its heap grows to at most 1.3
+// times what it keeps, and it has a later write within a second.
 func TestSoakLargeRange(t *testing.T) {
 	testclient.Soak(t)
 	keys := 1_000_000

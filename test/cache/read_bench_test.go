@@ -20,8 +20,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// writeSteadily writes keys that begin with "other/", rate of them a second, until the benchmark
-// ends.
+// writeSteadily writes keys that begin with "other/" until the benchmark ends. The parameter rate
+// is the number of writes a second.
 func writeSteadily(b *testing.B, cluster *etcdtest.Cluster, rate int) {
 	b.Helper()
 	if rate == 0 {
@@ -73,8 +73,8 @@ func measure(b *testing.B, f func() error) {
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }
 
-// BenchmarkLinearizableReads compares a Get at the server with Fresh of a cache, in sequence by one
-// caller. Other keys are written meanwhile.
+// BenchmarkLinearizableReads compares Get at the server with Fresh of a cache. One caller reads in
+// sequence, while other keys are written.
 func BenchmarkLinearizableReads(b *testing.B) {
 	for _, members := range []int{1, 3} {
 		cluster := etcdtest.Start(b, etcdtest.WithMembers(members))

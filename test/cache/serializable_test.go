@@ -119,7 +119,7 @@ func requireRules(t *testing.T, client *clientv3.Client, first, last int64) (rev
 }
 
 // updatesUnderFaults runs Update on several caches while members of a real cluster are broken. Each
-// Update reads whether the rules would hold, and writes only then. The rules must hold at every
+// Update reads keys and writes only if the rules still hold then. The rules must hold at every
 // revision.
 func updatesUnderFaults(t *testing.T, lasting, longest time.Duration) {
 	cluster := chaos.Start(t)

@@ -7,7 +7,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestSoakTortureLeavesNoConsumerBehind runs torture with some 25 faults or more.
+// TestSoakTortureLeavesNoConsumerBehind is TestTortureLeavesNoConsumerBehind for three minutes,
+// with some 25 faults or more.
 func TestSoakTortureLeavesNoConsumerBehind(t *testing.T) {
 	testclient.Soak(t)
 	torture(t, 3*time.Minute, 8*time.Second)

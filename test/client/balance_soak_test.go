@@ -81,8 +81,8 @@ func (l *mixedLoad) run(ctx context.Context, seed uint64) {
 	}
 }
 
-// compact compacts the store every 10 seconds, so that it does not grow without limit. It uses a
-// revision of 10 seconds before, because reads under way may still need newer revisions.
+// compact compacts the store every 10 seconds, so that the store does not grow without limit. It
+// compacts at the revision of 10 seconds ago, because reads under way may need newer revisions.
 func (l *mixedLoad) compact(ctx context.Context) {
 	for rev := int64(0); ; {
 		select {

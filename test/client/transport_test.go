@@ -71,7 +71,7 @@ func TestNotServingMembersAreSpared(t *testing.T) {
 }
 
 // TestUnhealthyMemberIsAskedWhenThereIsNoOther: members that refuse the health check, as learners
-// do, get no requests while another member serves. They get requests while no other member does.
+// do, get requests only while no other member serves.
 func TestUnhealthyMemberIsAskedWhenThereIsNoOther(t *testing.T) {
 	for name, even := range map[string]bool{"with health": false, "evenly": true} {
 		t.Run(name, func(t *testing.T) {

@@ -19,8 +19,8 @@ var kinds = []struct {
 	commands string
 	test     func(t *testing.T, command string)
 }{
-	// No target is executed here: `make -n` shows that the target exists. .ci/run executes some of
-	// them. The other targets take minutes or need a quiet machine.
+	// The test does not execute these targets: `make -n` shows that they exist. .ci/run executes
+	// some of them. The others take minutes or need a quiet machine.
 	{`^make [a-z-]+( [a-z-]+)*( [A-Z_]+=('[^']+'|\S+))?$`, madeBy},
 	{`^([A-Z_]+=\S+ )*go test `, namesTests},
 	{`^go (doc|list|run \./internal/lint/apicheck) `, run},

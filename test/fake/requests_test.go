@@ -163,8 +163,9 @@ func (g *generator) op(depth int, reads bool) *pb.RequestOp {
 	return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: g.txn(depth - 1)}}
 }
 
-// txnPut returns a put for a transaction. It has neither IgnoreValue nor, for a key that may exist,
-// IgnoreLease: etcd crashes on them if the transaction has deleted the key before.
+// txnPut returns a put for a transaction. The put never has IgnoreValue, and has IgnoreLease only
+// for a key that never exists: etcd crashes on these flags if the transaction has deleted the key
+// before.
 func (g *generator) txnPut() *pb.PutRequest {
 	req := g.put()
 	if req.IgnoreLease || req.IgnoreValue {

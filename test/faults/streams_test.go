@@ -14,8 +14,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestLeasesOutliveABlackhole: a client only keeps 200 leases of 5 s alive. The member to which it
-// sends the renewals is cut off for 4 s. No lease is lost.
+// TestLeasesOutliveABlackhole: a client keeps 200 leases of 5 s alive and sends nothing else. The
+// member that gets the renewals is cut off for 4 s. No lease is lost.
 func TestLeasesOutliveABlackhole(t *testing.T) {
 	const leases = 200
 	b := newBench3(t, clientv3.Config{})
