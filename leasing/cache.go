@@ -29,11 +29,12 @@ type cache struct {
 	epoch      *epoch // the time in which the current session lives; nil between sessions
 	ownerships map[string]*ownership
 	cooldowns  cooldowns
-	// blocked holds ranges of lease keys. The method begin acquires no key whose lease key is in
-	// one of these ranges.
+	// blocked holds ranges of lease keys. A key whose lease key is in one of these ranges is not
+	// acquired, because a write of a range that contains the key is running or waits.
 	blocked map[*[]keyRange]bool
-	// mayHaveOrphans says that the session's lease may have orphans: lease keys that no ownership
-	// records. While an orphan exists, other clients cannot write its key.
+	// mayHaveOrphans says that orphans may be attached to the session's lease. An orphan is a lease
+	// key that no ownership records. While an orphan exists, other clients cannot write the key
+	// that the orphan protects.
 	mayHaveOrphans bool
 }
 
@@ -232,9 +233,9 @@ func (c *cache) block(ranges []keyRange) (unblock func()) {
 	}
 }
 
-// beginWrite begins a write of the keys and ranges in w. It returns as own the ownerships of those
-// keys in w.keys that this client owns. Until endWrite is called, the cache does not answer gets of
-// these keys.
+// beginWrite begins a write of the keys in w.keys, and of all keys whose lease keys are in
+// w.ranges. It returns as own the ownerships of those keys in w.keys that this client owns. Until
+// endWrite is called, the cache does not answer gets of these keys.
 //
 // If the write has to wait, beginWrite does not begin it, and returns channels to wait for. There
 // is one channel for each key in w.keys that is being acquired or released. There is also one

@@ -38,10 +38,10 @@ type answer struct {
 	kvs    [1]*mvccpb.KeyValue
 }
 
-// response returns the response to a get, as a copy that belongs to the caller. The response's
-// header has the cluster, member and term of the header latest, and the revision rev. The caller
-// must be sure that, at the revision rev, the server had the key as it is in k. op is nil for a get
-// without options.
+// response returns the response to a get, as a copy that belongs to the caller. The header of this
+// response has the cluster, member and term of the parameter latest, and the revision rev. The
+// caller must be sure that, at the revision rev, the server had the key as it is in k. op is nil
+// for a get without options.
 func (k *cachedKey) response(
 	latest *pb.ResponseHeader, rev int64, op *clientv3.Op,
 ) *clientv3.GetResponse {

@@ -225,8 +225,9 @@ func (wr *writer) owners(
 // watch of the range r, which contains these lease keys. If the watch is lost or ctx ends,
 // askToRelease returns false or an error.
 //
-// The watch starts before the owners are asked, so it begins at the newest revision. A server
-// delays the first events of a watch that begins at an older revision by up to 100 ms.
+// The watch starts before the owners are asked, so that it needs no start revision and misses no
+// delete. A watch that starts later would have to begin at an older revision, and a server delays
+// the first events of such a watch by up to 100 ms.
 func (wr *writer) askToRelease(
 	ctx context.Context, r keyRange, leaseKeys []*mvccpb.KeyValue,
 ) (areGone bool, err error) {
