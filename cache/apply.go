@@ -128,7 +128,8 @@ func (n *successor) add(ev *mvccpb.Event) {
 }
 
 // logged returns the revision up to which the log will have every change when the successor is
-// published. The late events in n.late are not in the log yet.
+// published. The log will not have the events in n.late, which go to the log together with later
+// events.
 func (n *successor) logged() int64 {
 	if n.late != nil {
 		return max(n.view.logged, n.late.first-1)
@@ -165,8 +166,8 @@ type lateChanges struct {
 	alive tree
 }
 
-// next returns a copy that a successor can add changes to. The original is not changed, because
-// another successor may have to be made from the original if this one is not published.
+// next returns a copy of l, to which a successor (a view in the making) can add changes. l is not
+// changed: if the successor is not published, another one is made, from l again.
 func (l *lateChanges) next() *lateChanges {
 	if l == nil {
 		return &lateChanges{entry: &entry{}}

@@ -152,8 +152,8 @@ func (k *kv) Do(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error
 	}
 	before := k.c.now()
 	resp, err := k.remote.Do(ctx, op)
-	// Only the answer to a write is passed to wrote. The answer to a serializable read may have an
-	// old revision, which would look like that of a restored cluster.
+	// The method wrote must get the answers to writes only. The answer to a serializable read may
+	// have an old revision, which wrote would take for a sign that the cluster was restored.
 	if err == nil && !reads {
 		k.wrote(before, writeHeader(resp))
 	}

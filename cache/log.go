@@ -66,8 +66,10 @@ type history struct {
 	mu      sync.Mutex
 	entries []*entry // the entries of the log, from the oldest to the newest
 	bytes   int64    // the sum of the sizes of entries
-	start   int      // entries[start:] are the entries after the last gap
-	oldest  int64    // every change at this revision or later is in entries[start:]
+	// entries[start:] are the entries after the last gap: the last entry that was made after the
+	// watch had missed changes.
+	start  int
+	oldest int64 // every change at this revision or later is in entries[start:]
 }
 
 func newHistory(limit int64) *history {

@@ -34,8 +34,7 @@ type callKey struct{}
 // call. The KV then asks the server, so no user sees this error.
 var errPassed = errors.New("cache: the server has to answer")
 
-// pass sets the field passed of the call that ctx carries, so that the server answers the call. It
-// returns errPassed.
+// pass records in the call that ctx carries that the server has to answer it. It returns errPassed.
 func pass(ctx context.Context) error {
 	if call, ok := ctx.Value(callKey{}).(*call); ok {
 		call.passed = true
@@ -248,8 +247,10 @@ func (p *piece) CloseSend() error { return nil }
 // Context implements grpc.ClientStream.
 func (p *piece) Context() context.Context { return p.ctx }
 
-// SendMsg implements grpc.ClientStream. A client has nothing to send, so it returns io.EOF.
+// SendMsg implements grpc.ClientStream. SendMsg returns io.EOF, because a client has nothing to
+// send.
 func (p *piece) SendMsg(any) error { return io.EOF }
 
-// RecvMsg implements grpc.ClientStream. The message is received by Recv only, so it returns io.EOF.
+// RecvMsg implements grpc.ClientStream. RecvMsg returns io.EOF, because only Recv receives the
+// message.
 func (p *piece) RecvMsg(any) error { return io.EOF }

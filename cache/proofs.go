@@ -10,15 +10,14 @@ type proof struct {
 	sentAt   time.Time
 }
 
-// proofs has the proofs (answers to linearizable reads) whose revision no view has reached yet.
-// They are in ascending order of their revisions and also of their times. A proof is dropped if
-// another proof is at least as good: if it has the same or a lower revision, and the same or a
-// later sentAt. The number is limited to maxProofs, so that the list stays short if the watch is
-// stuck while reads go on being answered.
+// proofs has the proofs (answers to linearizable reads) whose revision no view has reached yet. A
+// proof is dropped if another proof has the same or a lower revision, and the same or a later
+// sentAt. So the remaining proofs are in ascending order of both revision and sentAt. There are at
+// most maxProofs of them, because the watch may be stuck while reads are still answered.
 type proofs []proof
 
-// maxProofs is how many proofs are kept at most. If there would be more, some are dropped. Then a
-// view may get an earlier ProvenAt than the answers of the server would allow.
+// maxProofs is how many proofs (what the answers to linearizable reads have shown) are kept at
+// most. After some were dropped, a view may get an earlier ProvenAt than the answers would allow.
 const maxProofs = 64
 
 // add adds the proof n (what the answer to a linearizable read has shown), and removes the proofs
@@ -46,8 +45,8 @@ func (p *proofs) add(n proof) {
 	}
 }
 
-// thinOut drops every second proof, but keeps the newest one. It is called when there are more than
-// maxProofs.
+// thinOut drops every second proof (what the answer to a linearizable read has shown), but keeps
+// the one with the latest sentAt. It is called when there are more than maxProofs.
 func (p *proofs) thinOut() {
 	kept := (*p)[:0]
 	for i, old := range *p {

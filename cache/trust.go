@@ -37,8 +37,9 @@ type versions struct {
 }
 
 // trusts reports whether a notice of progress proves that all events up to its revision have been
-// delivered. For a member whose version is unknown it returns false, and starts asking all
-// endpoints for their versions. It also asks them again after versionsValid.
+// delivered. That depends on the version of the member that has sent the notice. If the version is
+// unknown, trusts returns false, and starts to ask all endpoints for their versions. It also asks
+// them again after versionsValid.
 func (c *Cache) trusts(resp *clientv3.WatchResponse) bool {
 	return c.asker.ordersProgress(c, resp.Header)
 }

@@ -33,7 +33,7 @@ type Tx struct {
 	err    error             // the first error of a method of the Tx
 }
 
-// interval is a range of keys that was read. end is never empty.
+// interval is a range of keys that was read. Its field end is never empty.
 type interval struct{ from, end string }
 
 // write is the last write of a key. put is nil if the key is to be deleted.

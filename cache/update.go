@@ -165,8 +165,8 @@ func refused(err error) bool {
 	if errors.As(err, &e) {
 		code = e.Code()
 	} else if s, ok := status.FromError(err); ok && s.Code() != codes.ResourceExhausted {
-		// ResourceExhausted counts only as an error of etcd. gRPC also returns it if the answer to
-		// an applied transaction is too large to be received.
+		// ResourceExhausted shows a refusal only if it is an error of etcd. gRPC also returns this
+		// code if the answer to an applied transaction is too large to be received.
 		code = s.Code()
 	}
 	switch code {
