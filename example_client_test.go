@@ -108,7 +108,8 @@ func ExampleNewFromURL() {
 	// Output: [http://127.0.0.1:2379] [http://10.0.0.1:2379 http://10.0.0.2:2379]
 }
 
-// A command line has plain values: names of files, durations, a user.
+// NewClientConfig makes a Config from plain values, which a program can take from its command line:
+// names of files, durations, a user.
 func ExampleNewClientConfig() {
 	cfg, err := clientv3.NewClientConfig(&clientv3.ConfigSpec{
 		Endpoints:   []string{"https://10.0.0.1:2379"},

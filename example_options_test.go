@@ -75,7 +75,7 @@ func ExampleWithFromKey() {
 	// from c on: span/c
 }
 
-// WithCountOnly and WithKeysOnly spare the transfer of what is not needed.
+// WithCountOnly gets only the number of keys. WithKeysOnly gets the keys without their values.
 func ExampleWithCountOnly() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -240,7 +240,7 @@ func ExampleWithIgnoreValue() {
 	// true
 }
 
-// The pieces of a GetStream can be put together.
+// GetStreamToGetResponse puts the pieces that a GetStream returns into one response.
 func ExampleGetStreamToGetResponse() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

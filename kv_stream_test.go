@@ -186,7 +186,7 @@ func TestGetStreamPageFromALaggingMember(t *testing.T) {
 	}
 	assert.Equal(t, 1, refused, "one refusal is enough to read on linearizably")
 
-	// If the caller asks for a future revision, the caller gets the error.
+	// If the caller itself asks for a future revision, GetStream does not hide the error.
 	stream, err = kv.GetStream(t.Context(), "k", WithPrefix(), WithSerializable(), WithRev(1000))
 	require.NoError(t, err)
 	_, err = GetStreamToGetResponse(stream)

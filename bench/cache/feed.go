@@ -114,7 +114,7 @@ func (f feed) write(ctx context.Context, client *clientv3.Client) error {
 	return errors.Join(errs...)
 }
 
-// put writes one transaction of the keys from the first on.
+// put writes f.batch keys in one transaction. The parameter first is the number of the first key.
 func (f feed) put(ctx context.Context, client *clientv3.Client, first int) error {
 	ops := make([]clientv3.Op, f.batch)
 	for i := range ops {

@@ -16,12 +16,12 @@ import (
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
 
-// cost is what one operation took.
+// cost is what the operations of one measurement took.
 type cost struct {
 	ops            int
 	cpu            time.Duration // of all operations
-	allocs         float64
-	mean, p50, p99 time.Duration
+	allocs         float64       // per operation
+	mean, p50, p99 time.Duration // of the latencies
 }
 
 func (c cost) cpuEach() time.Duration { return c.cpu / time.Duration(c.ops) }
@@ -55,7 +55,7 @@ func measure(ctx context.Context, length time.Duration, batch int, op func() err
 	return c, ctx.Err()
 }
 
-// rounds is how often lines are measured that vary by run.
+// rounds is how often an operation is measured, if its results vary from run to run.
 const rounds = 3
 
 // inTurn measures two operations by turns, and returns for each the round with the median mean.

@@ -15,7 +15,8 @@ import (
 // granters is how many leases are granted, or watches opened, at once.
 const granters = 16
 
-// keepAlive keeps n leases alive, each with a reader of its answers. An operation is an answer.
+// keepAlive keeps n leases alive, each with a reader of its answers. The sample's operations are
+// the answers.
 func keepAlive(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	client := c.(*viaClient)
 	ids, err := grant(ctx, client.Client, s.n, s.ttl)
@@ -39,8 +40,8 @@ func keepAlive(ctx context.Context, c connection, s settings) (figures.Sample, e
 	if err != nil {
 		return figures.Sample{}, err
 	}
-	// A lease is due every third of its TTL. The published client renews in bursts, of which
-	// less than two may be in the window.
+	// A lease should be renewed every third of its TTL. A quarter of these renewals is enough here:
+	// the published client renews in bursts, and a short window can have less than two bursts.
 	if due := int(s.length.Seconds() * float64(s.n) * 3 / float64(s.ttl)); sample.Ops < due/4 {
 		return sample, fmt.Errorf("%d answers in %s, of about %d", sample.Ops, s.length, due)
 	}

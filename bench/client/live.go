@@ -60,7 +60,7 @@ func pause(ctx context.Context, length time.Duration) error {
 // livePrefix is that of the keys that feed writes, n at once.
 func livePrefix(n int) string { return fmt.Sprintf("live/%d/", n) }
 
-// live watches what feed writes. An operation is an event.
+// live watches what feed writes. The sample's operations are the events.
 func live(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	watching, cancel := context.WithCancel(ctx)
 	var events atomic.Int64
@@ -81,7 +81,7 @@ func live(ctx context.Context, c connection, s settings) (figures.Sample, error)
 func manyKey(i int) string { return fmt.Sprintf("many/%06d", i) }
 
 // openWatchers opens n watches that get no events, and leaves them open while memory is measured.
-// An operation is a watch.
+// The sample's operations are the watches.
 func openWatchers(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	client := c.(*viaClient).Client
 	channels := make([]clientv3.WatchChan, s.n)
@@ -109,8 +109,8 @@ func openWatch(
 	return ch, nil
 }
 
-// manyWatchers opens n watches with a reader each, among which the events go round. An operation
-// is an event.
+// manyWatchers opens n watches with a reader each. The server sends each event to the next of these
+// watches. The sample's operations are the events.
 func manyWatchers(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	client := c.(*viaClient)
 	var events atomic.Int64

@@ -30,7 +30,7 @@ type connection interface {
 	list(ctx context.Context, prefix string) ([]*mvccpb.KeyValue, error)
 
 	// watch calls arrived for each response that has events, until ctx ends. The parameter value is
-	// that of the first event.
+	// the value of the first event.
 	watch(ctx context.Context, prefix string, arrived func(events int, value []byte)) error
 
 	close() error

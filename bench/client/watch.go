@@ -17,8 +17,8 @@ const (
 	pacedRate = 1000
 )
 
-// flood watches with n events a response, which the server sends as quickly as they are read. An
-// operation is an event.
+// flood watches keys of which the server sends responses of n events each, as fast as the client
+// reads them. The sample's operations are the events.
 func flood(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	if _, err := floods(ctx, c, s.n, s.warm); err != nil {
 		return figures.Sample{}, err
@@ -33,8 +33,8 @@ func flood(ctx context.Context, c connection, s settings) (figures.Sample, error
 	return sample, nil
 }
 
-// floods opens one watch after the other for a time, at least one, and returns how many events
-// have arrived.
+// floods opens one watch after another until the time length is over, but at least one. It returns
+// how many events have arrived.
 func floods(ctx context.Context, c connection, n int, length time.Duration) (int, error) {
 	count := max(floodEvents/n, 1)
 	prefix := fmt.Sprintf("watch/%d/%d/0/", n, count)
@@ -73,8 +73,8 @@ func watchFor(
 	return got, err
 }
 
-// paced watches with n events a response, which the server sends at a constant rate. An operation
-// is an event; its latency is the time from the server to the reader.
+// paced watches keys of which the server sends responses of n events each, at a constant rate. The
+// sample's operations are the events. A latency is the time from the server to the reader.
 func paced(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	if _, err := floods(ctx, c, s.n, s.warm); err != nil {
 		return figures.Sample{}, err

@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
 
-// chart draws the CPU of both clients as a share of the stub's.
+// chart draws the CPU of this client and of the published one, each divided by that of gRPC's stub.
 func (r *results) chart(path string, works []work) error {
 	p := plot.New()
 	p.Title.Text = "CPU of the client for an operation; bare gRPC stub = 1, less is better"

@@ -93,7 +93,7 @@ func (s settings) complete(name, names string) (settings, error) {
 	return s, nil
 }
 
-// bench builds, measures and reports.
+// bench builds the programs to compare, measures them, and writes the report.
 func bench(ctx context.Context, s settings, out, progress io.Writer) error {
 	var results results
 	if s.samples != "" {

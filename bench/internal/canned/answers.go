@@ -47,9 +47,9 @@ func rangeAnswer(prefix string, n, size int) *pb.RangeResponse {
 	return answer
 }
 
-// ranges has the answers to ranges, by key, marshalled when first asked for.
+// ranges has the answers to range requests. An answer is made when a client first asks for its key.
 type ranges struct {
-	answers sync.Map // of string to frame
+	answers sync.Map // from key (string) to marshalled answer (frame)
 }
 
 func (r *ranges) answer(stream grpc.ServerStream) error {

@@ -13,7 +13,7 @@ const (
 	// maxEvents bounds the events of a response.
 	maxEvents = 10_000
 
-	// maxRate bounds the responses of a second.
+	// maxRate bounds the responses a second.
 	maxRate = 1000
 )
 
@@ -23,10 +23,10 @@ type feed struct {
 
 	key    string
 	id     int64
-	spread bool // to all watches of the stream, not to id
-	events int
-	left   int // responses
-	next   int // the place in the list of watches, if spread
+	spread bool // the responses go to all watches of the stream in turn, not to id
+	events int  // in each response
+	left   int  // responses still to be sent
+	next   int  // if spread: which watch, in the list of watches, gets the next response
 
 	interval time.Duration
 	due      time.Time // when the next response is due, if there is an interval

@@ -4,10 +4,10 @@
 // The key of a request says what is answered:
 //
 //	range/N/SIZE/        a range of N keys with values of SIZE bytes
-//	watch/N/COUNT/RATE/  a watch that gets COUNT responses of N events, RATE responses a second;
-//	                     0 as quickly as the client reads them. The first 8 bytes of each
-//	                     value are the time at which the server sent it, in nanoseconds since
-//	                     1970, big-endian.
+//	watch/N/COUNT/RATE/  a watch that gets COUNT responses of N events, RATE responses a second,
+//	                     or as fast as the client reads them if RATE is 0. The first 8 bytes of
+//	                     each value are the time at which the server sent it, in nanoseconds
+//	                     since 1970, big-endian.
 //	spread/N/COUNT/RATE/ such a watch whose responses go in turn to all watches of its stream
 //	anything else        one key with a value of 256 bytes; a watch without events
 //

@@ -19,8 +19,8 @@ const revision = int64(1)<<34 + 0x2a5a5a5
 // template is a marshalled response whose revisions and times are overwritten for each copy.
 type template struct {
 	message   []byte
-	revisions []int // where the header's and the events' revisions stand
-	stamps    []int // where the values begin
+	revisions []int // offsets in message: first the header's revision, then those of the events
+	stamps    []int // offsets in message of the events' values, which begin with a time
 }
 
 var stampMark = []byte("8 bytes.")

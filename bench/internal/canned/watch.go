@@ -13,7 +13,7 @@ import (
 // client that sends much before it receives again is not waited for.
 type watchers struct {
 	stream grpc.ServerStream
-	ends   *sync.Map // of the key of a watch to the revision of its last event
+	ends   *sync.Map // maps the key of a watch to the revision of its last event
 
 	// wake has room for one value, which tells the sender to look again.
 	wake chan struct{}

@@ -3,7 +3,8 @@ package figures
 
 import "time"
 
-// The contenders that are compared.
+// The contenders that the benchmark compares: this client, the published one, and gRPC's generated
+// stubs.
 const (
 	This      = "this"
 	Published = "published"
@@ -21,7 +22,7 @@ type Sample struct {
 	Ops  int
 	Took time.Duration
 
-	// Contender is whose program ran, one of [Contenders]. The program that runs others sets it.
+	// Contender says which of [Contenders] was measured. The program that starts the runs sets it.
 	Contender string
 
 	// CPU, Allocs and Bytes are those of the client's process, per operation.
@@ -32,9 +33,10 @@ type Sample struct {
 	// P50 and P99 are latencies, zero if the workload measures none.
 	P50, P99 time.Duration
 
-	// Heap, Stack and Goroutines are measured at the end of the run, after a garbage collection.
-	// HeapBefore is measured before the run, when the client is connected. PeakRSS is the largest
-	// resident set of the process.
+	// Heap, Stack and Goroutines are measured at the end of the run, after a garbage collection. A
+	// workload whose callers end with the run counts Goroutines in the middle of it. HeapBefore is
+	// measured before the run, when the client is connected. PeakRSS is the largest resident set of
+	// the process.
 	HeapBefore, Heap, Stack, PeakRSS uint64
 	Goroutines                       int
 
