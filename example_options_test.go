@@ -11,8 +11,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// A range of any size is read by pages. All pages but the first are read at the revision of the
-// first, so that they fit together.
+// A range of any size can be read in pages. The later pages are read at the revision of the first
+// page, so that all pages show one state of the keys.
 func ExampleWithLimit() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

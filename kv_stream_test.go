@@ -211,8 +211,8 @@ func TestGetStreamCompactedBetweenPages(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrCompacted, last.Err())
 }
 
-// TestPagesSurviveMalformedAnswers reads pages that lack a header or key-value pairs, or that do
-// not move on.
+// TestPagesSurviveMalformedAnswers shows that a stream ends without an error if the server sends
+// pages without a header or key-value pairs, or sends the first page again and again.
 func TestPagesSurviveMalformedAnswers(t *testing.T) {
 	answers := map[string]*pb.RangeResponse{
 		"nothing":          {},

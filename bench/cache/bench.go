@@ -231,7 +231,7 @@ func (b *bench) calls(callers int, op func() error) (float64, time.Duration, err
 	errs := make([]error, callers)
 	start := time.Now()
 	for i := range errs {
-		// Ends with the time that was given; calls waits.
+		// Ends when the time b.length is over; calls waits.
 		group.Go(func() {
 			for time.Since(start) < b.length && errs[i] == nil {
 				errs[i] = op()

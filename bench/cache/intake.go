@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// intake is how many changes a second a copy takes in, alone and while readers list it in a loop.
-// Another process writes as much as the member takes.
+// intake measures how many changes a second a copy takes in, alone and while readers list it in a
+// loop. Another process writes as much as the member takes.
 func (b *bench) intake(ctx context.Context) error {
 	const readers, batch = 25, 100
 	n := b.upTo(150_000)

@@ -102,14 +102,15 @@ func next(text string) string {
 	return strconv.Itoa(n + 1)
 }
 
-// done is the sum of what several callers have done.
+// done is what several callers of one operation have done together.
 type done struct {
 	rate float64 // operations a second
-	sent int64   // messages
+	sent int64   // messages in all measurements
 }
 
-// ratesInTurn has callers call two operations by turns, and returns the median rate of each, and
-// all messages that were sent for it.
+// ratesInTurn measures two operations in turn, [rounds] times. In each measurement, so many callers
+// call the operation in loops. The results x and y have, for the first and the second operation,
+// the median rate and the number of all messages that were sent.
 func (b *bench) ratesInTurn(callers int, first, second func() error) (x, y done, err error) {
 	var rates [2][]float64
 	var sent [2]int64

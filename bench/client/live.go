@@ -45,7 +45,7 @@ func awaitFirst(ctx context.Context, counter *atomic.Int64) error {
 	return nil
 }
 
-// pause waits.
+// pause waits until the time length is over or ctx ends.
 func pause(ctx context.Context, length time.Duration) error {
 	timer := time.NewTimer(length)
 	defer timer.Stop()
@@ -126,7 +126,8 @@ func manyWatchers(ctx context.Context, c connection, s settings) (figures.Sample
 	if err != nil {
 		return figures.Sample{}, err
 	}
-	// Tells the server with canned answers to begin. A real member has no such key.
+	// This key makes the server with canned answers send events to all the watches. A real member
+	// has no such key: another process writes the keys that are watched.
 	ch := client.Watch(ctx, "spread/1/1000000000/0/")
 	// It ends when the channel is closed. The client's close closes the channel and waits.
 	client.readers.Go(func() { count(ch, &events) })

@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// TestWorkloadsMeetOnARealMember shows that workloads that watch a real member watch the keys that
-// the feeders write there, and that workloads that read it read the keys that fill writes.
+// TestWorkloadsMeetOnARealMember: on a real member, the workloads that watch see the keys that feed
+// and feed-watchers write, and the workloads that read see the keys that fill writes.
 func TestWorkloadsMeetOnARealMember(t *testing.T) {
 	endpoint := etcdtest.Start(t).Members()[0].Address()
 	run := func(ctx context.Context, s settings) error {

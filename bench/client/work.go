@@ -139,7 +139,7 @@ func loops(
 		end       time.Time // written before begin is closed
 	)
 	for caller := range callers {
-		// Ends with the time that was given; loops waits.
+		// Ends when the time length is over; loops waits.
 		group.Go(func() {
 			<-begin
 			latencies[caller], errs[caller] = loop(ctx, end, func() error {

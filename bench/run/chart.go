@@ -54,7 +54,7 @@ func (r *results) chart(path string, works []work) error {
 	return p.Save(vg.Points(float64(120+70*len(names))), vg.Points(260), path)
 }
 
-// drawStub draws the line that the bars are measured by.
+// drawStub draws a line at 1, which stands for the CPU of gRPC's stub.
 func drawStub(p *plot.Plot) error {
 	line, err := plotter.NewLine(plotter.XYs{{X: p.X.Min, Y: 1}, {X: p.X.Max, Y: 1}})
 	if err != nil {

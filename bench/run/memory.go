@@ -2,7 +2,7 @@ package main
 
 import "go.etcd.io/etcd/client/v3/bench/internal/figures"
 
-// memoryTable shows what a client holds.
+// memoryTable shows the memory that a client holds.
 var memoryTable = table{
 	name: "memory", rounds: 3, file: "MEMORY.md",
 	about: "What the process of a client holds, after a garbage collection. Canned answers; " +

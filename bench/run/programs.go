@@ -86,7 +86,7 @@ func (s *server) stop() {
 // it measures.
 const startAndEnd = time.Minute
 
-// client runs the client program of a contender.
+// client runs the client program of a contender: this client, the published one, or gRPC's stubs.
 func (p programs) client(
 	ctx context.Context, contender string, limit time.Duration, args ...string,
 ) (figures.Sample, error) {
