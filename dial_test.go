@@ -8,9 +8,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// TestUnknownOptionsKeepTheUsersCredentials: replacedIn reads private fields of gRPC's dial options.
-// If a release of gRPC has other fields, replacedIn reports that the program has set credentials, so
-// the client does not replace them.
+// TestUnknownOptionsKeepTheUsersCredentials: replacedIn reads private fields of gRPC's dial
+// options. If a release of gRPC has other fields, replacedIn reports that the program has set
+// credentials, so the client does not replace them.
 func TestUnknownOptionsKeepTheUsersCredentials(t *testing.T) {
 	own := insecure.NewCredentials()
 	for name, options := range map[string]any{

@@ -124,7 +124,7 @@ func ExampleNewClientConfig() {
 	// Output: [https://10.0.0.1:2379] 5s etcd.example alice
 }
 
-// greeter is a store without a server.
+// greeter is a KVClient that answers reads itself, without a server.
 type greeter struct{ pb.KVClient }
 
 func (greeter) Range(

@@ -46,7 +46,8 @@ func ExampleWithLimit() {
 	// page/4 more: false
 }
 
-// WithFromKey covers all keys from the given one on, WithRange those before an end.
+// WithFromKey covers the given key and all keys after it. WithRange covers the keys from the given
+// one up to an end; the end itself is not covered.
 func ExampleWithFromKey() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -107,8 +108,8 @@ func ExampleWithCountOnly() {
 	// count/b ""
 }
 
-// A serializable read is answered by one member from its own data: cheap, also without a quorum,
-// and possibly a little old.
+// One member answers a serializable read from its own data. Such a read is cheap and needs no
+// quorum, but the data can be a little old.
 func ExampleWithSerializable() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

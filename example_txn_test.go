@@ -114,7 +114,7 @@ func ExampleOpTxn() {
 	// counted: false
 }
 
-// Code that wraps a KV reads what an operation asks for.
+// Code that wraps a KV can read the options of an operation from its Op.
 func ExampleOp() {
 	op := clientv3.OpGet("k", clientv3.WithPrefix(), clientv3.WithLimit(10), clientv3.WithRev(7),
 		clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithKeysOnly())
@@ -166,7 +166,7 @@ func ExampleNewOp() {
 	// false false
 }
 
-// Code that wraps a Watcher reads what a watch asks for.
+// Code that wraps a Watcher can read the options of a watch from its Op.
 func ExampleOpWatch() {
 	op := clientv3.OpWatch("k", clientv3.WithFromKey(), clientv3.WithFilterPut(),
 		clientv3.WithFragment(), clientv3.WithCreatedNotify(), clientv3.WithProgressNotify())

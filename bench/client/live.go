@@ -60,7 +60,7 @@ func pause(ctx context.Context, length time.Duration) error {
 // livePrefix is that of the keys that feed writes, n at once.
 func livePrefix(n int) string { return fmt.Sprintf("live/%d/", n) }
 
-// live watches what feed writes. The sample's operations are the events.
+// live watches the keys that feed writes. The sample's operations are the events.
 func live(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	watching, cancel := context.WithCancel(ctx)
 	var events atomic.Int64

@@ -17,7 +17,7 @@ const (
 	pacedRate = 1000
 )
 
-// flood watches keys of which the server sends responses of n events each, as fast as the client
+// flood measures watches whose responses have n events each and are sent as fast as the client
 // reads them. The sample's operations are the events.
 func flood(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	if _, err := floods(ctx, c, s.n, s.warm); err != nil {
@@ -49,8 +49,8 @@ func floods(ctx context.Context, c connection, n int, length time.Duration) (int
 	return total, nil
 }
 
-// watchFor watches until want events have arrived. It calls arrived with the first value of each
-// response.
+// watchFor watches until as many events have arrived as the parameter want says. It calls arrived
+// with the first value of each response.
 func watchFor(
 	ctx context.Context, c connection, prefix string, want int, arrived func(value []byte),
 ) (int, error) {
@@ -73,7 +73,7 @@ func watchFor(
 	return got, err
 }
 
-// paced watches keys of which the server sends responses of n events each, at a constant rate. The
+// paced measures a watch whose responses have n events each and are sent at a constant rate. The
 // sample's operations are the events. A latency is the time from the server to the reader.
 func paced(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	if _, err := floods(ctx, c, s.n, s.warm); err != nil {

@@ -1,4 +1,4 @@
-// Package figures has what the benchmark's programs hand each other, and the statistics over it.
+// Package figures has the samples that the benchmark's programs hand each other, and statistics.
 package figures
 
 import "time"
