@@ -55,9 +55,9 @@
 //
 //  1. The member adds the call to the request log.
 //  2. The function given to [Cluster.On] decides what happens to the call, and may delay it.
-//  3. If the member defragments, the call waits. If the member is a learner, it refuses the call,
-//     but answers the few calls that a learner in etcd answers. If there is no leader, a call whose
-//     metadata require a leader is refused, and any other call that needs a leader waits for one.
+//  3. If the member defragments, the call waits. If the member is a learner, it refuses all calls
+//     except the few that a learner in etcd answers. If there is no leader, a call whose metadata
+//     require a leader is refused, and any other call that needs a leader waits for one.
 //  4. The call takes effect.
 //  5. If the member lags, the answer to a call that needs a leader waits.
 //  6. The member sends the answer, or the error of [LoseAnswer].

@@ -9,7 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keptRequests is how many requests Requests returns at most. The log drops older requests.
+// keptRequests is the maximum number of requests that [Cluster.Requests] returns. The request log
+// drops older requests.
 const keptRequests = 100_000
 
 // Request is a request that a member has received.

@@ -11,7 +11,7 @@ import (
 
 const (
 	shownRequests = 20
-	shownLeft     = 20  // calls, watches or leases that are logged at most, of each kind
+	shownLeft     = 20  // the maximum number of calls, of watches, and of leases that are logged
 	shownBytes    = 160 // the length to which the text of a request or of a list of keys is cut
 )
 

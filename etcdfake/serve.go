@@ -70,8 +70,8 @@ func (m *Member) serveUnary(
 	return m.edited(meth, act.edit, resp)
 }
 
-// edited returns a copy of msg that the function given to Edit has changed, or msg itself if edit
-// is nil. It fails the test and returns an error if the function takes another type of message.
+// edited returns msg if the parameter edit is nil. Otherwise it returns a copy of msg that edit has
+// changed. If edit expects a message of another type, edited fails the test and returns an error.
 func (m *Member) edited(
 	meth *method, edit editFunc, msg proto.Message,
 ) (proto.Message, error) {

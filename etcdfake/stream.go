@@ -36,7 +36,7 @@ type serverStream struct {
 	edit atomic.Pointer[editFunc]
 
 	once  sync.Once
-	ended chan struct{} // closed by end
+	ended chan struct{} // closed by the method end
 	err   error         // the status of the stream; set before ended is closed
 	watch *store.WatchStream
 }
@@ -163,8 +163,9 @@ func (s *serverStream) serve() error {
 	return status.Errorf(codes.Unimplemented, "etcdfake: %s is not part of the fake", s.meth.name)
 }
 
-// serveMessages handles each message of the client with f, until a message fails or the client has
-// sent its last message. The parameter first is an empty message of the type that the client sends.
+// serveMessages handles each message of the client with f. It returns when the client has sent its
+// last message, or with the error of a message that it cannot receive or handle. The parameter
+// first is an empty message of the type that the client sends.
 func (s *serverStream) serveMessages(first proto.Message, f func(proto.Message) error) error {
 	for {
 		msg := first.ProtoReflect().New().Interface()

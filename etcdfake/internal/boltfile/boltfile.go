@@ -42,7 +42,8 @@ type Bucket struct {
 // file holds the pages of a database file that is being written.
 type file struct{ pages []byte }
 
-// Write returns the bytes of a database file with the buckets. It sorts the slice buckets by name.
+// Write returns the bytes of a database file with the buckets. Write sorts its arguments by name,
+// in place.
 func Write(buckets ...Bucket) []byte {
 	f := &file{pages: make([]byte, 3*pageSize)}
 	slices.SortFunc(buckets, func(a, b Bucket) int { return strings.Compare(a.Name, b.Name) })
@@ -139,9 +140,9 @@ func (f *file) branch(children []Item) uint64 {
 	return id
 }
 
-// grow appends as many pages as size bytes need, and writes the header of the first one with flags
-// and with count, the number of items. It returns the number of the first page, and the bytes of
-// all new pages.
+// grow appends new pages that hold at least size bytes. It writes the header of the first new page,
+// with the given flags and the given count of items. It returns the number of the first new page,
+// and the bytes of all new pages.
 func (f *file) grow(size int, flags uint16, count int) (id uint64, page []byte) {
 	start := len(f.pages)
 	pages := (size + pageSize - 1) / pageSize

@@ -47,10 +47,10 @@ func (e *entry) stored() []byte {
 	return value
 }
 
-// hash returns the hash of the changes up to the revision rev. A change at or before the revision
-// compacted is hashed only if it is in the set kept, or if this set is empty. A deletion at the
-// revision compacted itself is never hashed, because older etcd servers remove it in the
-// compaction.
+// hash returns the hash of the changes up to the revision rev. The parameter compacted is the
+// compacted revision: a change at or before this revision is hashed only if it is in the set kept,
+// or if this set is empty. A deletion at exactly this revision is never hashed, because older etcd
+// servers remove it in the compaction.
 func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	sum := crc32.Update(0, castagnoli, []byte("key"))
 	for _, e := range k.log {
