@@ -144,10 +144,10 @@ func (r *sourceReceiver) ask() bool {
 	return true
 }
 
-// deliver passes a response to the stream. It leaves out events that were delivered before the wide
-// watch replaced the first watch. It also leaves out a notice of progress that cannot be trusted,
-// because the server may have sent it before older events. It returns false if the response has
-// ended the watch.
+// deliver passes a response to the stream. It leaves out the events that the first watch delivered
+// before the wide watch (of the whole range of the cache) replaced it. It also leaves out a notice
+// of progress that cannot be trusted, because the server may have sent it before older events. It
+// returns false if the response has ended the watch.
 func (r *sourceReceiver) deliver(resp clientv3.WatchResponse) bool {
 	if resp.IsProgressNotify() && !r.m.cache.trusts(&resp) {
 		return true

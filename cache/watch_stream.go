@@ -69,8 +69,8 @@ type memoryStream struct {
 	notices *time.Ticker
 	proof   progressProof
 
-	// noticesWanted says that a consumer has requested progress after the cache has ended, so that
-	// only notices of the server can answer it.
+	// noticesWanted says that the cache has ended and a request for progress is pending. Only
+	// progress notices of the server can answer this request.
 	noticesWanted atomic.Bool
 
 	// guarded by mu

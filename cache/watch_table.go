@@ -83,8 +83,9 @@ func (t *watchTable) header(revision int64) *pb.ResponseHeader {
 	return t.view.origin.header(revision)
 }
 
-// look makes v the view of the table: the newest state of the cache that the table knows. If the
-// head group has no watches, look also moves this group to the newest log entry of v.
+// look makes v the view of the table: the newest state of the cache that the table knows. The head
+// group is the group of the watches that are up to date with the log. If it has no watches, look
+// also moves it to the newest log entry of v.
 func (t *watchTable) look(v *view) {
 	t.view = v
 	if t.head.index.Len() == 0 {

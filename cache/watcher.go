@@ -17,10 +17,11 @@ const proofOfNow = 2 * time.Second
 // It begins when a call has waited for proofOfNow and got no proof. It ends early if a proof comes.
 const missedFor = 10 * time.Second
 
-// Watcher returns a Watcher that answers watches from the cache. Any number of them cost the server
-// nothing, and an event of a key costs nothing for watches of other keys. They keep the contract of
-// clientv3.Watcher, with all options of a watch: every revision comes once, complete and in order.
-// WatchResponse.Err is ErrCompacted only if the server no longer has the history.
+// Watcher returns a Watcher that answers watches from the cache. The number of watches does not
+// matter to the server, and an event of a key costs nothing for watches of other keys. The watches
+// keep the contract of clientv3.Watcher, with all options of a watch: every revision comes once,
+// complete and in order. WatchResponse.Err is ErrCompacted only if the server no longer has the
+// history.
 //
 //	from now on, without WithRev      Watch waits for a proof that the cache has everything written
 //	                                  before the call, as Fresh does with a maximum age of 0. If
@@ -42,9 +43,9 @@ const missedFor = 10 * time.Second
 //	                                  holds for every watch that is opened after the cache has ended
 //	                                  by a failure
 //
-// For a consumer that does not read its channel, memory holds what the client's Watcher would hold
-// for it, and one entry of the history. All watches and snapshots of the cache share the events and
-// their pairs, which must not be changed.
+// If a consumer does not read its channel, responses wait in memory, as with the client's Watcher.
+// The consumer then also keeps one entry of the history in memory. All watches and snapshots of the
+// cache share the events and their pairs, which must not be changed.
 //
 // RequestProgress is answered when the watches have been given everything that was written before
 // the call. Some servers do not answer requests for progress (a gRPC proxy does not), or may send

@@ -65,9 +65,10 @@ func (c *cleaner) clean(ctx context.Context) (await.Change, error) {
 	}
 }
 
-// duties returns the version of the key that has to be deleted, or nil. dirty reports whether the
-// cleaner has anything left to do. If dirty is false, duties removes the cleaner from the key. A
-// later change of the key's state can then start a new cleaner.
+// duties returns the version of the key that the cleaner has to delete next, or nil if no version
+// has to be deleted. dirty reports whether the cleaner has anything left to do. If dirty is false,
+// duties removes the cleaner from the key. A later change of the key's state can then start a new
+// cleaner.
 func (c *cleaner) duties() (v *keystate.Version, dirty bool) {
 	c.s.note(c.key, func(k *key) {
 		if in := k.ToDelete(); in != nil {
@@ -247,8 +248,8 @@ func (s *session) changedLocked(name string, k *key) {
 }
 
 // waitCleanedUp waits until the key's cleaner has deleted the key, or has read it and found nothing
-// to delete. It waits no longer than grace. If the key does not have to be cleaned up, it returns
-// at once.
+// to delete. It waits no longer than the constant grace says. If the key does not have to be
+// cleaned up, it returns at once.
 func (s *session) waitCleanedUp(name string) {
 	s.mu.Lock()
 	var cleanedUp chan struct{}

@@ -276,8 +276,8 @@ func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
 }
 
 // abandon ends the caller's use of the key of p. If this session has created the key and no other
-// call uses it, the key is deleted. abandon waits until the key is deleted, but no longer than
-// grace. After that the deletion goes on in the background.
+// call uses it, the key is deleted. abandon waits until the key is deleted, but no longer than the
+// constant grace says. After that the deletion goes on in the background.
 func (c contender) abandon(p position) {
 	c.s.update(c.key, func(k *keystate.State) { k.Release(p.incarnation) })
 	c.s.waitCleanedUp(c.key)
@@ -295,8 +295,8 @@ func (c contender) waitForTurn(ctx context.Context, p position) (position, error
 	w := &waiter{c: c, ctx: clientv3.WithRequireLeader(ctx), at: p}
 	first := w.changed
 	if p.found != nil {
-		// The contender must watch the key right before its own. p.ahead may be another key: it is
-		// the first key of the queue. So call look first, which finds the key right before.
+		// p.ahead is the first key of the queue, but the contender must watch the key right before
+		// its own. With nil, Loop begins with w.look, which finds that key.
 		first = nil
 	}
 	err := await.Loop(ctx, first, w.look, func(err error) bool {

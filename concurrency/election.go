@@ -64,8 +64,8 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 
 // Campaign makes the session a candidate with the value val, and waits until the session leads. It
 // also returns when ctx, the session or the client ends. If it returns nil, the session's key was
-// the first in the queue. A session that is a candidate already keeps its key, which gets the value
-// val.
+// the first in the queue. If the session is a candidate before the call, it keeps its key, and the
+// key gets the value val.
 //
 // Errors: the error of ctx; [ErrSessionExpired], also if Resign or another client has deleted the
 // key; any error of the requests that put the session's key or change its value. While Campaign

@@ -163,8 +163,8 @@ func (f *Fill) Prove(newer []*mvccpb.KeyValue, count, revision int64) {
 	}
 }
 
-// Unchanged reports whether a tree has all pairs of newer, with the same mod revisions, and has
-// count keys in total.
+// Unchanged reports whether the tree t has exactly count keys, and has each pair of the list newer
+// with the mod revision that the list says.
 func Unchanged(t keytree.Tree, newer []*mvccpb.KeyValue, count int64) bool {
 	for _, kv := range newer {
 		if own := t.Get(keytree.Key(kv.Key)); own == nil || own.ModRevision != kv.ModRevision {
