@@ -92,9 +92,9 @@ type counts struct {
 	pages                      atomic.Int64 // pages counts the pages that were read by all lists
 }
 
-// streams is the last number that was given out for a gRPC stream of watches. Each cache, and each
-// stream of a Watcher, takes a number and puts it into the metadata of its watches on the server.
-// Watches with different numbers do not share a gRPC stream.
+// streams is the last number that was given out. Each cache, and each stream of a cache's Watcher,
+// takes a new number, and adds it to the metadata of the watches that it opens on the server. The
+// client sends watches with different metadata on different gRPC streams.
 var streams atomic.Int64
 
 // streamKey is the metadata key whose value gives the watch of each cache a gRPC stream of its own.

@@ -56,7 +56,7 @@ func (c *Cache) Changes(ctx context.Context) iter.Seq2[Batch, error] {
 }
 
 // between returns the batch of changes that leads from one view to a later one. If the first view
-// is nil, it returns the full batch of the later view.
+// is nil, the batch has every key of the later view.
 func between(from, to *view) Batch {
 	if from == nil {
 		return Batch{Revision: to.revision, Full: true, Changes: full(to)}

@@ -44,7 +44,7 @@ func difference(from, to tree, revision int64) []change {
 // if some of these entries have been dropped from the log.
 func replay(older, newer *entry) ([]Change, bool) {
 	var net []Change
-	places := map[string]int{} // the index in net of each key
+	places := map[string]int{} // for each key, its index in the slice net
 	for e := older; e != newer; {
 		e = e.next.Load()
 		if e == nil {

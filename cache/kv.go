@@ -204,8 +204,8 @@ func (k *kv) GetStream(
 	return k.remote.GetStream(ctx, key, whole)
 }
 
-// prepare finds the state that a GetStream is answered from, and stores it in call, where
-// memory.RangeStream finds it. It returns false if the server has to answer.
+// prepare finds the state that a GetStream is answered from, and stores it in the parameter call,
+// where memory.RangeStream finds the state. prepare returns false if the server has to answer.
 func (c *Cache) prepare(ctx context.Context, op clientv3.Op, call *call) (bool, error) {
 	values := !op.IsCountOnly() && (!op.IsKeysOnly() || op.IsSortSet())
 	if !op.IsSortOptionValid() || values && c.opts.keysOnly ||

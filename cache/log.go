@@ -77,9 +77,9 @@ func newHistory(limit int64) *history {
 }
 
 // append adds e to the end of the log. Then it drops the oldest entries as long as the log takes
-// more bytes than its limit. If e is not a gap, e must have all changes since the previous entry. A
-// gap is an entry that is made after changes were missed. It has only the difference between two
-// states.
+// more bytes than its limit. An entry e that is made after changes were missed is a gap: it has
+// only the difference between two states. Any other e must have all changes since the previous
+// entry.
 func (h *history) append(e *entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -34,7 +34,7 @@ type callKey struct{}
 // call. The KV then asks the server, so no user sees this error.
 var errPassed = errors.New("cache: the server has to answer")
 
-// pass records in the call that ctx carries that the server has to answer it. It returns errPassed.
+// pass makes the server answer the call whose record ctx carries, and returns errPassed.
 func pass(ctx context.Context) error {
 	if call, ok := ctx.Value(callKey{}).(*call); ok {
 		call.passed = true

@@ -103,8 +103,8 @@ type stall struct {
 	// there is no stall.
 	since  time.Time
 	logged int64 // view.logged when the watch was first found stalled
-	steps  int   // how many times proved has reopened the watch or had the range read again
-	slow   int   // how many reads that prove has sent have timed out
+	steps  int   // how often Cache.proved has reopened the watch or had the range read again
+	slow   int   // how many reads of Cache.prove have timed out
 }
 
 // proved takes the result of prove. If the watch has been stalled for long, proved has it opened

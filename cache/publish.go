@@ -68,8 +68,8 @@ func (c *Cache) publishLocked(f func(next *view)) {
 	}
 	next := *old
 	f(&next)
-	// A new era means that the copy has been replaced. The answers of the server that were recorded
-	// in proofs and known say nothing about the new copy.
+	// A new era means that the copy has been replaced. c.proofs and c.known were made from answers
+	// of the server that say nothing about the new copy.
 	if next.era != old.era {
 		c.proofs, c.known = nil, 0
 	}
@@ -159,9 +159,9 @@ func otherCluster(o origin, header *pb.ResponseHeader) bool {
 // again.
 type listing struct {
 	wanted bool // the range must be listed
-	// replaced says that the list starts a new era, because the cluster was replaced or restored or
-	// because the copy was wrong. Earlier answers of the server then prove nothing about the new
-	// copy.
+	// replaced says that the list begins a new era (see view.era), because the cluster was replaced
+	// or restored or because the copy was wrong. Earlier answers of the server then prove nothing
+	// about the new copy.
 	replaced bool
 	begun    bool   // the list is under way
 	why      string // the reason, for the log line; empty for the first list

@@ -98,8 +98,8 @@ func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more b
 func (r *reader) newestRevision(from string) *pb.ResponseHeader {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()
-	// The read is of a range with one key, not of a single key. So a KV that answers reads of
-	// single keys from memory passes it on to the server.
+	// The client's KV may answer reads of single keys from memory. But this read must reach the
+	// server, so it reads a range, which has only one key.
 	resp, err := r.linearizable(r.c.get(ctx, from, clientv3.WithRange(from+"\x00"),
 		clientv3.WithCountOnly()))
 	if err != nil {

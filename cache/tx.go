@@ -36,7 +36,7 @@ type Tx struct {
 // interval is a range of keys that was read. Its field end is never empty.
 type interval struct{ from, end string }
 
-// write is the last write of a key. put is nil if the key is to be deleted.
+// write is the last write of a key. The field put is nil if the key is to be deleted.
 type write struct{ put *pb.PutRequest }
 
 func newTx(c *Cache, v *view) *Tx {
@@ -246,9 +246,9 @@ func (tx *Tx) compares() []*pb.Compare {
 	return cmps
 }
 
-// ops returns the writes in the order in which their keys were first written. The result shows is
-// true if one of the writes is a put in the range of the cache. Then the commit brings an event
-// that the cache sees.
+// ops returns the writes in the order in which their keys were first written. It also returns
+// whether one of the writes is a put in the range of the cache (the result shows). If so, the
+// commit brings an event that the cache sees.
 func (tx *Tx) ops() (ops []clientv3.Op, shows bool) {
 	for _, key := range tx.order {
 		put := tx.writes[key].put
