@@ -43,8 +43,8 @@ func (closingWatch) Watch(context.Context, ...grpc.CallOption) (pb.Watch_WatchCl
 }
 
 // TestEndsAreThoseOfTheClient: watches and keepalives of a closed client end with context.Canceled.
-// The connection closes as soon as the client's context ends, which may be before the end reaches
-// the contexts of the streams, and its error must not be reported.
+// The connection closes as soon as the client's context ends. A stream may see the error of the
+// closed connection before its own context ends, and must not report this error.
 func TestEndsAreThoseOfTheClient(t *testing.T) {
 	ctx := &lateContext{Context: t.Context()}
 	c := &Client{clientState: &clientState{ctx: ctx}}

@@ -193,8 +193,8 @@ func ExampleNewKV() {
 	// 1 0 false
 }
 
-// Stubs of the protocol get the interfaces of this package. Here they use the client's connection;
-// it may be any, and need not be one.
+// NewKVFromKVClient and similar functions make a KV, Lease or Watcher from a generated stub. The
+// stubs here use the client's connection. Other stubs work too, even without a connection.
 func ExampleNewKVFromKVClient() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -252,7 +252,8 @@ func ExampleNewClusterFromClusterClient() {
 	// Output: 1 0 false
 }
 
-// A stub whose requests are repeated as those of the client are. ContextError converts its errors.
+// RetryKVClient returns a stub that repeats requests like the client. ContextError converts the
+// errors of the stub.
 func ExampleRetryKVClient() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -326,8 +327,8 @@ func ExampleIsInternalRequest() {
 	// Output: the program asks for /etcdserverpb.KV/Range
 }
 
-// On a member that has lost the others, a request with this context fails at once, and a watch
-// ends.
+// On a member that has no leader, a request with the context of WithRequireLeader fails at once,
+// and a watch ends.
 func ExampleWithRequireLeader() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // exampleEndpoints returns the endpoints of the server that all examples share.
 func exampleEndpoints() []string { return clientv3.ExampleCluster.Endpoints() }
 
-// exampleServer starts a server for one example alone.
+// exampleServer starts a server that only one example uses.
 func exampleServer() (endpoints []string, stop func()) { return clientv3.StartExampleServer() }
 
 // A program makes one client and sets a deadline for each call.

@@ -134,7 +134,7 @@ func ExampleOp() {
 	// "prefix/k" to "prefix/l"
 }
 
-// The parts of a transaction are read in the same way.
+// Op.Txn returns the conditions and the operations of a transaction.
 func ExampleOp_Txn() {
 	txn := clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.Value("a"), "=", "1")},
@@ -150,7 +150,7 @@ func ExampleOp_Txn() {
 	// delete: true with the value: true
 }
 
-// Code that wraps a KV applies options to an empty operation, to see what they ask for.
+// Code that wraps a KV can apply options to an empty operation, and then read what they set.
 func ExampleNewOp() {
 	opts := []clientv3.OpOption{clientv3.WithCountOnly(), clientv3.WithMinModRev(7)}
 	op := clientv3.NewOp()

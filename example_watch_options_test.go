@@ -46,8 +46,8 @@ func ExampleWithCreatedNotify() {
 	// Output: true
 }
 
-// A transaction that changes more than a server puts into one message comes in fragments, which the
-// client puts together.
+// WithFragment lets a server split a response that is too large for one message. The client puts
+// the fragments together.
 func ExampleWithFragment() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

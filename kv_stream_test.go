@@ -111,8 +111,8 @@ func TestPagesAreOfOneRevision(t *testing.T) {
 	}
 }
 
-// TestWhatHasNoPagesComesWhole reads ranges that a server must compute as a whole. Each takes one
-// Range, and no stream is tried if servers refuse to stream the range.
+// TestWhatHasNoPagesComesWhole: GetStream sends one Range request for a range that cannot be read
+// in pages. It tries a RangeStream request first, except with options that servers refuse there.
 func TestWhatHasNoPagesComesWhole(t *testing.T) {
 	tests := map[string]struct {
 		opts    []OpOption

@@ -14,7 +14,7 @@ import (
 // ExampleCluster is the server that all examples share.
 var ExampleCluster etcdtest.Shared
 
-// StartExampleServer starts a server for one example alone.
+// StartExampleServer starts a server that only one example uses.
 func StartExampleServer() (endpoints []string, stop func()) {
 	cluster, err := etcdtest.New()
 	if err != nil {

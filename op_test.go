@@ -230,7 +230,7 @@ func TestSortOptionValidity(t *testing.T) {
 // TestOpWithoutOptionsStaysOnTheStack shows that making an op allocates the bytes of its key and
 // value only.
 func TestOpWithoutOptionsStaysOnTheStack(t *testing.T) {
-	// too long for the compiler's own buffers
+	// These texts are too long for the buffers that the compiler reserves on the stack.
 	key, val := strings.Repeat("k", 64), strings.Repeat("v", 64)
 	allocs := testing.AllocsPerRun(100, func() {
 		op := clientv3.OpPut(key, val)

@@ -29,8 +29,8 @@ func TestWaitBetweenAndJitter(t *testing.T) {
 	assert.InDelta(t, 1250, high.Milliseconds(), 25)
 }
 
-// TestWaitsGrowAndAreJittered draws from the waits between attempts to open a stream or to renew a
-// lease. They grow, differ, and allow fewer than twenty attempts in the first second.
+// TestWaitsGrowAndAreJittered: the waits between attempts to open a stream or to renew a lease
+// grow, differ at random, and allow fewer than twenty attempts in the first second.
 func TestWaitsGrowAndAreJittered(t *testing.T) {
 	for name, p := range map[string]backoff.Policy{"watches": watch.StreamBackoff,
 		"keepalives": keepalive.StreamBackoff, "KeepAliveOnce": keepalive.OnceBackoff} {

@@ -22,8 +22,8 @@ type bench struct {
 	rows   []row
 }
 
-// row is a line of the report: what was measured, what is to be reached, what the copy took, and
-// what the server or the loop takes for the same.
+// row is a line of the report: the work that was measured, the goal, and what the work took with a
+// copy, with the server, and with the loop, which is a copy made with plain Get and Watch.
 type row struct{ work, reach, copy, server, loop string }
 
 func (b *bench) add(r row) { b.rows = append(b.rows, r) }

@@ -57,7 +57,7 @@ func pause(ctx context.Context, length time.Duration) error {
 	}
 }
 
-// livePrefix is that of the keys that feed writes, n at once.
+// livePrefix returns the prefix of the keys that feed writes, n keys in each transaction.
 func livePrefix(n int) string { return fmt.Sprintf("live/%d/", n) }
 
 // live watches the keys that feed writes. The sample's operations are the events.

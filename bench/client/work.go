@@ -126,7 +126,8 @@ func closedLoop(
 	return sample, nil
 }
 
-// loops runs the callers for a time, at least one call each, and returns the latencies of all.
+// loops runs the callers until the time length is over. Each makes at least one call. loops returns
+// the latencies of all calls.
 func loops(
 	ctx context.Context, length time.Duration, callers int,
 	op func(ctx context.Context, caller int) error,

@@ -32,7 +32,7 @@ type feed struct {
 	due      time.Time // when the next response is due, if there is an interval
 }
 
-// newFeed returns what the watch id with this key asks for, or nil.
+// newFeed returns the events that the watch id asks for with its key, or nil if it asks for none.
 func newFeed(key string, id int64) (*feed, error) {
 	kind, _, _ := strings.Cut(key, "/")
 	if kind != "watch" && kind != "spread" {

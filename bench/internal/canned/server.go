@@ -87,7 +87,8 @@ func always(stream grpc.ServerStream, answer frame) error {
 	return stream.SendMsg(&answer)
 }
 
-// serving tells a health check that the server serves, until the client ends the check.
+// serving tells a health check once that the server serves. It returns when the client ends the
+// check.
 func serving(stream grpc.ServerStream) error {
 	answer := marshal(&healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING})
 	if err := always(stream, answer); err != nil {

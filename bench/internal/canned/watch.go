@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// watchers are the watches of one stream. One goroutine receives and another sends, so that a
-// client that sends much before it receives again is not waited for.
+// watchers are the watches of one stream. One goroutine receives and another sends: the server goes
+// on receiving while the client sends many requests and reads no answers.
 type watchers struct {
 	stream grpc.ServerStream
 	ends   *sync.Map // maps the key of a watch to the revision of its last event

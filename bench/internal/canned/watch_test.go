@@ -58,7 +58,8 @@ func revisions(t *testing.T, stream pb.Watch_WatchClient, id int64, n int, after
 	return after
 }
 
-// A client may cancel a watch that is behind, and create it again where it stopped.
+// A client can cancel a watch before it has received all events. If it creates the watch again from
+// the next revision, it receives the rest of the events.
 func TestWatchGoesOnAtTheRevisionThatIsAskedFor(t *testing.T) {
 	stream := openStream(t)
 	const key = "watch/5/40/1000/"
