@@ -18,8 +18,9 @@ package recipe
 
 // Invariants:
 //
-//   - The key of a client in a recipe has a name that no other put uses. So Session.Discard can
-//     delete the key whatever the outcome of its put.
+//   - The key of a client in a recipe has a name that no other put uses. So if the put of the key
+//     has an unknown outcome, the recipe can have the key deleted with
+//     [concurrency.Session.Discard]: no other client's key has this name.
 //   - The transaction that puts a client's key in a double barrier also decides whether the barrier
 //     is full. A read after the transaction could not decide that, because other clients may leave
 //     before the read.

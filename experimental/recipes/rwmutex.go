@@ -50,8 +50,8 @@ func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 func (rw *RWMutex) Lock() error { return rw.lock("write/", "") }
 
 // lock puts a key for this contender in the directory dir below the lock's prefix. Then it waits
-// until no older key is left in the directory that the parameter rivals names. If rivals is "", it
-// waits until no older key of the lock is left at all.
+// until no older key is left in the directory rivals, or no older key of the lock if the parameter
+// rivals is "".
 func (rw *RWMutex) lock(dir, rivals string) error {
 	rw.mu.Lock()
 	if rw.busy || rw.own != nil {

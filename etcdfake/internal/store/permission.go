@@ -70,7 +70,7 @@ func (a *authTable) may(who *identity, key, end []byte, need authpb.Permission_T
 }
 
 // spans returns the spans of keys that a user's roles permit to read or to write, sorted by start.
-// need is READ or WRITE.
+// The parameter need is READ or WRITE.
 func (a *authTable) spans(u *user, need authpb.Permission_Type) []span {
 	var spans []span
 	for _, name := range u.roles {

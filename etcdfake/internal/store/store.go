@@ -15,7 +15,7 @@ type Config struct {
 	ClusterID uint64           // the cluster id in the headers of answers
 	Members   []*pb.Member     // the first member is the leader
 	Version   string           // the etcd version that Status reports
-	Quota     int64            // bytes; 0 or below: no quota (with 0, Status has etcd's default)
+	Quota     int64            // bytes; 0 or below: no quota (with 0, Status reports 2 GiB)
 	TokenTTL  time.Duration    // how long an authentication token is valid after its last use
 	MinTTL    int64            // seconds; the shortest TTL that a lease is granted
 	Election  time.Duration    // the election timeout, which a new leader adds to every lease's TTL
@@ -98,7 +98,7 @@ func (s *Store) OnExpiry(f func()) {
 
 func (s *Store) expiryMoved() { s.wake = append(s.wake, s.changed...) }
 
-// Tick revokes the leases whose time has passed.
+// Tick revokes the leases whose time has passed: the method enter does this.
 func (s *Store) Tick() {
 	s.enter()
 	s.leave()

@@ -82,8 +82,8 @@ func (ws *WatchStream) Watchers() []*pb.WatchCreateRequest {
 }
 
 // Take removes responses from the front of the queue and returns them. It stops at the first
-// response whose time is after the parameter by. If a response is left in the queue, the result
-// more is true, and the result next is the time of the first response that is left.
+// response whose field at is later than the parameter by. If a response is left in the queue, the
+// result more is true, and the result next is the field at of the first response that is left.
 func (ws *WatchStream) Take(by time.Time) (due []*pb.WatchResponse, next time.Time, more bool) {
 	s := ws.store
 	s.enter()
