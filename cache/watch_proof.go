@@ -8,7 +8,7 @@ import "time"
 // the read's answer.
 type progressProof struct {
 	since time.Time // when the request that is to be answered was made; zero if there is none
-	later time.Time // when the newest request after since was made; zero if there is none
+	later time.Time // when the newest of the later requests was made; zero if there are none
 	reply *reply    // the linearizable read that has to be answered first; nil if none was sent
 	// seen says that the linearizable read has been answered. What is still missing is a view that
 	// has reached the revision of the answer.

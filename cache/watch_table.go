@@ -227,7 +227,8 @@ func (t *watchTable) cancel(id int64) {
 	t.send(&pb.WatchResponse{Header: t.header(t.view.revision), WatchId: id, Canceled: true})
 }
 
-// splitOrphans splits each group of t.orphans into groups whose watches all watch one range.
+// splitOrphans splits t.orphans, the groups that need a watch on the server, into groups whose
+// watches all have the same range.
 func (t *watchTable) splitOrphans() {
 	for _, g := range t.orphans {
 		groups := map[[2]string]*watchGroup{}

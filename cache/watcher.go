@@ -106,8 +106,8 @@ func (w *cacheWatcher) Watch(
 // but no longer than proofOfNow. Whenever pages of a list (read of the whole range) have arrived
 // within that time, it waits for another proofOfNow. If there is no proof, it returns an error.
 //
-// proveNow does not wait if another call has waited without success less than missedFor ago, and no
-// proof has come since.
+// After a wait without success, calls of proveNow do not wait until missedFor has passed or a proof
+// has come.
 func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	c, now := w.cache, time.Now()
 	ctx, cancel := context.WithCancel(ctx)

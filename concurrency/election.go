@@ -100,9 +100,8 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 // record. If a candidacy with a newer key is recorded already, that record stays. stand reports
 // whether a candidacy with this key or a newer key was already recorded.
 //
-// Clean-up deletes no key that has users. Before stand, the earlier record counts as one user of
-// its key, and the caller counts as one user of the key of p. After stand, only the record that is
-// left counts as a user.
+// A key that is in use is not deleted by clean-up. The record of a candidacy uses its key. So stand
+// ends the use of the key whose candidacy is not recorded: the old one, or the one of p.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -148,9 +147,9 @@ func (e *Election) forget(rev int64) {
 	}
 }
 
-// Proclaim changes the value of the session's candidate without a new election. The session may be
-// leading or waiting. Errors: [ErrElectionNotLeader] if the session is no candidate, or its key is
-// gone; those of [clientv3.KV]. After an error of [clientv3.KV] the value may have changed, and the
+// Proclaim changes the value of the key by which the session leads or waits, without a new
+// election. Errors: [ErrElectionNotLeader] if the session is no candidate, or its key is gone;
+// those of [clientv3.KV]. After an error of [clientv3.KV] the value may have changed, and the
 // session stays a candidate.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
 	held := e.current()

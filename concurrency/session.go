@@ -237,9 +237,9 @@ var zero = &session{ctx: context.Background()} //nolint:forbidigo // this sessio
 func (s *Session) state() *session { return cmp.Or(s.session, zero) }
 
 // Orphan ends the session without revoking the lease, and does not block. The lease expires by
-// itself unless another client keeps it alive. Calls of Lock and Campaign that wait go on, and the
-// session keeps the locks and leaderships that it has acquired. All of them end when the server
-// deletes their keys.
+// itself unless another client keeps it alive. Pending calls of Lock and Campaign continue to wait,
+// and the session keeps the locks and leaderships that it has acquired. A pending call, a lock or a
+// leadership ends when the server deletes its key.
 //
 // After Orphan the session no longer deletes a key of a mutex or an election whose put has an
 // unknown outcome. The key stays until the lease ends, because another session that takes over the

@@ -138,9 +138,9 @@ func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 }
 
 // replace returns the one or two nodes that take the place of n after the pair of the given key has
-// been set below the child i. The nodes child and next are what this child has become; next is nil
-// if it has become only one node. If the Editor with the number edit has made n, replace may change
-// n and return it.
+// been set below the child i. The nodes child and next take the place of the child i; next is nil
+// if only one node does. If n was made by the Editor whose number is edit, replace may change n and
+// return it.
 func (n *node) replace(
 	i int, key string, child, next *node, edit uint64,
 ) (first, second *node) {
@@ -164,9 +164,10 @@ func (n *node) replace(
 	return halves[0], halves[1]
 }
 
-// withChild returns a copy of n that has the node child in place of the child i. The low of this
-// child stays the same. If the Editor with the number edit has made n, withChild changes n itself
-// and returns n. It does not read the other children, so it does not wait for their memory.
+// withChild returns a copy of n that has the node child in place of the child i. The entry of this
+// child in lows stays the same. If n was made by the Editor whose number is edit, withChild changes
+// n itself and returns n. It does not read the other children, because it would have to wait for
+// their memory.
 func (n *node) withChild(i int, child *node, edit uint64) *node {
 	same := n.own(edit)
 	b := same.below

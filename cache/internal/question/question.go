@@ -15,7 +15,7 @@ import (
 )
 
 // Question is one linearizable read that readers share. It must be guarded by the lock that guards
-// its Line.
+// the [Line] it belongs to.
 type Question[P comparable, A any] struct {
 	// SentAt is the time when the read was sent. It is zero if the read has not been sent yet.
 	SentAt time.Time
