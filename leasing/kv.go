@@ -21,10 +21,11 @@ type leasingKV struct {
 	sessions  *sessions
 }
 
-// NewKV returns a KV that answers linearizable gets of single keys from a cache. A key is cached
-// after this KV has read it, for as long as no other client writes it. All clients that write these
-// keys must use the same prefix pfx for their lease keys. The prefix must not be empty; see the
-// package documentation. The KV uses cl's KV, Watcher and Lease as they are when NewKV is called.
+// NewKV returns a KV that answers linearizable gets of single keys from a cache. A Get takes
+// ownership of the key: the KV caches the key until another client wants to write it. All clients
+// that write these keys must use the same prefix pfx for their lease keys. The prefix must not be
+// empty; see the package documentation. The KV uses cl's KV, Watcher and Lease as they are when
+// NewKV is called.
 //
 // NewKV makes a session with opts. It blocks until the session's lease is granted and renewed once,
 // or the context of concurrency.WithContext ends. Its errors are those of concurrency.NewSession,
@@ -50,10 +51,10 @@ type leasingKV struct {
 // revision on misses no write.
 //
 // The cache also answers a transaction if its conditions are on cached keys, and the branch that
-// the conditions choose has only such gets of cached keys. No transaction takes ownership. The
-// server answers gets of ranges, gets at an older revision, GetStream, and other transactions. The
-// server also answers all reads of a key for about a second after another client has asked for the
-// key or was found to own it, and for up to five seconds if clients keep asking.
+// the conditions choose has only gets that the cache can answer. No transaction takes ownership.
+// The server answers gets of ranges, gets at an older revision, GetStream, and other transactions.
+// The server also answers all reads of a key for about a second after another client has asked for
+// the key or was found to own it, and for up to five seconds if clients keep asking.
 //
 // Writes. Put, Delete, and transactions that write are sent as transactions with an additional
 // condition: no other client owns a key that they may write. If another client owns one, that
@@ -67,8 +68,8 @@ type leasingKV struct {
 // the longest of three lists: the conditions, the operations of Then, and the operations of Else.
 // With the default of 128, a transaction can have 64 puts.
 //
-// Each cached key costs the memory for the key and its value, a watch and a goroutine. It stays
-// cached until its ownership ends. The number of cached keys has no limit.
+// Each cached key costs the memory for the key and its value, a watch and a goroutine. The number
+// of cached keys has no limit, and no key is evicted to save memory.
 func NewKV(
 	cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption,
 ) (clientv3.KV, func(), error) {

@@ -28,8 +28,8 @@ const (
 )
 
 // writer runs operations that write. Before it runs an operation, it waits until no other client
-// owns a key that the operation may write. The embedded owner releases those lease keys of this
-// client that have no ownership.
+// owns a key that the operation may write. The embedded owner releases lease keys of this client
+// that the cache does not know.
 type writer struct{ *owner }
 
 // write waits until no other client owns a key that op may write, and then runs op. The parameter w
@@ -194,10 +194,10 @@ func (wr *writer) waitForOwners(
 	return areReleased && !isLost, ctx.Err()
 }
 
-// owners sorts the lease keys in resp, the response to a write that was not applied because keys
-// have owners. The result ours has the keys whose lease keys are attached to this client's own
-// lease, usually without an ownership. others[i] has those lease keys of other clients that are in
-// part i of resp.
+// owners separates this client's lease keys from those of other clients. The parameter resp is the
+// response to a write that was not applied because keys have owners. Each part of resp has some of
+// the lease keys. The result ours has the keys whose lease keys are attached to this client's own
+// lease. others[i] has the lease keys of other clients in part i of resp.
 func (wr *writer) owners(
 	resp *clientv3.TxnResponse, w writes,
 ) (ours []string, others [][]*mvccpb.KeyValue) {

@@ -119,8 +119,8 @@ func newClient(
 	}, nil
 }
 
-// fetch copies a snapshot of m to w, verifies it, and returns the etcd version of its storage
-// format.
+// fetch reads a snapshot from m, writes it to w, and verifies it. The result version is the etcd
+// version of the snapshot's storage format.
 func fetch(
 	ctx context.Context, lg *zap.Logger, m clientv3.Maintenance, w io.Writer,
 ) (version string, err error) {

@@ -121,8 +121,8 @@ func (l *events) decodeGroup(c *cursor) bool {
 }
 
 // decodeEvent decodes data, one encoded event, into the first element of the slice left, which has
-// the structs that hold no event yet. decodeEvent returns false if the event is malformed, or has
-// an unknown field or the same pair twice.
+// the structs that hold no event yet. decodeEvent returns false if the event is malformed, has an
+// unknown field, or has the field kv or prev_kv twice.
 func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	e := &left[0].event
 	for len(data) > 0 {
