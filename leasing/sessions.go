@@ -144,8 +144,9 @@ func (ss *sessions) next() (s *session) {
 		}
 		return nil, err
 	}, func(err error) bool {
-		// If only the session has expired, try again: a new session may live longer. If a context
-		// has ended, no session can be made.
+		// The error of a context is final: no session can be made after the context has ended.
+		// ErrSessionExpired is not final, even if it comes together with the error of a context,
+		// because a new session may live longer.
 		return !errors.Is(err, concurrency.ErrSessionExpired) &&
 			(errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 	})

@@ -8,9 +8,9 @@ import (
 )
 
 // relays holds goroutines that copy watch responses from an inner Watcher's channels to the
-// namespace's channels, and change the events to the keys of the namespace. A client's Watcher can
-// change events itself. The goroutines are needed only for an inner Watcher that cannot. They end
-// when the namespace's Watcher is closed.
+// namespace's channels, and rewrite the keys of the events. A client's Watcher can rewrite events
+// itself. The goroutines are needed only for an inner Watcher that cannot. They end when the
+// namespace's Watcher is closed.
 type relays struct {
 	// safe for use without mu, except where noted
 	stop    chan struct{}  // closed by close to end the goroutines

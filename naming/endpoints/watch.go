@@ -28,8 +28,8 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		release()
 		return nil, err
 	}
-	// The goroutine ends when ctx ends or the client is closed. It then closes f.ch, by which the
-	// channel's reader notices the end.
+	// The goroutine ends when ctx ends or the client is closed. It then closes f.ch. The reader of
+	// f.ch waits for the close.
 	go func() {
 		defer close(f.ch)
 		defer release()
