@@ -237,8 +237,9 @@ func (f *follower) sameCluster(header *pb.ResponseHeader) error {
 	return errListAgain
 }
 
-// response takes one response of the watch. If no list is under way, it applies the events to the
-// newest view. Otherwise it adds them to the state that the list is building.
+// response takes one response of the watch. If no list (read of the whole range) is under way, it
+// applies the events to the newest view. Otherwise it adds them to the state that the list is
+// building.
 func (f *follower) response(resp *clientv3.WatchResponse) error {
 	if err := f.ended(resp); err != nil {
 		return err

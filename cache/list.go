@@ -278,9 +278,10 @@ func (r *reader) linearizable(
 	return resp, nil
 }
 
-// read reads the page that begins with the key from. It repeats a request that fails, with smaller
-// pages or longer timeouts where that may help. It returns an error only if the list was stopped,
-// the server denied permission, or the answer shows that the cluster was restored.
+// read reads one page. The parameter from is the first key that the page may have. read repeats a
+// request that fails, with smaller pages or longer timeouts where that may help. It returns an
+// error only if the list was stopped, the server denied permission, or the answer shows that the
+// cluster was restored.
 func (r *reader) read(from string) answer {
 	for attempt, slow := 0, 0; ; attempt++ {
 		resp, err := r.linearizable(r.request(from, pageTimeout.Delay(slow)))

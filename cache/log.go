@@ -26,9 +26,9 @@ type change struct {
 // entry is one link of the log of changes, which is a linked list. An entry has the changes of one
 // response of the watch. The changes of one revision are never split over two entries. But if the
 // watch has missed changes, the next entry is a gap: the difference between the state before the
-// missed changes and the state that was read after them. Everything but next and dropped is
-// immutable. A reader of the log keeps the last entry that it has read, and follows next from
-// there.
+// missed changes and the state that was read after them. All fields except next and dropped are
+// immutable. A reader of the log keeps the last entry that it has read. The field next of that
+// entry leads the reader to newer entries.
 type entry struct {
 	// first and last are the lowest and the highest revision of the changes. In a gap, first is the
 	// first revision that may be missing, and last is the revision of the state that was read after

@@ -57,8 +57,10 @@ func (p *proofs) thinOut() {
 	*p = kept
 }
 
-// reached removes the proofs whose revision is not greater than the given revision of a view. It
-// returns the latest sentAt of them, or the zero time if it has removed none.
+// reached is called when a view has reached the given revision. It removes the proofs up to that
+// revision, which now apply to the view. Every write acknowledged before the returned time is in
+// the view. This time is the latest sentAt of the removed proofs, or the zero time if there are
+// none.
 func (p *proofs) reached(revision int64) (until time.Time) {
 	for len(*p) > 0 && (*p)[0].revision <= revision {
 		until, *p = (*p)[0].sentAt, (*p)[1:]

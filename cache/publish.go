@@ -177,8 +177,9 @@ func (c *Cache) startOver(why string) {
 }
 
 // startOverLocked is startOver for a caller that holds mu. The parameter replaced says that the new
-// list begins a new era, because the cluster was replaced or restored or because the copy was
-// wrong. If such a list is already demanded and has not begun, startOverLocked does nothing.
+// list begins a new era (see view.era), because the cluster was replaced or restored or because the
+// copy was wrong. If such a list is already demanded and has not begun, startOverLocked does
+// nothing.
 func (c *Cache) startOverLocked(why string, replaced bool) {
 	if replaced && c.list.replaced && !c.list.begun {
 		return
