@@ -32,9 +32,10 @@ const clientClosed = "cache: the client is closed"
 //
 // If the server sends no notices, or may send them before older events, only an event shows how far
 // the source is. A watch without events would then need the source forever. So the source opens a
-// second watch on the server, the wide watch, for the whole range of the cache, where any event is
-// enough. The server may refuse the wide watch, because it has compacted the history from which the
-// wide watch would start. So the first watch is not ended before the wide one has brought an event.
+// second watch on the server, the wide watch, for the whole range of the cache. Any event in that
+// range shows how far the wide watch is. The server may refuse the wide watch, because it has
+// compacted the history from which the wide watch would start. So the first watch is not ended
+// before the wide one has brought an event.
 type sourceReceiver struct {
 	m        *memoryStream
 	source   *serverSource
@@ -115,8 +116,8 @@ func (r *sourceReceiver) open(key, end string) serverWatch {
 }
 
 // ask sends a RequestProgress, which asks the server how far the watches are. It returns true if
-// the caller must open the wide watch, because asksBeforeWide of these requests have brought no
-// notice of progress that can be trusted.
+// asksBeforeWide of these requests have brought no notice of progress that can be trusted. The
+// caller must then open the wide watch, of the whole range of the cache.
 //
 // After the end of the cache, its log gets no more changes, so the cache itself has no use for a
 // notice. Then ask sends a request only if a consumer has requested progress.

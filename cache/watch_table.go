@@ -48,13 +48,14 @@ type watchTable struct {
 	// noticesAwaited says that a consumer's request for progress is to be answered when the server
 	// has sent a notice of progress for each group. It is set only after the cache has ended.
 	noticesAwaited bool
-	// future says that there may be a watch that starts after the next revision of the head group.
-	// Such a watch delays the answer to a request for progress.
+	// future says that there may be a watch that starts later than at head.revision+1. Such a watch
+	// delays the answer to a request for progress.
 	future  bool
 	touched []*memoryWatch      // the watches with a pending response
 	out     []*pb.WatchResponse // the responses for Recv
 	sent    int                 // how many responses of out were taken
-	// orphans has the groups of others that need a watch on the server and do not have one yet.
+	// orphans has those groups in the field others that need a watch on the server and do not have
+	// one yet.
 	orphans []*watchGroup
 }
 

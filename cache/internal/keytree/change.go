@@ -108,8 +108,8 @@ func (n *node) append(kvs []*Pair) []*node {
 }
 
 // set returns the one or two nodes that replace n after the pair kv has been added, or has replaced
-// the pair of its key. If the Editor with the number edit has made n, set may change n and return
-// it. The second node is nil if there is only one.
+// the pair of its key. If n was made by the Editor whose number is edit, set may change n and
+// return it. The second node is nil if there is only one.
 func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 	i, found := n.find(key)
 	switch {
@@ -182,7 +182,7 @@ func (n *node) withChild(i int, child *node, edit uint64) *node {
 	return same
 }
 
-// own returns n if the Editor with the number edit has made n and may therefore change it.
+// own returns n if n was made by the Editor whose number is edit: this Editor may change n.
 // Otherwise it returns a copy of n for this Editor to change, except for the slices lows and ends,
 // which n and the copy share. If edit is 0, own always returns a copy.
 func (n *node) own(edit uint64) *node {
