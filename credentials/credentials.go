@@ -25,8 +25,8 @@ import (
 // PerRPCCredentialsBundle is an etcd token and the credentials that attach the token to requests.
 // All methods are safe for concurrent use and never block.
 type PerRPCCredentialsBundle interface {
-	// UpdateAuthToken replaces the token that is attached to requests, atomically. If token is "",
-	// no token is attached.
+	// UpdateAuthToken replaces the token that is attached to requests, atomically. After a call
+	// with "", no token is attached.
 	UpdateAuthToken(token string)
 	// PerRPCCredentials returns the credentials for grpc.WithPerRPCCredentials. These credentials
 	// attach the token that was last given to UpdateAuthToken, also on connections without
@@ -85,8 +85,8 @@ type Config struct {
 // Deprecated: use NewTransportCredential and NewPerRPCCredentialBundle.
 type Bundle interface {
 	grpccredentials.Bundle
-	// UpdateAuthToken replaces the token that is attached to requests, atomically. If token is "",
-	// no token is attached. UpdateAuthToken is safe for concurrent use.
+	// UpdateAuthToken replaces the token that is attached to requests, atomically. After a call
+	// with "", no token is attached. UpdateAuthToken is safe for concurrent use.
 	UpdateAuthToken(token string)
 }
 

@@ -17,7 +17,7 @@ const keptRequests = 100_000
 type Request struct {
 	Method   Method        // the full name of the method
 	Member   int           // the index of the member that has received the request
-	Stream   int           // the number of the stream of the request; 0 if the method is unary
+	Stream   int           // 1 for the first stream in the cluster; 0 if the method is unary
 	Time     time.Time     // when the request arrived
 	Message  proto.Message // the request message, not to be modified
 	Metadata metadata.MD   // the metadata that the client sent with the request

@@ -96,8 +96,8 @@ func (s *serverStream) RecvMsg(msg any) error {
 	return err
 }
 
-// serveStream serves a stream until its handler returns, end is called, or the client goes away. It
-// returns the status of the stream.
+// serveStream serves a stream until its handler returns, the method end is called, or the client
+// goes away. It returns the status of the stream.
 func (m *Member) serveStream(meth *method, ss grpc.ServerStream) error {
 	s := m.newStream(meth, ss)
 	defer s.cancel()

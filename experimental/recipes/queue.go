@@ -43,9 +43,9 @@ func (q *Queue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstRev())
 }
 
-// dequeue takes an element out of the queue and returns the element's value. The options in the
-// parameter first select the element's key among all keys that begin with pfx. dequeue waits while
-// there is no element.
+// dequeue takes an element out of the queue and returns the element's value. The parameter first
+// holds the options of a read that finds the element's key among all keys that begin with pfx.
+// dequeue waits while there is no element.
 func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {

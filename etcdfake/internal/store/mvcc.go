@@ -62,8 +62,9 @@ func (k *keyspace) get(key []byte, rev int64) *mvccpb.KeyValue {
 	return nil
 }
 
-// find returns the keys of an interval as they were at a revision, sorted by key. If end is empty,
-// the interval holds only key. If end is "\x00", the interval holds all keys from key on.
+// find returns the keys of an interval as they were at a revision, sorted by key. The interval
+// begins with the parameter key. An empty end means that the interval holds only this key. The end
+// "\x00" means that the interval has no end.
 func (k *keyspace) find(key, end []byte, rev int64) []*mvccpb.KeyValue {
 	if len(end) == 0 {
 		if kv := k.get(key, rev); kv != nil {
@@ -86,8 +87,9 @@ func before(key, end []byte) bool { return openEnd(end) || bytes.Compare(key, en
 
 func openEnd(end []byte) bool { return len(end) == 1 && end[0] == 0 }
 
-// within reports whether a key is in an interval. If end is empty, the interval holds only start.
-// If end is "\x00", the interval holds all keys from start on.
+// within reports whether a key is in an interval. The parameter start is the first key of the
+// interval. An empty end means that the interval holds only this key. The end "\x00" means that the
+// interval has no end.
 func within(key, start, end []byte) bool {
 	if len(end) == 0 {
 		return bytes.Equal(key, start)

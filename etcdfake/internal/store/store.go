@@ -78,7 +78,7 @@ func (s *Store) enter() {
 	s.expireLeases()
 }
 
-// leave unlocks the store, and then calls the functions in wake, which must not block.
+// leave unlocks the store, and then calls the functions in the field wake, which must not block.
 func (s *Store) leave() {
 	wake := s.wake
 	s.wake = nil
