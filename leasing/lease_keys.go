@@ -13,7 +13,7 @@ const (
 	// key.
 	revokeValue = "REVOKE"
 
-	// endOfKeys is what the etcd protocol has as the end of a range without an upper bound.
+	// endOfKeys is the end of a range that has no upper bound, as etcd's protocol defines it.
 	endOfKeys = "\x00"
 )
 
@@ -86,14 +86,15 @@ func (p leasePrefix) isCacheable(op *clientv3.Op) bool {
 		len(op.RangeBytes()) == 0 && op.Rev() == 0 && op.IsSortOptionValid()
 }
 
-// writes are the keys and ranges that an operation may write.
+// writes says what an operation may write: single keys, and the ranges that hold the lease keys of
+// all other keys.
 type writes struct {
 	keys   []string   // sorted, without duplicates
-	ranges []keyRange // ranges in which no lease key may exist during the write
+	ranges []keyRange // ranges of lease keys; none of these lease keys may exist during the write
 }
 
-// writesOf returns the keys and ranges that an operation may write. If the operation is a
-// transaction, these are the keys and ranges of both branches.
+// writesOf returns what an operation may write. If the operation is a transaction, this includes
+// the writes of both branches.
 func writesOf(p leasePrefix, op clientv3.Op) writes {
 	var w writes
 	w.collect(p, op)

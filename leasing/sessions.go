@@ -96,8 +96,9 @@ func (ss *sessions) open() (*session, error) {
 	return s, nil
 }
 
-// keepAlive subscribes to the renewals of a session's lease. Then it renews the lease once more,
-// because the answer to the session's first renewal may have come before the subscription.
+// keepAlive subscribes to the renewals of a session's lease. It also renews the lease once itself,
+// to know at once until when the lease certainly lives: the subscription may have missed the answer
+// to the session's first renewal.
 func (ss *sessions) keepAlive(s *session) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.epoch.ctx)
 	renewals, err := ss.client.KeepAlive(ctx, s.epoch.lease)

@@ -16,6 +16,6 @@ package ordering
 // revision of the response must not be lower. Responses that are returned while the request is
 // under way do not matter. So overlapping requests do not wait for each other.
 //
-// Violations are counted separately for each request, so that one request does not add to the count
-// of another. OrderViolationFunc has no parameter for this count. The count is passed in the value
-// of the Op, because gets and transactions do not use the value.
+// Violations (responses that are too old) are counted separately for each request, so that one
+// request does not add to the count of another. OrderViolationFunc has no parameter for this count.
+// The count is passed in the value of the Op, because gets and transactions do not use the value.

@@ -64,9 +64,9 @@ func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64
 }
 
 // number returns how many responses to op's request were too old. A KV of this package stores this
-// number in op. If a program calls the OrderViolationFunc itself, op has no number. number then
-// counts the calls without a number, from 1 to maxViolations+1 and again from 1, and returns the
-// count.
+// number in op. If a program calls the OrderViolationFunc itself, op has no such number. The method
+// number then counts these calls itself, and returns the count. After maxViolations+1, the count
+// starts again at 1.
 func (s *switcher) number(op clientv3.Op) int {
 	if n := numberOf(op); n > 0 {
 		return n

@@ -129,8 +129,8 @@ func (r *resolver) applyUpdates(updates endpoints.WatchChannel) {
 
 // byPointer returns metadata in a form that == can compare. If metadata is a JSON object or array,
 // byPointer returns a pointer to it. The parameter before is the result of byPointer for the
-// endpoint's previous metadata. If before points to an equal object or array, the result is this
-// old pointer, so that == finds the old and the new address equal.
+// endpoint's previous metadata. If the parameter before points to an equal object or array, the
+// result is this old pointer, so that == finds the old and the new metadata equal.
 func byPointer(metadata, before any) any {
 	switch metadata.(type) {
 	case map[string]any, []any:
