@@ -13,7 +13,7 @@ import (
 
 // This program adds a user who may read and write the keys that begin with "app/".
 func ExampleAuth() {
-	endpoints, stop := exampleServer() // of its own: authentication concerns all its clients
+	endpoints, stop := exampleServer() // not the shared one: authentication affects all its clients
 	defer stop()
 	ctx := context.TODO()
 	admin, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
@@ -315,7 +315,7 @@ func ExampleMaintenance_alarmList() {
 	for _, alarm := range raised.Alarms {
 		log.Printf("member %x has %s", alarm.MemberID, alarm.Alarm)
 	}
-	disarmed, err := cli.AlarmDisarm(ctx, &clientv3.AlarmMember{}) // all of them
+	disarmed, err := cli.AlarmDisarm(ctx, &clientv3.AlarmMember{}) // disarms all alarms
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -157,8 +157,8 @@ func ExampleLease_leases() {
 	// Output: it is listed
 }
 
-// A program that acts on what a lease protects, and asks no server, looks at the time: after a
-// pause of the process it would see the closed channel too late.
+// A program should compare the time with Deadline before it acts on something that its lease
+// protects. The channel alone is not enough: after a pause of the process, it is closed too late.
 func ExampleKeepAliveEnd() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -197,7 +197,7 @@ func ExampleCmp_Clone() {
 	// w
 }
 
-// A compaction can be asked to return only when the space is free for new data.
+// With WithCompactPhysical, Compact returns only when the space is free for new data.
 func ExampleCompactOp() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -31,8 +31,8 @@ func manyKeys(n int) []*mvccpb.KeyValue {
 
 var unimplemented = status.Error(codes.Unimplemented, "unknown method RangeStream")
 
-// TestPagesEqualOneRange reads ranges from a server that does not stream, and compares them with
-// the answer to one request.
+// TestPagesEqualOneRange: from a server without RangeStream, GetStream reads a range in pages. The
+// pages together equal the answer to one Range request.
 func TestPagesEqualOneRange(t *testing.T) {
 	kvs := manyKeys(300)
 	refusals := map[string]*kvstub.Stub{
@@ -255,8 +255,8 @@ func TestNextPageSize(t *testing.T) {
 	}
 }
 
-// TestGetStreamFreesTheClientsHook reads streams of a client that stays open. Each stream removes
-// its function from the client's context when it ends.
+// TestGetStreamFreesTheClientsHook: each stream registers a function that runs when the client's
+// context ends. The stream removes this function when the stream itself ends.
 func TestGetStreamFreesTheClientsHook(t *testing.T) {
 	hooks := &countedContext{Context: t.Context(), done: make(chan struct{})}
 	kv := NewKVFromKVClient(&kvstub.Stub{OnStream: kvstub.StreamOf(io.EOF,
@@ -271,7 +271,7 @@ func TestGetStreamFreesTheClientsHook(t *testing.T) {
 	assert.Zero(t, hooks.held, "hooks of streams that have ended")
 }
 
-// countedContext counts the functions that are registered to run at its end.
+// countedContext counts the functions that are registered to run when the context ends.
 type countedContext struct {
 	context.Context
 	done chan struct{}

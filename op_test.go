@@ -36,8 +36,8 @@ func panicText(f func()) (text string) {
 	return ""
 }
 
-// TestEveryOptionOnEveryKindOfOp has a table of all options, with the kinds of op that panic on
-// each. All other pairs are accepted.
+// TestEveryOptionOnEveryKindOfOp shows, for each option, which kinds of op panic with it. All other
+// kinds of op accept the option.
 func TestEveryOptionOnEveryKindOfOp(t *testing.T) {
 	tests := []struct {
 		call    string

@@ -42,7 +42,7 @@ func prefixOf(n int) string { return fmt.Sprintf("cache/%d/", n) }
 
 func keyOf(n, i int) string { return fmt.Sprintf("cache/%d/%08d", n, i) }
 
-// fill writes n keys, in transactions of as many as a member allows.
+// fill writes n keys, in transactions of 128: the most that a member allows by default.
 func (b *bench) fill(ctx context.Context, n int) error {
 	const batch, value = 128, "a value of 64 bytes: 0123456789012345678901234567890123456789 ok"
 	for first := 0; first < n; first += batch {
@@ -214,8 +214,9 @@ func (b *bench) manyReaders(ctx context.Context) error {
 	})
 }
 
-// together has so many callers call op for the length of a measurement. It says how often they
-// did, and how many messages the client has sent for that.
+// together lets so many callers call op in loops, for the length of a measurement. The text that it
+// returns says how many calls a second there were, and how many messages the client sent for a
+// call.
 func (b *bench) together(callers int, op func() error) (string, error) {
 	before := b.sends.n.Load()
 	n, took, err := b.calls(callers, op)

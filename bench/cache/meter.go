@@ -58,7 +58,8 @@ func measure(ctx context.Context, length time.Duration, batch int, op func() err
 // rounds is how often an operation is measured, if its results vary from run to run.
 const rounds = 3
 
-// inTurn measures two operations by turns, and returns for each the round with the median mean.
+// inTurn measures two operations in turn, in several rounds. For each operation, it returns the
+// cost in the round whose mean is the median of all rounds.
 func (b *bench) inTurn(ctx context.Context, first, second func() error) (x, y cost, err error) {
 	var xs, ys []cost
 	for range rounds {

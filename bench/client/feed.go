@@ -39,7 +39,7 @@ func feedWatchers(ctx context.Context, c connection, s settings) (figures.Sample
 // fillBatch is the number of keys in each transaction of fill; etcd allows 128 by default.
 const fillBatch = 100
 
-// fill writes the n keys that a range reads.
+// fill writes the n keys that the workloads range, range-100 and so on read.
 func fill(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	text := strings.Repeat("v", s.size)
 	for first := 0; first < s.n; first += fillBatch {

@@ -6,7 +6,8 @@
 //	client -endpoint 127.0.0.1:2379 -work put -via stub    through gRPC's generated stub
 //	client -endpoint … -work range-1000 -cpuprofile cpu.pb.gz
 //
-// Keys have the form that bench/internal/canned understands. On a real member, -fill writes them.
+// Keys have the form that bench/internal/canned understands. On a real member, "-work fill -via
+// stub" writes the keys that the range workloads read.
 package main
 
 import (
@@ -144,7 +145,7 @@ func reach(ctx context.Context, c connection) error {
 	return c.get(ctx, "a key")
 }
 
-// versions returns those of the modules that the figures depend on.
+// versions returns the version of each module that the figures depend on.
 func versions() map[string]string {
 	found := map[string]string{}
 	info, ok := debug.ReadBuildInfo()

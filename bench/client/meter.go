@@ -19,7 +19,8 @@ type meter struct {
 	bytes  uint64
 }
 
-// profile is where the CPU profile of what a meter measures goes, if file is set.
+// profile.file is where a meter writes the CPU profile of its measurement. Without a file, there is
+// no profile. profile.err is the error of starting the profile.
 var profile struct {
 	file io.Writer
 	err  error
@@ -60,7 +61,7 @@ func heapHeld() uint64 {
 	return mem.HeapAlloc
 }
 
-// addMemory adds what the process holds.
+// addMemory adds the memory and the goroutines of the process to the sample.
 func addMemory(s *figures.Sample) {
 	s.Heap = heapHeld()
 	var mem runtime.MemStats
@@ -87,7 +88,7 @@ func peakRSS() uint64 { return uint64(resources().Maxrss) * 1024 }
 
 func resources() syscall.Rusage {
 	var usage syscall.Rusage
-	// Fails only for arguments that are none.
+	// It fails only for invalid arguments.
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	return usage
 }

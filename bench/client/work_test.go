@@ -27,7 +27,8 @@ func startCanned(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// small are the workloads with so little to do that each takes moments.
+// small has settings with which a workload ends at once, for the workloads that need more than the
+// defaults of TestEveryWorkloadRuns.
 var small = map[string]settings{
 	"keepalive":     {n: 3, length: 1200 * time.Millisecond},
 	"watchers-open": {n: 20},

@@ -150,7 +150,7 @@ func measure(ctx context.Context, s settings, results *results, progress io.Writ
 	return p.rounds(ctx, s, server.address, results, progress)
 }
 
-// onMember measures on a real member with the keys that ranges read.
+// onMember measures on a real member. It first writes the keys that the range workloads read.
 func (p programs) onMember(
 	ctx context.Context, s settings, results *results, progress io.Writer,
 ) (err error) {

@@ -98,7 +98,8 @@ func serving(stream grpc.ServerStream) error {
 	return stream.Context().Err()
 }
 
-// endOfStream returns nil for the ways in which a client ends a stream.
+// endOfStream returns nil if err says that the client has ended the stream. Otherwise it returns
+// err.
 func endOfStream(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
 		return nil

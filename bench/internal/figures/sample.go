@@ -33,10 +33,10 @@ type Sample struct {
 	// P50 and P99 are latencies, zero if the workload measures none.
 	P50, P99 time.Duration
 
-	// Heap, Stack and Goroutines are measured at the end of the run, after a garbage collection. A
-	// workload whose callers end with the run counts Goroutines in the middle of it. HeapBefore is
-	// measured before the run, when the client is connected. PeakRSS is the largest resident set of
-	// the process.
+	// Heap, Stack and Goroutines are measured at the end of the run, after a garbage collection. If
+	// the workload's callers end with the run, Goroutines is counted in the middle of the run.
+	// HeapBefore is measured before the run, when the client is connected. PeakRSS is the largest
+	// resident set of the process.
 	HeapBefore, Heap, Stack, PeakRSS uint64
 	Goroutines                       int
 
