@@ -230,8 +230,9 @@ func (c *Cache) append(next *view, e *entry) {
 }
 
 // keepEvent returns the event as the cache stores it: without the value and the lease if the cache
-// has keys only. many says that the response has other events. keepEvent then copies the pair: the
-// pairs of a response share memory, and one stored pair would keep all of that memory in use.
+// has keys only. The parameter many says that the response has other events. keepEvent then copies
+// the pair: the pairs of a response share memory, and one stored pair would keep all of that memory
+// in use.
 func (c *Cache) keepEvent(ev *mvccpb.Event, many bool) *mvccpb.Event {
 	strip := c.opts.keysOnly && (len(ev.Kv.Value) > 0 || ev.Kv.Lease != 0)
 	if !strip && !many {

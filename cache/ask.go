@@ -155,8 +155,8 @@ func (a *asker) next() *question.Question[*Cache, *reply] {
 	return q
 }
 
-// run sends one question after another, as long as readers wait for one. It runs on a goroutine of
-// its own.
+// run sends one question (linearizable read that many readers share) after another, as long as
+// readers wait for an answer. It runs on a goroutine of its own.
 func (a *asker) run() {
 	failed := 0
 	for q := a.next(); q != nil; q = a.next() {

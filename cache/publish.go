@@ -93,19 +93,19 @@ func (c *Cache) end(err error) {
 // fail ends the cache with the error err, to which it adds the range of the cache.
 func (c *Cache) fail(err error) { c.end(fmt.Errorf("cache of %s: %w", &c.opts, err)) }
 
-// proven takes the answer to a question (a linearizable read) that was sent at sentAt. The
-// parameter before is the view that was the newest one then. Every write that was acknowledged
-// before sentAt has at most the revision of the answer. So if the newest view has reached this
-// revision, proven sets the provenAt of the newest view to sentAt, if sentAt is later. Otherwise
-// proven records a proof for the first view that reaches this revision.
+// proven takes the answer to a question (a linearizable read). The parameter sentAt is when the
+// question was sent, and the parameter before is the view that was the newest one at that time.
+// Every write that was acknowledged before sentAt has at most the revision of the answer. So a view
+// that has reached this revision contains these writes. If the newest view has reached it, proven
+// raises the provenAt of that view to sentAt. Otherwise proven records a proof, to be used for the
+// first view that reaches the revision.
 //
-// proven returns false if the answer shows that the cluster was replaced or restored, or if this is
-// already known and the range is being read again. Then the answer proves nothing, and the question
-// must be asked again.
+// proven returns false if the answer shows that the cluster was replaced or restored. It also
+// returns false if the copy was replaced after the question was sent, or has to be replaced. Then
+// the answer proves nothing, and the question must be asked again.
 //
-// When the copy is replaced for such a reason, a new era begins, and all recorded proofs are
-// dropped. So a caller that waits for a proven view must also stop waiting when the era has
-// changed.
+// When the copy is replaced, a new era begins, and all recorded proofs are dropped. So a caller
+// that waits for a proven view must also stop waiting when the era has changed.
 func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
