@@ -13,8 +13,8 @@ import (
 var errSilent = errors.New("etcdclient: the watch stream is silent")
 
 // life has what the ticks of a stream need to know. A tick is a call of stream.tick by the timer.
-// It checks that the server of the current gRPC stream is alive. The ticks run one at a time, on
-// the goroutine of the timer. Times are nanoseconds since origin.
+// It may send a check: a request that a live server answers. The ticks run one at a time, on the
+// goroutine of the timer. Times are nanoseconds since origin.
 type life struct {
 	// read-only after startTicks
 	timer  *time.Timer // nil: the stream is not checked

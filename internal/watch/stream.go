@@ -62,7 +62,7 @@ type stream struct {
 	mux    *watchmux.Mux
 
 	// safe for concurrent use
-	hold *time.Timer // calls mux.Release, holdPeriod after each call of Holding
+	hold *time.Timer // resumes watches that the mux has held back; see holdPeriod
 	life life
 
 	// used by the link's receive goroutine only

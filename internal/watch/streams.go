@@ -181,7 +181,8 @@ func (s *Streams) RequestProgress(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all streams, and waits for the goroutines of their links and for the ticks that run.
+// Close ends all streams. It waits for the goroutines of their links, and for running ticks (timer
+// calls that check whether a stream's server is alive).
 func (s *Streams) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -196,8 +197,8 @@ func (s *Streams) Close() {
 // before s.ctx has ended.
 func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
 
-// forget removes a stream that has ended for good, so that the next watch with the same metadata
-// opens another.
+// forget removes a stream that has ended for good. The next watch with the same metadata then opens
+// a new stream.
 func (s *Streams) forget(st *stream) {
 	s.mu.Lock()
 	if s.byKey[st.key] == st {

@@ -180,8 +180,8 @@ func bySeq(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) }
 
 // requeueLocked forgets the current stream. It moves the stream's watchers back into the queue,
 // which is then in the order in which the watchers were added. It drops all shadows, which are
-// second watches that the mux has created for watchers. If a progress request of a consumer may be
-// unanswered, it will be sent again on the next stream.
+// second watches that the mux has created for watchers. If a consumer has asked for progress, and
+// the server may not have answered, the mux will ask again on the next stream.
 func (m *Mux) requeueLocked() {
 	all := slices.DeleteFunc(m.queue.all(), func(w *Watcher) bool { return w.original != nil })
 	all = append(all, m.onStreamLocked()...)

@@ -56,7 +56,8 @@ type Config struct {
 	// makes one.
 	Servers *Servers
 	// TryingOptions, if set, is called when the first create with an id chosen by the client is
-	// sent on a stream. The owner of the mux calls Overdue with this id some time later.
+	// sent on a stream. Some time later, the owner of the mux must call [Mux.Overdue] with this id,
+	// because a server that does not take such ids may never answer the create.
 	TryingOptions func(id int64)
 	// Holding, if set, is called when watchers are paused because one of them may have received a
 	// message over the client's limit. The owner of the mux calls Release some time after each call

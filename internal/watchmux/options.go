@@ -64,9 +64,8 @@ func (m *Mux) breakOptionsLocked(err error) {
 }
 
 // plainAnsweredLocked notes that a create without a watch id was answered. If the last stream ended
-// while a create with a watch id was unanswered, the cause may have been the id, or the option for
-// fragments that goes with it. After minDoubts such cases, the mux adds neither of the two to
-// creates.
+// while a create with a watch id was unanswered, the cause may have been the id, or the option that
+// asks for fragments. After minDoubts such cases, the mux adds neither to creates.
 func (m *Mux) plainAnsweredLocked() {
 	if !m.doubt {
 		return

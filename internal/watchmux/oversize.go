@@ -61,11 +61,11 @@ func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	return causes
 }
 
-// narrowLocked narrows the search for the watcher that the messages over the client's limit are
-// for. It may be any watcher in the parameter causes; all of these are in the queue. narrowLocked
-// holds half of them back. If there is only one, narrowLocked counts a strike against it, and ends
-// it after maxStrikes strikes. If creates do not ask for fragments, it ends the watcher at the
-// first strike.
+// narrowLocked narrows the search for the watcher whose messages are over the client's limit. The
+// parameter causes has the watchers that it may be. All of them are in the queue, and narrowLocked
+// holds half of them back. If causes has only one watcher, the last message over the limit was
+// certainly for that watcher. narrowLocked ends the watcher after maxStrikes such messages, or at
+// the first one if creates do not ask for fragments.
 func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	if len(causes) == 1 {
 		w := causes[0]
@@ -88,10 +88,11 @@ func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	}
 }
 
-// Release is called some time after each call of Config.Holding. If Release was called minQuiet
-// times and the stream has not broken in between, the messages over the client's limit were for
-// none of the watchers on the stream. Then Release lets the watchers resume that were held back.
-// Release calls Holding again, until no watcher is held back.
+// Release is called some time after each call of Config.Holding, which the mux calls when it holds
+// watchers back after a message over the client's limit. If Release was called minQuiet times and
+// the stream has not broken in between, such messages were for none of the watchers on the stream.
+// Then Release lets the watchers resume that were held back. Release calls Config.Holding again,
+// until it finds no watcher that is held back.
 func (m *Mux) Release() {
 	m.mu.Lock()
 	defer m.unlock()

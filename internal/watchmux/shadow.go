@@ -12,8 +12,8 @@ const maxOrderTests = 3
 type orderTest struct {
 	tries    int
 	shadow   *Watcher // the second watch, until its create is answered; then nil
-	waits    bool     // a cancel of one of them was sent, and its answer ends the test
-	cancel   int64    // the id of the watch that was cancelled
+	waits    bool     // one of the two watches was cancelled, and the answer ends the test
+	cancel   int64    // the watch id of the cancelled watch
 	answered bool     // a progress notice was received since the test began
 }
 
@@ -58,8 +58,9 @@ func (m *Mux) waitsForFutureLocked(w *Watcher) bool {
 
 // shadowCreatedLocked handles the confirmation of the shadow s, a second watch for the watcher
 // s.original. If that watcher still waits for a future revision, it takes over the watch id of s,
-// and its former id is cancelled. Otherwise the id of s is cancelled. If s was created for an
-// orderTest, the test now waits for the answer to the cancel.
+// and its former id is cancelled. Otherwise the id of s is cancelled. If s was created to test
+// whether progress notices come in order with events, the test now waits for the answer to the
+// cancel.
 func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	w, old := s.original, resp.WatchId
 	if w.state == active && w.requested > s.requested && w.requested > resp.Header.Revision {
@@ -76,9 +77,10 @@ func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// cancelledLocked handles the answer to a cancel of the watch with the given id. If the current
-// orderTest waits for this answer, the test ends. If no progress notice came before the answer, the
-// test has proven that the server sends a notice only after all events up to the notice's revision.
+// cancelledLocked handles the answer to a cancel of the watch with the given id. If a test of the
+// type orderTest waits for this answer, the test ends. If no progress notice came before the
+// answer, the test has proven that the server sends a notice only after all events up to the
+// notice's revision.
 func (m *Mux) cancelledLocked(id int64) {
 	p := &m.progress
 	if !p.order.waits || p.order.cancel != id {

@@ -10,7 +10,7 @@ import (
 
 // Sink is the consumer's side of a watcher. Created and Deliver are called with the mux's mutex
 // held: they must not block and not call the mux. Done is called without the mutex. No method is
-// called once [Mux.Cancel] has returned true. If Cancel has returned false, a call of Done may be
+// called after [Mux.Cancel] has returned true. If Cancel has returned false, a call of Done may be
 // under way.
 type Sink interface {
 	// Created is called when the server has confirmed the watch for the first time.
@@ -46,16 +46,17 @@ const (
 // afterwards. A Watcher can be a field of its sink, so that both are one allocation. It must not be
 // copied.
 type Watcher struct {
-	// MergeBytes is up to how many bytes of a response's fragments the mux merges before it
-	// delivers them. With 0, it delivers each revision as soon as the revision is complete. The
-	// field must be set before Add. If the request given to Add does not ask for fragments, the mux
-	// sets MergeBytes to 0 when the watcher is paused, or its stream breaks.
+	// MergeBytes is a number of bytes. The mux merges fragments of a response until the merged
+	// events have that size, and then delivers them. If MergeBytes is 0, the mux delivers each
+	// revision as soon as the revision is complete. The field must be set before Add. If the
+	// request given to Add does not ask for fragments, the mux sets MergeBytes to 0 when the
+	// watcher is paused, or its stream breaks.
 	MergeBytes int
 
 	// Read-only after Add.
 	spec spec
 	sink Sink
-	seq  uint64 // the order of Add
+	seq  uint64 // orders the watchers of a mux by their calls of Add
 	// original is nil, except in a shadow: a second watch that the mux itself creates on the server
 	// for an active watcher. There, original is the active watcher.
 	original *Watcher
@@ -75,7 +76,7 @@ type Watcher struct {
 	// early: the watcher uses the watch id of its shadow (a second create for this watcher). The
 	// shadow was created from an earlier revision than the watcher needs.
 	early         bool
-	catchingUp    bool  // created from the past, and no progress notice was applied to it since
+	catchingUp    bool  // created from a past revision, and no progress notice was applied since
 	possibleCause bool  // one of its messages may be over the client's limit; see oversize
 	heldBack      bool  // paused because of possibleCause; Release resumes it
 	large         bool  // its events were large when it was paused last; see largeEvent
@@ -227,8 +228,8 @@ func (w *Watcher) seen(events []*mvccpb.Event) {
 	}
 }
 
-// progressed moves the revision from which w resumes to the one after rev, because the server has
-// sent all events up to rev.
+// progressed is called when the server has sent all events up to the revision rev. If w has to be
+// created again, it then begins at rev+1.
 func (w *Watcher) progressed(rev int64) { w.next = max(w.next, rev+1) }
 
 // createdInStep reports whether w was created from "now", or from a revision above the server's

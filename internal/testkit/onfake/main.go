@@ -27,7 +27,7 @@ func main() {
 	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1"}, os.Args[1:]...)...)
 	cmd.Env = append(os.Environ(), "ETCD_TEST_ON=etcdfake")
 	cmd.Stderr = os.Stderr
-	out, err := cmd.Output() // err is used below; a failed test sets it, too
+	out, err := cmd.Output() // err is not checked here: it is not nil if any test has failed
 	r := report{tests: make(map[[2]string]*test), packages: make(map[string]*tally)}
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
 		var e event

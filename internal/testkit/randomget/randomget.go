@@ -14,7 +14,7 @@ import (
 type Maker struct {
 	Rand      *rand.Rand
 	Prefix    string
-	Revisions []int64 // Next picks one of them for WithRev, and for other options
+	Revisions []int64 // Next picks from them for WithRev, WithMinModRev, and similar options
 }
 
 // Get is one random read.

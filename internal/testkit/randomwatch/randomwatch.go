@@ -36,8 +36,8 @@ type Log struct {
 	Err     error           // the error of the last response
 	Ended   bool            // whether the channel was closed
 	Notices []int64         // the revisions of progress notifications
-	// Torn describes a response whose first event has the same revision as an earlier response's
-	// last event, or a lower one. It is "" if there was no such response.
+	// Torn is "" if each response began at a higher revision than the response before it had ended
+	// at. Otherwise it describes a response that did not.
 	Torn string
 }
 
