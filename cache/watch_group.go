@@ -171,8 +171,8 @@ func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 
 // relink is called when the log has dropped the entry g.at, which the group has read last. If the
 // log still has all changes that the group needs, relink sets g.at to a later entry and returns
-// true. Otherwise it returns false. It also returns false if the cluster was restored in between,
-// which the log marks with a gap. The function read must then find that gap.
+// true. Otherwise it returns false. It also returns false if the cluster was restored after that
+// entry was written: revisions from before and after a restore cannot be compared.
 func (t *watchTable) relink(g *watchGroup) bool {
 	at := t.history.before(g.revision + 1)
 	if at == nil || at.era != g.at.era {

@@ -50,8 +50,8 @@ type sourceReceiver struct {
 	// notices.
 	notices bool
 	last    int64 // all events up to this revision were received
-	// switched is the value of last when the wide watch replaced the first. The wide watch repeats
-	// events up to this revision, and deliver skips them.
+	// switched is the revision up to which events had been received when the wide watch replaced
+	// the first watch. The wide watch repeats these events, and deliver skips them.
 	switched int64
 	// asks is how many requests for progress in a row have brought no notice that can be trusted.
 	asks int

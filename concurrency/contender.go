@@ -40,8 +40,8 @@ func newContender(s *Session, pfx string) contender {
 	return contender{s: s.session, pfx: pfx, key: fmt.Sprintf("%s%x", pfx, s.Lease())}
 }
 
-// The value of a mutex's key is the mark of the session that has written the value, followed by
-// isMade or isFound.
+// The value of a mutex's key is the nonce (a random text) of the session that has written the
+// value, followed by isMade or isFound.
 const (
 	isMade  = "/made"  // the session that has written the value has also created the key
 	isFound = "/found" // another session on the same lease has created the key

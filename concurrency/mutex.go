@@ -161,10 +161,9 @@ func (m *Mutex) acquire(
 }
 
 // acquired records that the session holds the lock with the key of the position p. If the session
-// has already acquired the lock with this key or with a newer key, the earlier record stays.
-// Clean-up deletes no key that has users. The record is one user of its key, even if many
-// goroutines of the session have locked the mutex. The caller was a user of the key of p until now:
-// this use becomes that of the new record, or ends if the earlier record stays.
+// has already acquired the lock with this key or with a newer key, the earlier record stays. A new
+// record keeps the key in use, so that clean-up does not delete it. If the earlier record stays,
+// acquired ends the caller's use of the key.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

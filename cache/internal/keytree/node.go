@@ -84,8 +84,9 @@ func leaf(pairs []*Pair) *node {
 	return n
 }
 
-// inner returns a new inner node with the given children, of which there must be at least one. It
-// keeps both slices.
+// inner returns a new inner node with the given children, of which there must be at least one. The
+// low lows[i] is a key that is not greater than any key below children[i]. The node keeps both
+// slices.
 func inner(lows []string, children []*node) *node {
 	n := &node{entries: len(children), below: &below{lows: lows, children: children}}
 	n.makeHeads()
