@@ -190,8 +190,8 @@ func (m *keyed[V]) set(key string, v V) {
 }
 
 // read adds the given keys to t.reads, except those that t.reads has already. It copies a key from
-// t.hints if t.hints has it. It reads all other keys in one request. If the request fails, read
-// ends the attempt.
+// t.hints, the keys that the response to a failed commit contained, if the key is there. It reads
+// all other keys in one request. If the request fails, read ends the attempt.
 func (t *transaction) read(keys []string) {
 	if t.err != nil { // an earlier read failed, and apply has recovered from its panic
 		t.fail(t.err)

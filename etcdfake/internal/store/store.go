@@ -113,8 +113,8 @@ func (s *Store) headerAt(c Caller, rev int64) *pb.ResponseHeader {
 		RaftTerm: s.term}
 }
 
-// Call answers a request of a unary method. method is the method's full name. known is false if
-// there is no such method.
+// Call answers a request of a unary method. The parameter method is the method's full name. The
+// result known is false if there is no such method.
 func (s *Store) Call(
 	c Caller, method string, req proto.Message,
 ) (resp proto.Message, known bool, err error) {

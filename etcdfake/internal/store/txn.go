@@ -126,10 +126,9 @@ func (s *Store) checkPlan(plan *txnPlan) error {
 	return nil
 }
 
-// checkRangeIn returns the error of a range in a transaction, or nil. A negative revision has no
-// special meaning in a transaction. It fails with ErrGRPCCompacted if it is below the compacted
-// revision, as any other revision does. Outside of a transaction, a range with a negative revision
-// reads the newest revision.
+// checkRangeIn returns the error of a range in a transaction, or nil. A range whose revision is
+// below the compacted revision fails with ErrGRPCCompacted, even if its revision is negative.
+// Outside of a transaction, a range with a negative revision reads the newest revision.
 func (s *Store) checkRangeIn(req *pb.RangeRequest) error {
 	switch {
 	case req.Revision == 0:

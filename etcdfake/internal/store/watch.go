@@ -15,8 +15,8 @@ const (
 	// noWatch is the watch id of responses that belong to no watcher: the response to a create
 	// request that was refused, and the response to a progress request.
 	noWatch = -1
-	// maxBatch limits the responses with past events, which a watcher gets if it starts in the
-	// past. One such response has the events of at most maxBatch revisions.
+	// maxBatch is how many revisions one response with past events covers at most. A watcher that
+	// starts in the past gets such responses.
 	maxBatch = 1000
 )
 
