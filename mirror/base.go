@@ -30,7 +30,7 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 	}
 	s.rev.CompareAndSwap(0, b.rev)
 	// The goroutine ends after the last page, when ctx ends, or when the client is closed. It then
-	// closes both channels. The reader waits for this.
+	// closes both channels. The reader waits for the close.
 	go func() { b.end(b.deliver(first)) }()
 	return b.pages, b.errs
 }

@@ -43,8 +43,8 @@ func (s space) outer(key []byte) []byte {
 	return append(append(make([]byte, 0, len(s.prefix)+len(key)), s.prefix...), key...)
 }
 
-// op returns the cluster's operation for an operation of the namespace. If the operation is of a
-// kind that KV.Do refuses, op returns it unchanged, and Do returns the error.
+// op puts the prefix before the keys of an operation. If the operation is of a kind that KV.Do
+// refuses, op returns it unchanged, and Do returns the error.
 func (s space) op(op clientv3.Op) (clientv3.Op, error) {
 	switch {
 	case op.IsTxn():

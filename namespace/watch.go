@@ -60,8 +60,9 @@ func (w *prefixWatcher) WatchRewritten(
 	return w.relays.start(ctx, inner.Watch(ctx, string(op.KeyBytes()), exactly(op)), own)
 }
 
-// watchOp returns the cluster's operation for a watch in the namespace. An empty key becomes the
-// lowest key, because a server treats an empty key of a watch as the lowest key.
+// watchOp returns the operation for a watch of a key of the namespace, with the prefix before the
+// key. An empty key becomes the lowest key, because a server treats an empty key of a watch as the
+// lowest key.
 func (s space) watchOp(key string, opts []clientv3.OpOption) clientv3.Op {
 	op := clientv3.OpWatch(key, opts...)
 	if len(op.KeyBytes()) == 0 {

@@ -20,7 +20,7 @@ var ErrNoGreaterRev = errors.New(
 	"etcdclient: no cluster members have a revision higher than the previously received revision")
 
 const (
-	maxViolations = 5           // the sixth violation of one request ends the request
+	maxViolations = 5           // a request fails after more responses that are too old
 	askTimeout    = time.Second // limits the wait for the revisions of all endpoints
 	switchedFor   = 10 * time.Second
 )
@@ -49,7 +49,7 @@ type switcher struct {
 	full      []string    // the client's endpoints before it was limited
 	ahead     []string    // the endpoints that the client is limited to; nil if it is not limited
 	restore   *time.Timer // ends the limit; nil if there was no limit yet
-	uncounted int         // counts the violations whose op carries no number; see s.number
+	uncounted int         // counts the calls of violated whose op has no number; see s.number
 }
 
 func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {

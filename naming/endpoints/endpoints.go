@@ -32,7 +32,8 @@ type Endpoint struct {
 	Addr string
 
 	// Metadata is any value that encoding/json can write, or nil. When it is read back, it has the
-	// types that encoding/json uses for an any: float64 for numbers, map[string]any for objects.
+	// types to which encoding/json decodes by default: float64 for numbers, map[string]any for
+	// objects.
 	Metadata any
 }
 
