@@ -218,7 +218,7 @@ func (e *entry) add(key string, old *mvccpb.KeyValue, ev *mvccpb.Event) {
 	e.size += ch.size()
 }
 
-// size returns how many bytes a change uses up of the limit set by WithHistory.
+// size returns the bytes of a change, which count against the limit set by WithHistory.
 func (ch *change) size() int64 { return changeOverhead + fill.Bytes(ch.Old) + fill.Bytes(ch.New) }
 
 // append appends the entry e to the log, and makes e the last entry of the view next, which is

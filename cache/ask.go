@@ -145,8 +145,8 @@ func (a *asker) join(c *Cache, after time.Time) *reply {
 	return r
 }
 
-// next returns the question to send now. It returns nil if no reader waits for one. Then the
-// goroutine that calls next must end.
+// next returns the question (linearizable read that many readers share) to send now. It returns nil
+// if no reader waits for an answer. Then the goroutine that calls next must end.
 func (a *asker) next() *question.Question[*Cache, *reply] {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -35,8 +35,8 @@ type Cache struct {
 	// published.
 	history *history
 	// eager says that the next question (linearizable read that proves freshness) is to be sent
-	// together with a request for watch progress. It is set if the newest view had not reached the
-	// revision of the answer to the previous question when that question was sent.
+	// together with a request for watch progress. It is set if the newest view had a lower
+	// revision, when the previous question was sent, than the answer to that question.
 	eager  atomic.Bool
 	counts counts
 	// missed is when a call of Watch last gave up waiting for a proof that the cache is up to date;

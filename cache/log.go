@@ -38,7 +38,7 @@ type entry struct {
 	// gap says that the changes are the difference between two states of the range. What happened
 	// between these states is unknown.
 	gap  bool
-	size int64 // how many bytes the entry uses up of the limit set by WithHistory
+	size int64 // the bytes of the entry, which count against the limit set by WithHistory
 	// era is the era of the view that the entry was appended with: how often the copy had been
 	// replaced by then (see view.era). Cache.append sets it.
 	era  int64

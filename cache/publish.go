@@ -124,10 +124,10 @@ func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view
 }
 
 // sameEra takes the header of the answer to a linearizable request. The parameter before is the
-// view that was the newest one when the request was sent. sameEra returns false if the answer shows
-// that the cluster was replaced or restored, and has the range read again. It also returns false if
-// the copy was replaced after the request was sent, or if it is already known that the copy has to
-// be replaced. Otherwise it records that the revision of the answer exists, and returns true.
+// view that was the newest one when the request was sent. If the answer shows that the cluster was
+// replaced or restored, sameEra has the range read again and returns false. It also returns false
+// if the copy was replaced after the request was sent, or if it is already known that the copy has
+// to be replaced. Otherwise it records that the revision of the answer exists, and returns true.
 func (c *Cache) sameEra(header *pb.ResponseHeader, before *view) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
