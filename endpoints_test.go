@@ -10,8 +10,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
 )
 
-// TestSecuredEndpointKeepsItsZone shows that an advertised http URL whose IPv6 address has a zone
-// becomes an endpoint that the client can connect to, now and when it is named again.
+// TestSecuredEndpointKeepsItsZone: a client with TLS uses an http URL that a member advertises as
+// an https URL. If the URL's IPv6 address has a zone, the address to dial and the endpoint's text
+// both keep the zone.
 func TestSecuredEndpointKeepsItsZone(t *testing.T) {
 	c := &Client{clientState: newState(t.Context())}
 	c.creds = endpoint.NewCredentials(&tls.Config{}, nil)

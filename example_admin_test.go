@@ -167,7 +167,8 @@ func ExampleAuth_userAdd() {
 	// [reader]: READ public
 }
 
-// Permissions are taken away, roles revoked, and both deleted.
+// This program takes a role from a user and a permission from the role, and then deletes the role
+// and the user.
 func ExampleAuth_userDelete() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

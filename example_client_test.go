@@ -133,7 +133,8 @@ func (greeter) Range(
 	return &pb.RangeResponse{Header: &pb.ResponseHeader{}, Count: 7}, nil
 }
 
-// A client without a connection serves what a program puts into it.
+// NewCtxClient makes a client without a connection. It works only with the KV, Lease and so on that
+// the program puts into it.
 func ExampleNewCtxClient() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -303,7 +304,8 @@ func ExampleRetryMaintenanceClient() {
 	// Output: 0 -1 false
 }
 
-// An interceptor tells the requests of the program from those that the client makes by itself.
+// IsInternalRequest lets an interceptor distinguish the requests of the program from those that the
+// client makes by itself.
 func ExampleIsInternalRequest() {
 	count := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
 		invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {

@@ -39,8 +39,8 @@ func ExampleLease_grant() {
 	// Output: granted for 60 seconds; keys after Revoke: 0
 }
 
-// The channel has a response for each renewal, and is closed when the client stops renewing the
-// lease. WithKeepAliveEnd makes the reason available.
+// KeepAlive returns a channel that has a response for each renewal. The channel is closed when the
+// client stops renewing the lease. WithKeepAliveEnd makes the reason available.
 func ExampleLease_keepAlive() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

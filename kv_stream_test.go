@@ -17,7 +17,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/kvstub"
 )
 
-// manyKeys returns pairs with n keys in order. Some keys are prefixes of others.
+// manyKeys returns n key-value pairs, sorted by key. Some keys are prefixes of others.
 func manyKeys(n int) []*mvccpb.KeyValue {
 	keys := make([]string, n)
 	for i := range keys {
@@ -159,8 +159,8 @@ func TestWhatHasNoPagesComesWhole(t *testing.T) {
 	}
 }
 
-// TestGetStreamPageFromALaggingMember reads serializably. The second page comes from a member that
-// has not reached the revision of the first page.
+// TestGetStreamPageFromALaggingMember: a serializable read gets its second page from a member that
+// has not reached the revision of the first page, and refuses. GetStream then reads linearizably.
 func TestGetStreamPageFromALaggingMember(t *testing.T) {
 	kvs := manyKeys(100)
 	upToDate := kvstub.RangeOf(kvs)

@@ -153,7 +153,7 @@ func (b *bench) getsOfLoop(ctx context.Context, n int, keys [][]string) (hand co
 	return hand, err
 }
 
-// getReach are the limits of a get at the usual sizes.
+// getReach has the goal for the time of a get, for each default size of the copy.
 var getReach = []string{"≤ 250 ns", "≤ 500 ns", "≤ 1,200 ns"}
 
 // busy calls f while another process writes rate keys a second. No copy has these keys.

@@ -26,8 +26,8 @@ import (
 
 // settings is what the flags say.
 type settings struct {
-	keys   []int // of the copies from which single keys are read
-	list   int   // keys of the copy that is listed
+	keys   []int // number of keys in each copy that single keys are read from
+	list   int   // number of keys in the copy that is listed
 	rates  []int // writes a second during the linearizable reads
 	length time.Duration
 	out    string

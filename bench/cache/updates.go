@@ -50,7 +50,8 @@ func (b *bench) updates(ctx context.Context) error {
 	})
 }
 
-// counted measures op, and says what it took and how many messages the client has sent for it.
+// counted measures op. The text that it returns says what a call of op took, and how many messages
+// the client sent for it.
 func (b *bench) counted(ctx context.Context, op func() error) (string, error) {
 	before := b.sends.n.Load()
 	c, err := measure(ctx, b.length, 1, op)
@@ -61,7 +62,7 @@ func (b *bench) counted(ctx context.Context, op func() error) (string, error) {
 		float64(b.sends.n.Load()-before)/float64(c.ops)), nil
 }
 
-// contended has 8 writers increment one number, by Update and by an STM.
+// contended lets 8 writers increment one number: first by Cache.Update, then by an STM.
 func (b *bench) contended(ctx context.Context) error {
 	const writers = 8
 	n := b.list

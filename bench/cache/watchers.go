@@ -54,7 +54,8 @@ func (b *bench) watchOthers(
 ) (clientv3.Watcher, []clientv3.WatchChan) {
 	w, others := c.Watcher(), make([]clientv3.WatchChan, n)
 	for i := range others {
-		// From a revision that the copy has, so that the watch asks the server for nothing.
+		// The copy serves a watch that begins after the copy's revision, without a request to the
+		// server.
 		from := clientv3.WithRev(c.Snapshot().Revision() + 1)
 		others[i] = w.Watch(ctx, fmt.Sprintf("%sother/%06d", prefixOf(b.list), i), from)
 	}

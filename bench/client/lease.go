@@ -63,7 +63,7 @@ func grant(ctx context.Context, client *clientv3.Client, n int, ttl int64) (
 	})
 }
 
-// shared calls do for every number below n, from granters goroutines.
+// shared calls do(i) for every i below n, from as many goroutines as granters says.
 func shared(n int, do func(i int) error) error {
 	var (
 		group sync.WaitGroup

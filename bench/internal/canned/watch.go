@@ -172,7 +172,8 @@ func (w *watchers) next(now time.Time) (message frame, due time.Time, stopped bo
 	return nil, due, w.stopped
 }
 
-// wait waits until due, if it is set, or until it is woken or the stream ends.
+// wait returns when the time due comes, when another goroutine wakes the sender, or when the stream
+// ends. The zero time never comes.
 func (w *watchers) wait(due time.Time) error {
 	var timer <-chan time.Time
 	if !due.IsZero() {
