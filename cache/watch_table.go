@@ -22,18 +22,17 @@ const (
 // Watches that have been given everything in the log of the cache are in the head group. Its index
 // finds the watches of a changed key, so that a change costs nothing for watches of other keys. A
 // watch that starts in the past has a group of its own until it has caught up. Such groups are the
-// other groups. If the log loses changes that the head group still needs, the head group becomes
-// one of the other groups. The following table shows how groups move:
+// other groups. Groups change as follows:
 //
-//	one of the other groups,    when it has read the entry that the head group has read last, its
-//	reading the log             watches join the head group;
-//	                            when the log no longer has its next changes, because they were
-//	                            dropped or a gap follows, it gets them from the server
-//	one of the other groups,    when the log has its next changes, it reads the log;
-//	served by the server        when it is as far as the head group, its watches join that group
-//	the head group              when the log no longer has its next changes, it becomes one of the
-//	                            other groups and gets them from the server; an empty group becomes
-//	                            the head group
+//   - When one of the other groups has been given as much as the head group, its watches join the
+//     head group.
+//   - One of the other groups that reads the log may need changes that the log has dropped, or that
+//     the cache has missed. The group then gets these changes from the server.
+//   - One of the other groups that is served by the server reads the log again when the log has the
+//     next changes that the group needs.
+//   - If the log loses changes that the head group still needs, the head group becomes one of the
+//     other groups, and gets these changes from the server. A new, empty group becomes the head
+//     group.
 type watchTable struct {
 	history *history
 	view    *view // the newest view (state of the cache) that the stream has seen
