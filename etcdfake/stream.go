@@ -37,7 +37,7 @@ type serverStream struct {
 
 	once  sync.Once
 	ended chan struct{} // closed by the method end
-	err   error         // the status of the stream; set before ended is closed
+	err   error         // the status of the stream; set before the channel ended is closed
 	watch *store.WatchStream
 }
 

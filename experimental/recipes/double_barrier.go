@@ -29,8 +29,9 @@ type DoubleBarrier struct {
 	left  bool         // Leave has sent a request that deletes the client's key
 }
 
-// NewDoubleBarrier returns the double barrier with the given key for count clients. It sends no
-// request. The names of the barrier's keys begin with key and a slash.
+// NewDoubleBarrier returns the double barrier with the given key. The parameter count is the number
+// of clients. NewDoubleBarrier sends no request. The names of the barrier's keys begin with the
+// given key and a slash.
 func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarrier {
 	return &DoubleBarrier{s: s, pfx: key + "/", count: count}
 }
@@ -111,8 +112,8 @@ func (b *DoubleBarrier) tryEnter(
 	if len(found[2]) < b.count {
 		return 0, changeOf(client, b.readyKey(), rev, clientv3.WithFilterDelete()), nil
 	}
-	// The condition is that this client's key still exists. Without it, a member that applies the
-	// request late would let in clients of a later round.
+	// The transaction has the condition that this client's key still exists. Without the condition,
+	// a member that applies the request late would let in clients of a later round.
 	resp, err := client.Txn(ctx).If(own.exists()).Then(clientv3.OpPut(b.readyKey(), "")).Commit()
 	switch {
 	case err != nil:

@@ -91,8 +91,9 @@ type PriorityQueue struct {
 	pfx    string
 }
 
-// NewPriorityQueue returns the queue whose keys begin with key and a slash. The queue also uses
-// keys that begin with "__", followed by key and a slash. NewPriorityQueue sends no request.
+// NewPriorityQueue returns the queue whose keys begin with the parameter key and a slash. The queue
+// also uses keys that begin with "__", the parameter key, and a slash. NewPriorityQueue sends no
+// request.
 func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 	return &PriorityQueue{client, key + "/"}
 }

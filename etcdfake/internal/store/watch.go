@@ -110,8 +110,8 @@ func (ws *WatchStream) response(rev, id int64) *pb.WatchResponse {
 	return &pb.WatchResponse{Header: ws.store.headerAt(ws.caller, rev), WatchId: id}
 }
 
-// Request handles a request of the client. lag is the current lag of the member that serves the
-// stream.
+// Request handles a request of the client. The parameter lag is the current lag of the member that
+// serves the stream.
 func (ws *WatchStream) Request(req *pb.WatchRequest, lag time.Duration) {
 	s := ws.store
 	s.enter()
