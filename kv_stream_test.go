@@ -159,8 +159,9 @@ func TestWhatHasNoPagesComesWhole(t *testing.T) {
 	}
 }
 
-// TestGetStreamPageFromALaggingMember: a serializable read gets its second page from a member that
-// has not reached the revision of the first page, and refuses. GetStream then reads linearizably.
+// TestGetStreamPageFromALaggingMember: a serializable read asks for its second page at a member
+// that has not reached the revision of the first page. The member refuses, and GetStream reads the
+// other pages linearizably.
 func TestGetStreamPageFromALaggingMember(t *testing.T) {
 	kvs := manyKeys(100)
 	upToDate := kvstub.RangeOf(kvs)

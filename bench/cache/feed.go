@@ -17,8 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// feed says what a second process writes while this one reads. In this process, the writers would
-// wait for their turn among the readers.
+// feed says what a second process writes while this one reads. If the writers ran in this process,
+// they would wait for their turn among the readers.
 type feed struct {
 	endpoint, prefix string
 	keys             int // they are written one after another, over and over
