@@ -216,7 +216,7 @@ func (c *cache) isOurs(leaseKey *mvccpb.KeyValue) bool {
 	return c.epoch != nil && c.epoch.createRevisionOf(leaseKey) != 0
 }
 
-// block makes the method begin refuse keys whose lease keys are in the ranges, until unblock is
+// block forbids the cache to acquire keys whose lease keys are in the ranges, until unblock is
 // called. Otherwise readers could acquire keys in a range all the time, and a write of the range
 // might never find a moment in which no key of the range has an owner.
 func (c *cache) block(ranges []keyRange) (unblock func()) {

@@ -107,7 +107,7 @@ func (w *writes) isEmpty() bool { return len(w.keys) == 0 && len(w.ranges) == 0 
 
 // leaseKeys returns the lease keys that must not be another client's during the write: first the
 // lease key of each of w.keys, then the ranges w.ranges. If the write is not applied, part i of the
-// response has those lease keys of element i that exist.
+// response has those lease keys that exist in element i of the result.
 func (w *writes) leaseKeys(p leasePrefix) []keyRange {
 	ranges := make([]keyRange, 0, len(w.keys)+len(w.ranges))
 	for _, key := range w.keys {

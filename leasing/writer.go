@@ -89,10 +89,10 @@ func (wr *writer) tryWrite(
 	return resp, err
 }
 
-// conditions returns the conditions that no other client owns a key that the operation writes. The
-// lease key of such a key must not exist. If this client owns the key, the lease key must instead
-// have the create revision that the ownership has recorded. Any other create revision shows that
-// this ownership has ended. Then the operation must not run: the cached key may be stale.
+// conditions returns the conditions for a write: no other client owns a key that is written. If
+// this client owns the key, the lease key must have the create revision that the ownership has
+// recorded. Any other create revision shows that this ownership has ended, and that the cached key
+// may be stale. If this client does not own the key, the lease key must not exist.
 func (wr *writer) conditions(w writes, own []*ownership) []clientv3.Cmp {
 	created := make(map[string]int64, len(own))
 	for _, o := range own {
