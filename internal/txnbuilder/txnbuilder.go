@@ -24,10 +24,10 @@ type Parts[C, O, T any] struct {
 	Err   error // the first error of RewriteCmps or RewriteOps
 }
 
-// Builder collects the conditions and operations of a transaction of the decorator (a KV that wraps
-// another KV). It also adds them to a transaction of the wrapped KV. That transaction panics if If,
-// Then and Else are called in a wrong order. The decorator's transaction embeds a Builder and adds
-// the method Commit.
+// Builder collects the conditions and operations of a transaction. It is for decorators, which are
+// KVs that wrap another KV. A decorator's transaction embeds a Builder and adds the method Commit.
+// The Builder also adds the conditions and operations to a transaction of the wrapped KV. If the
+// user calls If, Then and Else in a wrong order, that transaction panics.
 type Builder[C, O any, T Txn[C, O, T]] struct {
 	// RewriteCmps and RewriteOps change conditions and operations before the wrapped KV gets them.
 	// A nil function changes nothing. Both are read-only after Start.

@@ -92,7 +92,7 @@ type Streams struct {
 
 	// safe for concurrent use
 	links   sync.WaitGroup // links that have not ended; added to only with mu held and closed false
-	ticks   sync.WaitGroup // ticks that are running; added to only with mu held and closed false
+	ticks   sync.WaitGroup // running ticks (see life); added to only with mu held and closed false
 	servers watchmux.Servers
 
 	// guarded by mu
@@ -220,8 +220,8 @@ func (s *Streams) enterTick() bool {
 }
 
 // streamKey returns the outgoing metadata of ctx as one string. Names are sorted, so that the
-// string does not depend on the order in which the names were set. Each part is preceded by its
-// length, so that different metadata have different strings.
+// string does not depend on the order in which the names were set. The length of each name and of
+// each value precedes it, so that different metadata have different strings.
 func streamKey(ctx context.Context) string {
 	md, _ := metadata.FromOutgoingContext(ctx)
 	if len(md) == 0 {

@@ -23,7 +23,7 @@
 //	creating   refused again, or compacted                done       Done, for this watcher only
 //	creating   Cancel                                     abandoned  when it is confirmed, cancel
 //	                                                                 its watch
-//	active     events, or a progress notice               active     deliver, move the revisions
+//	active     events, or a progress notice               active     deliver, move next and floor
 //	active     the server ends the watch                  done       Done; cancel the watch if its
 //	                                                                 revision is compacted
 //	active     Cancel                                     done       cancel the watch
@@ -117,10 +117,11 @@
 //
 // # Progress
 //
-// A notice that answers a progress request has the watch id −1. It is about all watchers that
-// existed when the server computed it. The server may send it after the confirmation of a younger
-// watcher, to which it does not apply. Such a watcher ignores a notice that may be older than
-// itself and that covers revisions which the watcher has yet to receive: see the type progress.
+// A notice that answers a progress request has the watch id −1. The notice is about all watchers
+// that existed when the server computed it. The server may confirm a younger watcher before it
+// sends the notice, which does not apply to that watcher. So a watcher ignores a notice if the
+// notice may be older than the watcher, and covers revisions which the watcher has yet to receive:
+// see the type progress.
 //
 // Servers before 3.4.25 and 3.5.8 answer a progress request at once. Their notice overtakes events
 // that wait in another queue, and comes also while a watcher catches up. A notice of such a server
@@ -139,9 +140,9 @@
 // queue of confirmations and answers to cancels. That queue keeps its order, so the notice comes
 // before the answer to a cancel that was sent later. Newer servers keep notices and events in one
 // queue, and do not answer a progress request while a watch of the stream catches up. Each watch
-// from a past revision counts as one that catches up until the server has served it, which happens
-// ten times a second. If a newer server serves the shadow between the two requests, it answers the
-// progress request, and the test proves nothing.
+// from a past revision counts as one that catches up until the server has served it. The server
+// serves such watches ten times a second. If a newer server serves the shadow between the create
+// and the progress request, it answers the progress request, and the test proves nothing.
 //
 // On an ordered stream, a notice moves each watcher that it applies to. On any other stream, a
 // notice moves watchers only when a later notice has come and the stream was quiet for a second

@@ -43,9 +43,9 @@ type Config struct {
 	// watch ids that the client chooses. For the test, the mux sends a create with such an id. If
 	// the mux asks for fragments, it sends such a create even if fewer watchers are queued.
 	MinBatch int
-	// Fragments allows the mux to ask the server to send large responses in fragments. The mux asks
-	// for fragments for watches that begin in the past. After a message over the client's limit,
-	// the mux asks for fragments for all watches.
+	// Fragments allows the mux to ask the server to send large responses in fragments. At first,
+	// the mux asks for fragments only for watches that begin in the past; see Limited. After a
+	// message over the client's limit, the mux asks for fragments for all watches.
 	Fragments bool
 	// Limited says that the server may send messages that are too large for the client to receive.
 	// If it is set, the mux asks for fragments for every watch that begins in the past. Otherwise
@@ -81,7 +81,7 @@ type Mux struct {
 	mu     sync.Mutex
 	closed bool // no watcher is left, or the stream will not be opened again
 	seq    uint64
-	live   int // watchers that are neither abandoned nor done
+	live   int // watchers in any state other than abandoned and done
 	queue  queue
 	paused map[*Watcher]struct{}
 	serial bool // creates on the next stream carry no watch id
@@ -179,8 +179,8 @@ func (m *Mux) Drained(w *Watcher) {
 	m.advanceLocked()
 }
 
-// Halt ends all watchers with err, and closes the mux: no watcher can be added afterwards. The
-// caller stops the link.
+// Halt ends all watchers with err, and closes the mux: no watcher can be added afterwards. Halt
+// does not stop the link; the caller must do that.
 func (m *Mux) Halt(err error) {
 	m.mu.Lock()
 	defer m.unlock()

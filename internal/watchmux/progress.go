@@ -194,7 +194,7 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 }
 
 // progressLocked applies a progress notice to w. If the parameter show is set, the consumer
-// receives the notice. If the parameter move is set, w resumes from after the notice's revision. If
+// receives the notice. If the parameter move is set, w will resume after the notice's revision. If
 // w is in the middle of a fragmented response, progressLocked ignores the notice.
 func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show, move bool) {
 	if w.partial != nil {

@@ -72,7 +72,7 @@ type Watcher struct {
 	state     state
 	confirmed bool // the sink's Created was called
 	retried   bool // its create was refused and is tried once more
-	doubted   bool // its create was refused with a watch id, and is sent again without one
+	doubted   bool // its create had a watch id and was refused; it is sent again without one
 	// early: the watcher uses the watch id of its shadow (a second create for this watcher). The
 	// shadow was created from an earlier revision than the watcher needs.
 	early         bool

@@ -33,7 +33,7 @@ type link struct {
 // chunk is the bytes that one Read returned.
 type chunk struct {
 	data []byte
-	err  error // the error of the Read, or nil; no chunk follows one with an error
+	err  error // the error of the Read, or nil; a chunk with an error is the last chunk
 	at   time.Time
 }
 

@@ -2,10 +2,10 @@
 // and its clients fail on demand.
 //
 // Faults apply to every chunk of bytes, so they affect all connections, open and new, until Heal.
-// Blackhole, Pause, Delay and Throttle hold bytes back and lose none, just as TCP sends lost
-// packets again: after Heal the connection goes on. These faults also hold back the end of a
-// connection, so a client behind a Blackhole does not learn that its server has closed the
-// connection. Only Drop, CutAfter and Reset lose bytes.
+// Blackhole, Pause, Delay and Throttle hold bytes back and lose none: after Heal the connection
+// goes on, like a real connection whose lost packets TCP sends again. These faults also hold back
+// the end of a connection, so a client behind a Blackhole does not learn that its server has closed
+// the connection. Only Drop, CutAfter and Reset lose bytes.
 //
 // The proxy differs from a network that loses packets in one way: the kernel under the proxy still
 // acknowledges the bytes that the client sends, so TCP's own timers see a peer that is alive.
@@ -51,7 +51,7 @@ type Proxy struct {
 	// read-only after Listen
 	target string
 	lis    net.Listener
-	ctx    context.Context // ends with Close
+	ctx    context.Context // ends when Close is called
 	cancel context.CancelFunc
 
 	// safe for concurrent use without mu

@@ -91,9 +91,9 @@ func pairText(kv *mvccpb.KeyValue) string {
 		kv.ModRevision, kv.Lease)
 }
 
-// New returns a watch with random options. The parameter newest is the latest revision. Some of the
-// watches begin at this revision or an earlier one, and some at a revision in the near future. The
-// others have no start revision, so they begin when they are opened.
+// New returns a watch with random options. The parameter newest is the latest revision. The watch
+// begins at this revision or an earlier one, or at a revision in the near future, or, without a
+// start revision, when it is opened.
 func New(r *rand.Rand, newest int64) *Pair {
 	p := &Pair{}
 	add := func(name string, opt clientv3.OpOption) {
@@ -141,7 +141,7 @@ func New(r *rand.Rand, newest int64) *Pair {
 	return p
 }
 
-// Open opens both watches and starts to read them until ctx ends.
+// Open opens both watches. Goroutines read their responses until ctx ends.
 func (p *Pair) Open(ctx context.Context, server, cached clientv3.Watcher) {
 	p.Server, p.Cached = &Log{}, &Log{}
 	fromServer := server.Watch(ctx, p.Key, p.Opts...)
