@@ -69,9 +69,9 @@ func (m *memoryStream) openSources() {
 	m.table.orphans = nil
 }
 
-// earliest returns the lowest revision whose changes one of the watches still needs, as their
-// fields next say. These fields do not count the changes that the watches were given since they
-// joined their group, so the result may be too low.
+// earliest returns the lowest field next of the watches. Changes that a watch was given since it
+// joined its group do not raise the field, so the watch may already have the changes of this
+// revision.
 func earliest(items []*watchItem) int64 {
 	revision := int64(math.MaxInt64)
 	for _, it := range items {

@@ -73,7 +73,7 @@ func (f *Fill) Size() (keys int, bytes int64) { return f.tree.Len(), f.bytes }
 // and its pairs without copying them.
 //
 // Page refuses the page and returns false if all pages have been added, or if the revision is lower
-// than that of Least. In the second case the page must be read again.
+// than the result of Least. In the second case the page must be read again.
 func (f *Fill) Page(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 	if f.complete || revision < f.least {
 		return false
@@ -151,12 +151,14 @@ func (f *Fill) Wants() (revision int64, ok bool) {
 }
 
 // Prove is for servers that do not say how far the watch is. Its parameters are the answer to a
-// read of the range at the given revision: count is the number of keys at that revision, and newer
-// has all pairs that were modified after some revision r. The state must have every change up to r.
-// The pairs of newer need no values. If the state has all pairs of newer, with the same mod
-// revisions, and has count keys, it equals the range at the given revision: all other keys are
-// unchanged, and there is no key too many. Prove then acts as if the watch had delivered all events
-// up to the given revision.
+// read of the range at the given revision. The parameter count is the number of keys at that
+// revision. The list newer has all pairs that were modified after some revision r; they need no
+// values. The state must have every change up to r.
+//
+// If the state has each pair of the list with the mod revision that the list says, and has exactly
+// count keys, the state equals the range at the given revision: its other keys have not changed
+// since r, and the count shows that none of them was deleted. Prove then acts as if the watch had
+// delivered all events up to the given revision.
 func (f *Fill) Prove(newer []*mvccpb.KeyValue, count, revision int64) {
 	if f.complete && revision >= f.greatest && Unchanged(f.tree, newer, count) {
 		f.Pass(revision)
