@@ -98,8 +98,9 @@ func (f *file) tree(items []Item) uint64 {
 	return f.branch(leaves)
 }
 
-// leaf writes a leaf with the items to new pages and returns the number of the first page. flags is
-// the flags field of each item: 1 for a bucket, 0 for a key and its value.
+// leaf writes a leaf with the items to new pages and returns the number of the first page. The
+// parameter flags is written in each item: 1 means that the item is a bucket, and 0 means that it
+// is a key and its value.
 func (f *file) leaf(items []Item, flags uint32) uint64 {
 	size := headerSize + len(items)*elementSize
 	for _, it := range items {

@@ -209,8 +209,9 @@ func (s *Store) callDowngrade(c Caller, req *pb.DowngradeRequest) (*pb.Downgrade
 	return &pb.DowngradeResponse{Header: s.header(c), Version: s.minorVersion()}, nil
 }
 
-// checkDowngrade returns the cluster version to downgrade to. It returns an error if version is not
-// the minor version right before the cluster's own, or if a downgrade is enabled already.
+// checkDowngrade returns the cluster version to downgrade to. It returns an error if the parameter
+// version is not the minor version right before the cluster's own, or if a downgrade is enabled
+// already.
 func (s *Store) checkDowngrade(version string) (string, error) {
 	major, minor, ok := parseVersion(version)
 	if !ok {

@@ -84,8 +84,9 @@ func (a *authTable) spans(u *user, need authpb.Permission_Type) []span {
 	return spans
 }
 
-// covers reports whether the spans together contain every key of the span want. The spans must be
-// sorted by start. If the end of want is below its start, only the start has to be covered.
+// covers reports whether the spans together contain every key of the wanted span. The spans must be
+// sorted by start. If the wanted span has its end below its start, only its start has to be
+// covered.
 func covers(spans []span, want span) bool {
 	at, covered := want.start, false
 	for _, s := range spans {

@@ -43,12 +43,14 @@ type queued struct {
 }
 
 type watcher struct {
-	id         int64
-	req        *pb.WatchCreateRequest
-	key        []byte
-	next       int64 // the watcher gets events from this revision on
-	compacted  bool  // the watcher was cancelled, because its start revision was compacted
-	noProgress bool  // the next Tick queues no progress notice, because of events since the last
+	id        int64
+	req       *pb.WatchCreateRequest
+	key       []byte
+	next      int64 // the watcher gets events from this revision on
+	compacted bool  // the watcher was cancelled, because its start revision was compacted
+	// noProgress makes the next Tick queue no progress notice for the watcher, because the watcher
+	// has got events since the last Tick.
+	noProgress bool
 }
 
 // OpenWatch opens a watch stream. The stream calls wake, without the store's mutex, when it has
