@@ -26,8 +26,8 @@ func newSpace(prefix string) space {
 
 // enter translates a key or a range of the namespace into one of the cluster, by adding the prefix.
 // If end is empty, key is a single key, and outerEnd is empty, too. For a range without an upper
-// bound, outerEnd is s.end, so that the range stays within the namespace. If the prefix has only
-// 0xff bytes, s.end is endOfKeys, and the range has no upper bound in the cluster either.
+// bound, outerEnd is s.end, the lowest key above the namespace. If the prefix has only 0xff bytes,
+// there is no such key, and the range has no upper bound in the cluster either.
 func (s space) enter(key, end []byte) (outerKey, outerEnd []byte) {
 	switch {
 	case len(end) == 0:

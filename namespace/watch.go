@@ -95,8 +95,8 @@ func (s space) events(events []*clientv3.Event) []*clientv3.Event {
 	return own
 }
 
-// copied returns a copy of event with key, the namespace's key, instead of the cluster's key. The
-// copy shares the values with event.
+// copied returns a copy of an event. The key in the copy is the parameter key, which is the event's
+// key without the prefix. The copy shares the values with the event.
 func (s space) copied(event *clientv3.Event, key []byte) *clientv3.Event {
 	c := &struct { // one allocation for the event and both of its pairs
 		event    clientv3.Event

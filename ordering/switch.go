@@ -31,8 +31,8 @@ const (
 // all its endpoints. If the program calls SetEndpoints in the ten seconds, the program's endpoints
 // stay.
 //
-// The function returns [ErrNoGreaterRev] at the sixth violation of one request. Each call waits up
-// to a second for the answers of the endpoints.
+// The function returns [ErrNoGreaterRev] when six responses to one request were too old. Each call
+// waits up to a second for the answers of the endpoints.
 func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFunc {
 	s := &switcher{client: c, lasts: switchedFor}
 	return s.violated
