@@ -150,7 +150,7 @@ func ExampleResumeElection() {
 	// Output: second run, in revision order: true
 }
 
-// The revision at which a lock was acquired is a start for reads and watches.
+// Header has the revision at which the lock was acquired. Reads and watches can start from it.
 func ExampleMutex_Header() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

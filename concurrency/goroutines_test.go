@@ -91,10 +91,10 @@ func usersOf(c contender) int {
 	return 0
 }
 
-// TestOlderPositionReplacesNoNewerOne: two goroutines of a session enter a queue, the second after
-// the key of the first was deleted, and the first records its position last. The mutex and the
-// election keep the newer key: with the older one they would release nothing, and the session would
-// block the queue until it ends.
+// TestOlderPositionReplacesNoNewerOne: a session enters a queue, its key is deleted, and it enters
+// again. The position with the deleted key (the older one) is recorded last. The mutex and the
+// election must keep the newer position. Otherwise they would release a deleted key, and the newer
+// key would block the queue until the session ends.
 func TestOlderPositionReplacesNoNewerOne(t *testing.T) {
 	_, client := newFake(t)
 	s := newSession(t, client)

@@ -181,8 +181,9 @@ func TestLockWhoseLeaseEndsDuringItsPut(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrLeaseNotFound, result(t, done, 2*time.Second))
 }
 
-// TestContextOfAnotherSessionEndsTheCall acquires with the context of another session, which ends
-// while the put has no answer. The cause of that context is not about the session of the lock.
+// TestContextOfAnotherSessionEndsTheCall acquires a key of the session s with the context of another
+// session. That other session ends while the server delays the put of the key. The call returns
+// context.Canceled, because s itself has not ended.
 func TestContextOfAnotherSessionEndsTheCall(t *testing.T) {
 	for name, acquire := range acquisitions {
 		t.Run(name, func(t *testing.T) {
@@ -250,7 +251,8 @@ func TestUnlockDeletesItsOwnKeyOnly(t *testing.T) {
 	assert.Equal(t, ErrLockReleased, first.Unlock(t.Context()))
 }
 
-// TestUnlockGoesOnInTheBackground has an Unlock fail before the server gets it.
+// TestUnlockGoesOnInTheBackground has an Unlock fail before its request reaches the server. When
+// the network works again, the key is deleted all the same.
 func TestUnlockGoesOnInTheBackground(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)

@@ -82,8 +82,8 @@ func TestMutexesTakeTurns(t *testing.T) {
 	}
 }
 
-// TestMutexSurvivesAGap has a waiter leave the middle of the queue. The waiter behind it waits on
-// for the holder.
+// TestMutexSurvivesAGap cancels a waiter in the middle of the queue. The waiter behind it must not
+// acquire the mutex before the holder has unlocked it.
 func TestMutexSurvivesAGap(t *testing.T) {
 	client, p := sharedClient(t)
 	first := NewMutex(newSession(t, client), p)

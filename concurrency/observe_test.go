@@ -91,8 +91,8 @@ func TestObserveReportsEachLeaderOnce(t *testing.T) {
 	closes(t, late)
 }
 
-// TestObserveAcrossAGap disconnects an observer while leaders come and go. It reports the leader
-// that is left.
+// TestObserveAcrossAGap cuts the observer's connection while leaders come and go. After it has
+// reconnected, the observer reports the present leader, and none of the leaders that it missed.
 func TestObserveAcrossAGap(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)

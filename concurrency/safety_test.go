@@ -74,8 +74,9 @@ type firstKey struct {
 	at        int64
 }
 
-// worker calls once again and again until ctx ends and the faults with it. Then it calls it one
-// more time, which must succeed, and checks that no key is left.
+// worker runs the function once in a loop until ctx ends. The faults end at that time too. Then
+// worker runs the function a last time, which must not get stuck, and checks that its session has
+// left no key.
 func (r *safetyRun) worker(
 	ctx context.Context, client *clientv3.Client, rng *rand.Rand,
 	once func(*safetyRun, context.Context, *Session),

@@ -30,7 +30,8 @@ var acquisitions = map[string]func(*Session, context.Context) error{
 	},
 }
 
-// loseTxn makes the next transaction fail. The server applies it before, or when apply is called.
+// loseTxn makes the next transaction fail with errLost. The server applies the transaction before it
+// fails, or, if late is set, when the returned function is called.
 func loseTxn(t *testing.T, fake *etcdfake.Server, late bool) (apply func()) {
 	t.Helper()
 	if !late {

@@ -73,7 +73,8 @@ func TestConflictingTransactionsBackOff(t *testing.T) {
 	assert.Less(t, commits.Load(), int32(60), "conflicting attempts in one second")
 }
 
-// TestTransactionOnALaggingMember reads at a revision that the member does not have yet.
+// TestTransactionOnALaggingMember has the member refuse a serializable read, because the member
+// lags behind the revision of the first read. The transaction succeeds, and its function runs once.
 func TestTransactionOnALaggingMember(t *testing.T) {
 	s, client := newFake(t)
 	put(t, client, "a", "va")

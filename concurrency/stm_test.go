@@ -87,8 +87,9 @@ func TestSTMIsolation(t *testing.T) {
 	read, late, written := p+"read", p+"late", p+"written"
 	cases := []struct {
 		level   Isolation
-		oldLate bool // a later read shows the state at the first one
-		// how often the function runs if that key changes
+		// a read after the change still returns the old value, which was there at the first read
+		oldLate bool
+		// how often the function runs if the key read, late or written is changed meanwhile
 		readChanged, lateChanged, writeRaced int
 	}{
 		{SerializableSnapshot, true, 2, 2, 2},

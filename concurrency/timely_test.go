@@ -70,8 +70,9 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	require.Eventually(t, resigned, time.Minute, time.Millisecond)
 }
 
-// endsInTime makes a call whose context ends. If waits is given, the network becomes silent once
-// that reports that the call waits.
+// endsInTime checks that a call returns soon after its context has ended. If the function waits is
+// not nil, it reports whether the call is waiting. endsInTime then lets the network lose all data
+// while the call waits.
 func endsInTime(
 	t *testing.T, proxy *faultnet.Proxy, name string, call func(context.Context) error,
 	waits func() bool,
@@ -90,7 +91,8 @@ func endsInTime(
 	assert.ErrorIs(t, err, context.DeadlineExceeded, name)
 }
 
-// observing returns a call that counts the reports of an observer.
+// observing returns a call for endsInTime. The call observes e until its context ends, and counts
+// in heard the leaders that it receives.
 func observing(e *Election, heard *atomic.Int32) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for range e.Observe(ctx) {

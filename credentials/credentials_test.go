@@ -65,7 +65,7 @@ func TestTransportCredential(t *testing.T) {
 	c := credentials.NewTransportCredential(cfg)
 	cfg.ServerName = "changed"
 	assert.Equal(t, "tls", c.Info().SecurityProtocol)
-	//nolint:staticcheck // the field shows which config was taken
+	//nolint:staticcheck // ServerName is deprecated, but shows that a copy of cfg is used
 	assert.Equal(t, "member-1", c.Clone().Info().ServerName)
 	assert.Equal(t, "tls", credentials.NewTransportCredential(nil).Info().SecurityProtocol)
 }

@@ -9,7 +9,8 @@ import (
 	"go.etcd.io/etcd/client/v3/credentials"
 )
 
-// A program's own connection carries a token, which is replaced later without dialing again.
+// A connection that the program dials with gRPC itself sends the bundle's token with each call. The
+// token can be replaced without dialing again.
 func Example() {
 	bundle := credentials.NewPerRPCCredentialBundle()
 	conn, err := grpc.NewClient("127.0.0.1:2379",

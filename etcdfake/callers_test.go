@@ -8,8 +8,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// Of any number of watches and leases the newest are known, and no more than a bounded number is
-// kept.
+// After 100,000 watches and leases, the table still has the newest of each, and has not grown
+// beyond its limit.
 func TestNotesAreBounded(t *testing.T) {
 	const made = 100_000
 	table := newCallerTable()

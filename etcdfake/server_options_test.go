@@ -48,8 +48,8 @@ func TestInterceptors(t *testing.T) {
 		})))
 }
 
-// An interceptor may call its handler after the stream. A member that is stopped waits for all
-// handlers, so it starts none then.
+// An interceptor can call its handler even after the stream and the member have ended. The stopped
+// member does not run the handler: the call returns an error.
 func TestHandlerOfAStoppedMember(t *testing.T) {
 	var late func() error
 	c := etcdfake.New(t, etcdfake.WithServerOptions(grpc.ChainStreamInterceptor(

@@ -90,8 +90,9 @@ func (r *result) end(test, action string) {
 	}
 }
 
-// finish records as failed the tests that never ended, because the process died, and the package if
-// it failed without a failed test.
+// finish records failures that go test reported without a "fail" event of a test. If the process
+// died, the tests that were still running count as failed. If the package failed and no test did,
+// the package itself counts as a failed test.
 func (r *result) finish() {
 	r.failed = append(r.failed, slices.Sorted(maps.Keys(r.running))...)
 	if len(r.failed) == 0 && r.ended != "pass" && r.ended != "skip" {
@@ -109,7 +110,8 @@ func (r *result) keep(test, output string) {
 		return
 	}
 	stored := append(r.outputs[test], output...)
-	if over := len(stored) - maxOutput; over > maxOutput { // one move for many lines
+	// Shortens at twice the limit only, so it does not move the output for each new line.
+	if over := len(stored) - maxOutput; over > maxOutput {
 		stored = append(stored[:0], stored[over:]...)
 	}
 	r.outputs[test] = stored

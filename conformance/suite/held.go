@@ -16,8 +16,9 @@ import (
 // an earlier test is still there. The misspelling is in that output.
 const heldUpBy = "Found leaked goroutined BEFORE test"
 
-// clientFrames matches the stacks of goroutines that the client under test owns: its own functions,
-// and those of gRPC for connections that are dialled.
+// clientFrames matches the stack of a goroutine that belongs to the client under test. Such a stack
+// has a function of the client, or a function of gRPC that only the dialing side of a connection
+// uses.
 var clientFrames = regexp.MustCompile(`go\.etcd\.io/etcd/client/v3[./]|grpc\.\(\*(ClientConn|addrConn|clientStream)\)|transport\.(NewHTTP2Client|\(\*http2Client\))`)
 
 // heldUp returns the tests that have skipped themselves because of a goroutine. If the goroutine is
@@ -36,8 +37,8 @@ func (r *result) heldUp() (again []string) {
 	return again
 }
 
-// completed runs each test that was held up again in a process of its own, and puts the result into
-// res.
+// completed reruns each test that heldUp returns in a process of its own, and puts the test's new
+// result into res.
 func completed(ctx context.Context, mod gobuild.Module, res *result, o options) error {
 	for _, name := range res.heldUp() {
 		fmt.Fprintln(os.Stderr, "did not start, and is started by itself:", res.story(name))

@@ -11,8 +11,8 @@ const testsModule = "go.etcd.io/etcd/tests/v3"
 // mode is a set of the etcd project's tests.
 type mode struct {
 	name     string
-	root     string   // directory of the tests' module; packages are named by their place below it
-	packages []string // below root; all if empty
+	root     string   // directory of the tests' module; the entries of packages are relative to it
+	packages []string // the packages to test; if empty, all below root
 	tags     string
 	without  string // a file of the tests' module that cannot be built
 

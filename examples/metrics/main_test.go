@@ -67,8 +67,8 @@ func TestEveryAttemptIsCounted(t *testing.T) {
 	}
 }
 
-// The package's own interceptors, as the client's documentation shows them, count what succeeds,
-// and what ends because no member can be reached.
+// The global interceptors of go-grpc-prometheus, which the client's documentation shows, count a
+// call that succeeds, and a call whose context ends because no member can be reached.
 func TestGlobalInterceptorsWithAndWithoutAMember(t *testing.T) {
 	server := etcdfake.New(t)
 	for endpoint, tt := range map[string]struct {

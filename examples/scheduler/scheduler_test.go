@@ -46,7 +46,8 @@ func TestEachJobIsDoneOnceAlthoughTheLeaderDies(t *testing.T) {
 	})
 }
 
-// While the cluster is down no job is done. When it is back, those that are due are done in order.
+// While the cluster is down, no job is done. When the cluster is back, the jobs that became due
+// meanwhile are done in order.
 func TestJobsWaitForTheCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)
