@@ -116,7 +116,8 @@ func ExampleMutex_TryLock() {
 	// second: <nil>
 }
 
-// Work that no condition guards stops when the lock may be lost.
+// Some work under a lock is not a transaction, so IsOwner cannot be its condition. Such work uses
+// the mutex's context, which ends when the lock may be lost.
 func ExampleMutex_Ctx() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -81,7 +81,8 @@ func TestGoroutinesOfOneSessionBesideAnother(t *testing.T) {
 	assert.Empty(t, keysUnder(t, client, "key/"))
 }
 
-// usersOf returns how many calls wait with a contender's key, or hold it.
+// usersOf returns how many calls use a contender's key: they wait in the queue with it, or they
+// hold the lock or the leadership with it.
 func usersOf(c contender) int {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()

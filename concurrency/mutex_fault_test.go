@@ -86,8 +86,8 @@ func deleteOwn(t *testing.T, admin *clientv3.Client, pfx string, s *Session) {
 	assert.NoError(t, err)
 }
 
-// TestLockSurvivesCompactionWhileWaiting disconnects a waiter until the revision that it watches
-// from is compacted.
+// TestLockSurvivesCompactionWhileWaiting disconnects a waiter, and compacts the revisions that its
+// watch has not delivered. The Lock waits on, or acquires the lock if it was released meanwhile.
 func TestLockSurvivesCompactionWhileWaiting(t *testing.T) {
 	admin, p := sharedClient(t)
 	for _, released := range []bool{true, false} {
@@ -117,8 +117,8 @@ func TestLockSurvivesCompactionWhileWaiting(t *testing.T) {
 	}
 }
 
-// TestLockEndsWhenItsLeaseIsRevoked has a long TTL: only the deletion of its key can end the Lock
-// in time.
+// TestLockEndsWhenItsLeaseIsRevoked revokes the lease of a session whose Lock waits. The TTL is
+// long, so the Lock ends in time only if it sees that its key was deleted.
 func TestLockEndsWhenItsLeaseIsRevoked(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client, WithTTL(600))
@@ -266,7 +266,8 @@ func TestUnlockGoesOnInTheBackground(t *testing.T) {
 	awaitKeys(t, admin, p, 0)
 }
 
-// watchRequiresALeader waits for a watch, and fails if it goes on on a member without a leader.
+// watchRequiresALeader waits until a client has opened a watch, and checks its metadata: a member
+// must end the watch if it loses its leader.
 func watchRequiresALeader(t *testing.T, fake *etcdfake.Server) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -284,7 +285,7 @@ func TestWaitingRequiresALeader(t *testing.T) {
 	holder, done := waitsFor(t, client, m, t.Context())
 	watchRequiresALeader(t, fake)
 
-	// A member that loses its leader ends the watches; the wait goes on elsewhere.
+	// The member ends the watches, as if it had lost its leader. The Lock must wait on.
 	fake.Break("Watch", rpctypes.ErrGRPCNoLeader)
 	testclient.Throughout(t, 100*time.Millisecond, func() bool {
 		return len(done) == 0

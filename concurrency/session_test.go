@@ -175,8 +175,8 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// TestNewSessionRevokes has a Lease that was closed, so that it keeps no lease alive. NewSession
-// revokes the lease that it has granted, and no other.
+// TestNewSessionRevokes closes the client's Lease, so NewSession cannot keep a lease alive and
+// fails. It revokes the lease that it has granted itself, but not one that the caller has granted.
 func TestNewSessionRevokes(t *testing.T) {
 	fake, client := newFake(t)
 	first := newSession(t, client)

@@ -64,9 +64,9 @@ func staysTaken(t *testing.T, client *clientv3.Client) {
 	assert.Equal(t, ErrLocked, NewMutex(newSession(t, client), "key").TryLock(t.Context()))
 }
 
-// TestCleanUpSparesTheSuccessorOfAnOrphan loses the outcome of an acquisition, and hands the lease
-// of the orphaned session on. The session that gets the lease acquires with the key that the first
-// one may have made. Clean-up of the first one leaves the key alone.
+// TestCleanUpSparesTheSuccessorOfAnOrphan has a call of the session a fail with an unknown outcome:
+// the call may have put or deleted a's key. Then a is orphaned, and the session b gets its lease and
+// acquires the same key. The clean-up of a must not delete b's key.
 func TestCleanUpSparesTheSuccessorOfAnOrphan(t *testing.T) {
 	for name, acquire := range acquisitions {
 		for when, late := range map[string]bool{"applied": false, "applied late": true} {
@@ -76,7 +76,7 @@ func TestCleanUpSparesTheSuccessorOfAnOrphan(t *testing.T) {
 				apply := loseTxn(t, fake, late)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				if !late { // or it is cleaned up before it is handed on
+				if !late { // a must not delete the key before it is orphaned
 					fake.Delay("Range", time.Hour)
 					defer fake.Delay("Range", 0)
 				}
@@ -118,8 +118,9 @@ func TestCleanUpSparesTheSuccessorOfAnOrphan(t *testing.T) {
 	}
 }
 
-// TestFailedCallsSpareWhatTheyFound has two sessions on one lease wait with one key, or hold it.
-// Calls of one of them fail, and leave the key alone.
+// TestFailedCallsSpareWhatTheyFound has two sessions share a lease, and so also the key of a lock.
+// The first session has put the key. Calls of the second session find the key and fail. They must
+// not delete it, neither while the first session waits for the lock nor while it holds the lock.
 func TestFailedCallsSpareWhatTheyFound(t *testing.T) {
 	for name, acquire := range acquisitions {
 		t.Run(name, func(t *testing.T) {
@@ -202,10 +203,10 @@ func TestGivenLeaseIsCleanedUp(t *testing.T) {
 	}
 }
 
-// TestCleanUpSparesACandidateOnASharedLease: two sessions share a lease that the program has
-// granted, and campaign with one value. The put of the first has no answer, and the second makes
-// the key. The value does not say which of them has made it, so the first session leaves the key
-// alone: its clean-up must not end the leadership of the second.
+// TestCleanUpSparesACandidateOnASharedLease has two sessions share a lease, and campaign with the
+// same value, so they have the same key. The put of the first session fails with an unknown
+// outcome. Then the second session creates the key and leads. The first session cannot see which of
+// them created the key, so its clean-up must not delete it.
 func TestCleanUpSparesACandidateOnASharedLease(t *testing.T) {
 	fake, client := newFake(t)
 	lease, err := client.Grant(t.Context(), 60)

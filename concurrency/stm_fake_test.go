@@ -100,7 +100,8 @@ func TestTransactionOnALaggingMember(t *testing.T) {
 	assert.Equal(t, 1, runs)
 }
 
-// TestSTMSnapshotCompacted compacts the revision of the first read.
+// TestSTMSnapshotCompacted compacts the keyspace beyond the revision of a transaction's first read.
+// The second read is at that revision and fails, so the function runs again.
 func TestSTMSnapshotCompacted(t *testing.T) {
 	_, client := newFake(t)
 	put(t, client, "a", "old")
@@ -160,7 +161,8 @@ func TestSTMRequests(t *testing.T) {
 	assert.Equal(t, 2, runs)
 }
 
-// TestTransactionsSurviveMalformedAnswers has a server leave out parts of its answer.
+// TestTransactionsSurviveMalformedAnswers has a server leave out parts of its answer, or send wrong
+// ones. The transaction fails with an error, and does not panic.
 func TestTransactionsSurviveMalformedAnswers(t *testing.T) {
 	s, client := newFake(t)
 	header := &pb.ResponseHeader{Revision: 5}

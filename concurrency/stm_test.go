@@ -86,7 +86,7 @@ func TestSTMIsolation(t *testing.T) {
 	client, p := sharedClient(t)
 	read, late, written := p+"read", p+"late", p+"written"
 	cases := []struct {
-		level   Isolation
+		level Isolation
 		// a read after the change still returns the old value, which was there at the first read
 		oldLate bool
 		// how often the function runs if the key read, late or written is changed meanwhile

@@ -148,7 +148,7 @@ func TestEndStreams(t *testing.T) {
 	})
 }
 
-// On a stream each message is a call.
+// On a stream, each message of the client counts as a call: an action is chosen for each of them.
 func TestActionsOnAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdfake.New(t)

@@ -17,7 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// A lease is renewed for a virtual day, and expires at its time after that.
+// A client renews a lease for a virtual day. After that the lease expires at the time that
+// Cluster.Leases reports.
 func TestLeaseIsRenewedForADay(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
 		lease, err := client.Grant(t.Context(), 60)

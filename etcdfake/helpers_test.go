@@ -72,7 +72,8 @@ func run(test func(*testing.T)) {
 	runInRealTime(func(t *testing.T) { synctest.Test(t, test) })
 }
 
-// runInRealTime runs a test as the command go test does. ETCDFAKE_RUNS repeats it in silence.
+// runInRealTime runs the function test as if it were a Test function under go test. The environment
+// variable ETCDFAKE_RUNS is how often it is run again after that, without output.
 func runInRealTime(test func(*testing.T)) {
 	for name, value := range map[string]string{"test.v": "false", "test.count": "1"} {
 		f := flag.Lookup(name)

@@ -14,8 +14,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// A member that is stopped refuses connections. It has what was written in the meantime when it
-// starts again, and a watch goes on where it was.
+// A stopped member refuses connections. After the member has started again, a client's watch
+// delivers the write that another member took meanwhile.
 func TestStopAndStart(t *testing.T) {
 	c := etcdfake.New(t, etcdfake.WithMembers(3))
 	first, second := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
@@ -30,7 +30,7 @@ func TestStopAndStart(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// What waits on a connection that is cut fails, and a new connection is accepted.
+// Cut ends the connections of a member, which accepts new ones. A client's watch survives that.
 func TestCut(t *testing.T) {
 	c := etcdfake.New(t, etcdfake.WithMembers(2))
 	cut, other := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))
@@ -68,7 +68,8 @@ func TestDefragment(t *testing.T) {
 	})
 }
 
-// Without a leader serializable reads go on, other requests wait for one, and leases do not expire.
+// While there is no leader, serializable reads succeed, other requests wait for a leader, and
+// leases do not expire.
 func TestLoseLeader(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
 		lease, err := client.Grant(t.Context(), 5)

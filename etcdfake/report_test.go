@@ -153,7 +153,7 @@ func token(t *testing.T, conn *grpc.ClientConn) string {
 	return resp.Token
 }
 
-// Of what a test has left of a kind, a few are described and the others counted.
+// If a test leaves many leases unrevoked, the report describes a few of them and counts the rest.
 func TestReportIsShort(t *testing.T) {
 	tb := &watchedTB{TB: t}
 	client := etcdfake.New(tb).Client()

@@ -77,7 +77,8 @@ func (p *process) interrupt() string {
 	return p.wait()
 }
 
-// eventually waits until condition returns true. what describes the condition for the error.
+// eventually waits until condition returns true. If that takes too long, eventually returns an
+// error that contains the text of the function what.
 func eventually(ctx context.Context, condition func() bool, what func() string) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -100,7 +101,7 @@ var variable = []struct {
 	name    string
 }{
 	{regexp.MustCompile(`(?m)^\{"level":.*\n`), ""},
-	// a session's mark on its lock's key; the published client writes none
+	// the value of a lock's key: a random text of its session; empty with the published client
 	{regexp.MustCompile(`\b[A-Z2-7]{26}/made\b`), ""},
 	{regexp.MustCompile(`/\S*/consumers-session-\d+`), "DIR"},
 	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d+`), "ADDRESS"},

@@ -16,9 +16,9 @@ import (
 type user struct {
 	ctx      context.Context
 	programs programs
-	endpoint string // of the server, or of the proxy before it
-	direct   string // of the server
-	other    string // of a second server, which data are mirrored to
+	endpoint string // the endpoint for commands: the server's, or that of the proxy in front of it
+	direct   string // the server's own endpoint
+	other    string // the endpoint of a second server; the make-mirror command copies data to it
 	dir      string // for files
 	lease    string // the id of the last lease granted
 	err      error  // the first error; commands after it do nothing
@@ -60,7 +60,7 @@ func session(ctx context.Context, p programs, proxied bool) ([]string, error) {
 	return outputs, nil
 }
 
-// startProxy starts a grpc-proxy of the server, and makes it the user's endpoint.
+// startProxy starts a grpc-proxy in front of the server, and makes it the user's endpoint.
 func (u *user) startProxy() (stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -6,7 +6,7 @@ import "strings"
 type step struct {
 	name string
 	do   func(*user) string
-	want string // a part of the output
+	want string // a text that the output must contain
 }
 
 // ctl returns a step that is one command, which ends by itself. Its output must contain want.
@@ -16,7 +16,7 @@ func ctl(want string, args ...string) step {
 	}}
 }
 
-// steps are the steps of a session.
+// steps are run in this order in each session.
 var steps = []step{
 	ctl("OK", "put", "a", "1"),
 	ctl("OK", "put", "a", "2", "--prev-kv"),

@@ -66,9 +66,9 @@ func elect(u *user) string {
 	return out + second.interrupt() + observer.interrupt()
 }
 
-// status returns the output of etcdctl endpoint status without the raft term and indexes, which
-// vary. It waits until the server reports its storage version, which it learns a few seconds after
-// its start, because the status and snapshots show that version.
+// status returns the output of etcdctl endpoint status, without the raft term and indexes, which
+// vary. A server knows its storage version only a few seconds after its start. status waits for
+// that version, because it is part of this output and of the snapshot that a later step saves.
 func status(u *user) string {
 	var out string
 	u.until(func() bool {

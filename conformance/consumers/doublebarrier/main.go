@@ -1,5 +1,6 @@
-// Command doublebarrier makes clients enter and leave double barriers, one barrier a round,
-// together with the clients of other processes.
+// Command doublebarrier makes its clients enter and leave a double barrier together with the
+// clients of other processes. Each round uses a new barrier. An example in which two processes run
+// two clients each:
 //
 //	doublebarrier -endpoint http://127.0.0.1:2379 -clients 2 -of 4 -rounds 300
 package main

@@ -21,10 +21,10 @@ import (
 // returns when it is done or ctx has ended.
 type Func func(ctx context.Context, out io.Writer, endpoints []string) error
 
-// Main runs a program: it calls run, or show if the flag -demo is set. show ends by itself. The
-// environment variable ETCD_ENDPOINTS names the servers, separated by commas. If it is not set,
-// Main starts a server (bin/etcd, which `make etcd` builds) on a free loopback port, and stops it
-// at the end.
+// Main runs a program: it calls the function run. If the flag -demo is set, Main calls the function
+// show instead, which ends by itself. The environment variable ETCD_ENDPOINTS has the endpoints of
+// the servers, separated by commas. If it is not set, Main starts a server (bin/etcd, which
+// `make etcd` builds) on a free loopback port, and stops it at the end.
 func Main(run, show Func) { Start(withServers(run), withServers(show)) }
 
 // Start is [Main] for a program that starts or chooses its servers itself.
