@@ -181,9 +181,9 @@ func TestLockWhoseLeaseEndsDuringItsPut(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrLeaseNotFound, result(t, done, 2*time.Second))
 }
 
-// TestContextOfAnotherSessionEndsTheCall acquires a key of the session s with the context of another
-// session. That other session ends while the server delays the put of the key. The call returns
-// context.Canceled, because s itself has not ended.
+// TestContextOfAnotherSessionEndsTheCall acquires a key of the session s with the context of
+// another session. That other session ends while the server delays the put of the key. The call
+// returns context.Canceled, because s itself has not ended.
 func TestContextOfAnotherSessionEndsTheCall(t *testing.T) {
 	for name, acquire := range acquisitions {
 		t.Run(name, func(t *testing.T) {

@@ -30,8 +30,8 @@ var acquisitions = map[string]func(*Session, context.Context) error{
 	},
 }
 
-// loseTxn makes the next transaction fail with errLost. The server applies the transaction before it
-// fails, or, if late is set, when the returned function is called.
+// loseTxn makes the next transaction fail with errLost. The server applies the transaction before
+// it fails, or, if late is set, when the returned function is called.
 func loseTxn(t *testing.T, fake *etcdfake.Server, late bool) (apply func()) {
 	t.Helper()
 	if !late {
@@ -65,8 +65,8 @@ func staysTaken(t *testing.T, client *clientv3.Client) {
 }
 
 // TestCleanUpSparesTheSuccessorOfAnOrphan has a call of the session a fail with an unknown outcome:
-// the call may have put or deleted a's key. Then a is orphaned, and the session b gets its lease and
-// acquires the same key. The clean-up of a must not delete b's key.
+// the call may have put or deleted a's key. Then a is orphaned, and the session b gets its lease
+// and acquires the same key. The clean-up of a must not delete b's key.
 func TestCleanUpSparesTheSuccessorOfAnOrphan(t *testing.T) {
 	for name, acquire := range acquisitions {
 		for when, late := range map[string]bool{"applied": false, "applied late": true} {

@@ -184,7 +184,8 @@ type failingSTM struct {
 	want  error
 }
 
-// failingSTMs returns transactions that put p and fail, by where their error comes from.
+// failingSTMs returns transactions that fail, by the source of their error. If they did not fail,
+// they would put the key p.
 func failingSTMs(t *testing.T, p string) map[string]failingSTM {
 	mine := errors.New("mine")
 	ended, cancel := context.WithCancel(t.Context())

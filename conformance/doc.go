@@ -18,7 +18,8 @@
 // it.
 //
 // The etcd project's tests skip themselves if they see a goroutine of an earlier test when they
-// begin. Such a test is run again in a process of its own. It fails if the goroutine is the client's.
+// begin. If that goroutine is the client's, the skipped test counts as failed. Otherwise the test
+// is run again in a process of its own.
 //
 // To add a consumer: require its module (go get -tool MODULE@VERSION in conformance/), build it in
 // consumers/main.go, and add the commands to run to consumers/steps.go. List with each command a

@@ -32,7 +32,8 @@ func ExampleCluster_On() {
 	// map[k:v] 1
 }
 
-// The first read is told that the key is not there. Then reads are answered as they are.
+// The answer to the first read is edited: it says that the key does not exist. The answers to later
+// reads are not changed.
 func ExampleTimes() {
 	test := func(t *testing.T) {
 		cluster := etcdfake.New(t)

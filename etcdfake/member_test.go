@@ -40,7 +40,8 @@ func TestCut(t *testing.T) {
 	assert.Equal(t, int64(2), nextEvents(t, w).Events[0].Kv.ModRevision)
 }
 
-// A mute member takes no request. What has arrived by the end of that takes effect then.
+// A mute member does not handle requests. A put that arrives at the mute member takes effect after
+// Unmute.
 func TestMute(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
 		mustPut(t, client, "k", "0")

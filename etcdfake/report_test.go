@@ -36,7 +36,7 @@ func (w *watchedTB) Log(args ...any)           { w.line(fmt.Sprint(args...)) }
 func (w *watchedTB) Error(args ...any)         { w.line("failed: " + fmt.Sprint(args...)) }
 func (w *watchedTB) Errorf(f string, a ...any) { w.line("failed: " + fmt.Sprintf(f, a...)) }
 
-// Fatalf ends the goroutine, as that of a test does.
+// Fatalf records the failure and ends the goroutine, as [testing.T.Fatalf] does.
 func (w *watchedTB) Fatalf(format string, args ...any) {
 	w.line("failed: " + fmt.Sprintf(format, args...))
 	runtime.Goexit()

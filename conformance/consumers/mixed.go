@@ -7,8 +7,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// barrierRounds is how many double barriers programs of both clients go through together. Clients
-// that do not leave in the same order hang within some hundred rounds.
+// barrierRounds is how many double barriers the two programs go through together. If the two
+// clients had different rules for the order of leaving, a round would hang within some hundred
+// rounds.
 const barrierRounds = "300"
 
 // mixedWant is the output of the two programs if no round hangs.

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// held is a run in which B skips itself because of a goroutine with this stack.
+// held returns the result of a run in which the test B skips itself, because it has seen a
+// goroutine with the given stack.
 func held(t *testing.T, stack string) *result {
 	t.Helper()
 	said, err := json.Marshal(event{Action: "output", Test: "B",

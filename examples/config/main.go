@@ -39,7 +39,8 @@ func run(ctx context.Context, out io.Writer, endpoints []string) error {
 	})
 }
 
-// follow keeps a configuration up to date, and calls work with it as soon as it has a valid one.
+// follow keeps a configuration up to date. When the first valid configuration is there, follow
+// calls the function work.
 func follow(
 	ctx context.Context, out io.Writer, endpoints []string,
 	work func(context.Context, *Live, *clientv3.Client) error,
