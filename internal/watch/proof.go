@@ -31,8 +31,8 @@ const (
 	// watches) are unanswered and nothing is received.
 	probePeriod = 3 * time.Second
 	// lateTick is how late a tick (a periodic look at the stream) may run. If it runs later, this
-	// process was paused, and an answer may have arrived that was not read yet. So such a tick
-	// gives no stream up.
+	// process was paused, and an answer may have arrived that was not read yet. So such a tick does
+	// not give the stream up.
 	lateTick = 300 * time.Millisecond
 )
 

@@ -157,7 +157,7 @@ func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
 	return m.cfg.Refused != nil && m.cfg.Refused(resp.CancelReason)
 }
 
-// reconnectLocked gives the stream up. The link then passes the parameter reason to Broken.
+// reconnectLocked gives the stream up. The link then calls [Mux.Broken] with the parameter reason.
 func (m *Mux) reconnectLocked(reason error) {
 	m.open = false
 	m.out = nil

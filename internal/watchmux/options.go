@@ -98,7 +98,8 @@ func (m *Mux) Overdue(id int64) {
 }
 
 // strayLocked handles the confirmation of a watch with the given id, if answeredLocked cannot tell
-// which create it answers. It may answer the create that Overdue has sent a second time.
+// which create the confirmation answers. That may be the create that Overdue has sent a second
+// time.
 func (m *Mux) strayLocked(id int64) {
 	known := m.active[id] != nil
 	switch {

@@ -30,9 +30,10 @@ const (
 	// fragments.
 	maxStrikes = 2
 	// minQuiet is how many calls of Release must follow each other without a break of the stream in
-	// between. Then the messages over the client's limit were for none of the stream's watchers.
-	// One call is not enough, because it may come just after the stream was opened. Between two
-	// calls, the server has enough time to send a message over the limit.
+	// between. The messages over the client's limit were then for none of the stream's watchers,
+	// and Release lets the watchers resume that were held back. One call is not enough, because it
+	// may come just after the stream was opened. Between two calls, the server has enough time to
+	// send a message over the limit.
 	minQuiet = 2
 )
 

@@ -17,8 +17,8 @@ const maxOutstanding = 129
 // revision, it would lose events. So each watcher counts in the field staleNotices how many of the
 // next notices may be stale. The count begins as the number of progress requests that were
 // unanswered when the watcher's create was sent. Each notice lowers the count by one. The count
-// becomes zero when an event for the watcher arrives, or a notice of a later revision than the
-// revision in the confirmation: the server sends all stale notices earlier.
+// becomes zero when an event for the watcher arrives, or a notice whose revision is later than the
+// one in the confirmation, because the server sends all stale notices before these.
 //
 // While staleNotices is not zero, the watcher ignores a notice only if the notice could make it
 // lose events: if the notice's revision is not below the revision from which the watch was created.
@@ -140,8 +140,8 @@ func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 }
 
 // requestProgressLocked sends a progress request. If the last request in the link's queue is a
-// progress request that is not sent yet, that request serves instead. The parameter user says that
-// a consumer has asked for progress.
+// progress request that is not sent yet, requestProgressLocked does not add a second one. The
+// parameter user says that a consumer has asked for progress.
 func (m *Mux) requestProgressLocked(user bool) {
 	p := &m.progress
 	if !p.newest || m.link.Queued() == 0 {
