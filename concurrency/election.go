@@ -100,8 +100,9 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 // record. If a candidacy with a newer key is recorded already, that record stays. stand reports
 // whether a candidacy with this key or a newer key was already recorded.
 //
-// A key that is in use is not deleted by clean-up. The record of a candidacy uses its key. So stand
-// ends the use of the key whose candidacy is not recorded: the old one, or the one of p.
+// Clean-up deletes only keys that are not in use. When stand is called, the earlier record uses its
+// key, and the caller uses the key of p. When stand returns, only the record that is left uses its
+// key.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
