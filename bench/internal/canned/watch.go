@@ -162,7 +162,10 @@ func (w *watchers) next(now time.Time) (message frame, due time.Time, stopped bo
 		if !ok {
 			continue
 		}
-		if due = f.due; due.After(now) {
+		if f.due.After(now) {
+			if due.IsZero() || f.due.Before(due) {
+				due = f.due
+			}
 			continue
 		}
 		message = f.fill(to, w.revision+1, now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -86,4 +87,19 @@ func TestSpreadGoesRoundAllWatches(t *testing.T) {
 	for i := range 6 {
 		last = revisions(t, stream, ids[i%3], 1, last)
 	}
+}
+
+// TestSenderWaitsForTheEarliestResponse has a stream with three watches that get responses at
+// different rates. The sender looks again when the first of them is due.
+func TestSenderWaitsForTheEarliestResponse(t *testing.T) {
+	w := &watchers{wake: make(chan struct{}, 1)}
+	for id, key := range []string{"watch/1/10/2/", "watch/1/10/100/", "watch/1/10/1/"} {
+		f, err := newFeed(key, int64(id))
+		require.NoError(t, err)
+		w.feeds = append(w.feeds, f)
+	}
+	message, due, stopped := w.next(time.Now().Add(-time.Second))
+	require.Empty(t, message)
+	require.False(t, stopped)
+	require.Equal(t, w.feeds[1].due, due)
 }
