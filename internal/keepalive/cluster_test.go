@@ -65,7 +65,7 @@ func (c *chanSink) open() bool {
 	}
 }
 
-// cluster is the other side of all streams.
+// cluster is a fake etcd: it serves the streams that a Keeper opens.
 type cluster struct {
 	mu     sync.Mutex
 	dials  int

@@ -48,7 +48,8 @@ func TestAfterCloseThereIsOnlyTheHalt(t *testing.T) {
 	})
 }
 
-// TestAClientWithoutConnectionHalts: no later stream can be opened.
+// TestAClientWithoutConnectionHalts: if a stream fails with [classify.NoEndpoints], the Keeper halts
+// after one attempt, because no later attempt can succeed.
 func TestAClientWithoutConnectionHalts(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		c.refuse = status.Error(codes.FailedPrecondition, classify.NoEndpoints)

@@ -47,7 +47,7 @@ func TestLateAnswersTellNoTime(t *testing.T) {
 	require.Equal(t, s.sends(1)[1], p.sent[1].Sub(s.start))
 	s.check()
 
-	// On another stream there is nothing late.
+	// A new stream carries no late answers to requests of the stream before it.
 	s.mute()
 	s.wait(4 * time.Second) // the next renewal is in flight
 	s.remove(1, errGone)

@@ -84,7 +84,7 @@ func TestSilenceMovesTheStreamAndSavesTheLeases(t *testing.T) {
 	for len(s.moves) == 0 {
 		s.wait(time.Millisecond)
 	}
-	s.grant(5) // the other member answers
+	s.grant(5) // the server of the next stream answers
 	assert.LessOrEqual(t, s.moves[0]-s.sent[0].at, 5*time.Second/3+50*time.Millisecond,
 		"after the first request that is not answered")
 	s.cut()
@@ -118,7 +118,7 @@ func TestABusyStreamIsNotStalled(t *testing.T) {
 	s := newSim(t)
 	s.connect()
 	_, p := s.keep(1, false)
-	for i := range int64(50) { // answers to others go on
+	for i := range int64(50) { // answers for other leases still arrive
 		s.wait(100 * time.Millisecond)
 		s.received(s.now, &pb.LeaseKeepAliveResponse{ID: 100 + i, TTL: 5})
 	}
@@ -180,7 +180,7 @@ func TestPausedProcessReadsBeforeItJudges(t *testing.T) {
 		time.Sleep(3200 * time.Millisecond) // a renewal is on its way
 		k.mu.Lock()
 		next := k.armed - k.now()
-		k.start = k.start.Add(-5 * time.Second) // a pause
+		k.start = k.start.Add(-5 * time.Second) // as after a pause of the process
 		k.mu.Unlock()
 		time.Sleep(next + catchUp/2) // a tick has come, after more than the TTL
 		c.set(func() {

@@ -91,7 +91,7 @@ func (s *sim) keep(id int64, requireLeader bool) (*Subscriber, *probe) {
 // connect opens a stream.
 func (s *sim) connect() { s.ask(s.opened(s.now)) }
 
-// cut breaks it: what the server had yet to answer is lost.
+// cut breaks the stream. Replies that have not arrived yet are lost.
 func (s *sim) cut() {
 	s.replies = nil
 	s.interrupt(s.now)

@@ -191,7 +191,7 @@ func TestRefusalOfADroppedLeaseEndsNoOther(t *testing.T) {
 func TestRefusalAfterReconnectFollowsTheOrderOnTheWire(t *testing.T) {
 	s := newSim(t)
 	probes := make([]*probe, 5)
-	for id := range probes { // the later, the nearer to expiry
+	for id := range probes { // each lease expires earlier than the one before
 		s.connect()
 		s.grant(int64(100 - 10*id))
 		_, probes[id] = s.keep(int64(id), false)

@@ -196,7 +196,8 @@ func (s *modelSession) delete(v Version, then func(done bool)) {
 	})
 }
 
-// unlock deletes what a user has, for all others as well. Sessions on one lease are one contender.
+// unlock deletes the key that a user holds. All users of this incarnation of the key lose it, those
+// of other sessions too, because all sessions on one lease share the key.
 func (s *modelSession) unlock(in *Incarnation) {
 	for _, other := range s.m.sessions {
 		for _, u := range other.users {
@@ -355,8 +356,8 @@ func (m *model) finish() {
 	}
 }
 
-// TestAnyHistory runs random histories. No session deletes what one of them relies on, except by
-// Unlock; and in the end no key is left that a session has made and nothing relies on.
+// TestAnyHistory runs random histories. A session deletes a key that a session still uses only by
+// Unlock. In the end, no key is left that a session created and no session uses.
 func TestAnyHistory(t *testing.T) {
 	for name, nonces := range map[string][]string{
 		"mutex": {"a"}, "mutexes on one lease": {"a", "b"}, "candidate": {""},

@@ -37,7 +37,7 @@ var neverLinked = []string{
 	modulePath + "/internal/testkit/faultnet", modulePath + "/internal/lint",
 }
 
-// dep is one package that a program gets.
+// dep is one package that go list names as a dependency, with the path of its module.
 type dep struct{ path, module string }
 
 func TestUsersLinkOnlyWhatTheyAskedFor(t *testing.T) {

@@ -70,7 +70,7 @@ func exampleFile(f *File) bool {
 		f.Dir() != "examples"
 }
 
-// usedByExamples are the names that stand after a dot in examples.
+// usedByExamples returns the names that examples select, as Get in kv.Get.
 func usedByExamples(files []*File) map[string]bool {
 	used := map[string]bool{}
 	for _, f := range files {

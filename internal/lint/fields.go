@@ -6,8 +6,9 @@ import (
 	"regexp"
 )
 
-// Fields finds exported struct fields and interface methods without documentation: above them,
-// on their line, or by name in the comment above the lines that they stand in.
+// Fields finds exported struct fields and interface methods without documentation. Documentation is
+// a comment above the field, a comment on its line, or a mention of its name in the comment above
+// the group of lines that it belongs to.
 func Fields(f *File) []string {
 	var found []string
 	for _, decl := range f.AST.Decls {

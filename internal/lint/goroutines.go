@@ -16,7 +16,8 @@ var (
 // similar types starts one, too.
 func Goroutines(f *File, allowed []string) []string {
 	var found []string
-	// the comment of the goroutine that starts on a line; those on the lines below share it
+	// comments of goroutines, by the last line of the statement that starts one: a goroutine that
+	// starts on the next line needs no comment of its own
 	above := map[int]string{}
 	ast.Inspect(f.AST, func(n ast.Node) bool {
 		stmt, ok := n.(ast.Stmt)

@@ -10,8 +10,8 @@ import (
 type snippet struct {
 	name  string
 	check func(*File) []string
-	path  string // "x/x.go" where empty
-	src   string // after the package clause
+	path  string // "": "x/x.go"
+	src   string // the file's text below its package clause
 	want  []string
 }
 

@@ -31,7 +31,7 @@ var goroutineFiles = []string{
 	"kv_stream.go",
 	// one Authenticate request, which outlives the caller that started it
 	"internal/authtoken/authtoken.go",
-	// copies the channel of a foreign Watcher; the Close of the namespace waits
+	// copies the channel of a Watcher that is not a Client's; Close of the namespace waits
 	"namespace/relay.go",
 	// reads pages, until its reader leaves or the client is closed
 	"mirror/base.go",
@@ -50,7 +50,7 @@ var goroutineFiles = []string{
 	"internal/balancer/tick.go", // probes of members, each bounded; Close waits for them
 	// the sessions, one after another, which the closing function ends and waits for
 	"leasing/kv.go",
-	// one ownership, until its epoch ends; the closing function waits
+	// acquires, keeps and releases one lease key; the closing function waits
 	"leasing/owner.go",
 	// watches on the server, for watches that the log of a cache does not reach
 	"cache/watch_source.go",
@@ -67,7 +67,7 @@ var withoutExample = []string{
 	// deprecated, or for the whole process
 	"ClientLogLevel", "CreateDefaultZapLogger", "CreateDefaultZapLoggerConfig", "SetLogger",
 	"snapshot/Save",
-	// conversions and tests of values, which code that wraps a client calls
+	// conversions and predicates: code that wraps a client calls them
 	"AuthConfig.Empty", "ErrKeepAliveHalted.Error", "ErrKeepAliveHalted.Unwrap", "OpCompact",
 	"DeleteResponse.OpResponse", "GetResponse.OpResponse", "PutResponse.OpResponse",
 	"TxnResponse.OpResponse", "OpResponse.Del",

@@ -49,8 +49,8 @@ func TestFilesHaveNoLicenceOfTheirOwn(t *testing.T) {
 	require.Regexp(t, header, "// "+"Copyright 2020 somebody\n")
 }
 
-// Each section of the changelog is that of a version and its date, below the one
-// that is not released.
+// The first section of the changelog is "Unreleased". The title of each other section is a version
+// and its date.
 func TestChangelogHasASectionForEachRelease(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "CHANGELOG.md"))
 	require.NoError(t, err)

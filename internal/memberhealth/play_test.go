@@ -166,9 +166,9 @@ func TestMostMembersSilentAreEjected(t *testing.T) {
 	}
 }
 
-// TestSilentMemberKeepsItsWrites: if only writes wait on a silent member, its connection is kept:
-// they may still be answered, and cannot be moved. The first read or stream that waits there closes
-// it, and so do writes that have given up.
+// TestSilentMemberKeepsItsWrites: a silent member is not ejected while only writes wait for it. The
+// member may still answer the writes, and they cannot be sent to a peer. The member is ejected when
+// a read or a stream waits for it too, or when the writes have given up.
 func TestSilentMemberKeepsItsWrites(t *testing.T) {
 	writes := act{waiting: 3, writes: true, noProbes: true}
 	for name, then := range map[string]func(p *play){
@@ -289,7 +289,7 @@ func TestSlowMemberGetsWhatItAnswers(t *testing.T) {
 	p.run(TickPeriod)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
 	assert.Len(t, p.log, 1, "%v", p.log)
-	p.acts[1] = act{waiting: 0, answers: 5, receives: true} // to earlier requests
+	p.acts[1] = act{waiting: 0, answers: 5, receives: true} // late answers to earlier requests
 	p.run(TickPeriod)
 	p.acts[1] = idle
 	p.run(500 * time.Millisecond)

@@ -26,7 +26,8 @@ func (o *Outbox[T]) Backlog() (values, bytes int) {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// countHooks counts the calls of an outbox to its owner; each value's size is its own number.
+// countHooks counts the calls that an outbox makes to its owner. It reports each value as its own
+// size.
 type countHooks struct {
 	sized   atomic.Int64
 	drained atomic.Int64
@@ -213,9 +214,9 @@ func yieldTimes(n int) {
 	}
 }
 
-// TestRandomRaces runs a producer, a consumer of random speed and two that end the outbox against
-// each other: the consumer sees a prefix of what was posted, in order, and the channel is closed
-// exactly once (a second close or a send after it would panic).
+// TestRandomRaces runs a producer, a consumer of random speed, and in half of the rounds a call of
+// Abort, concurrently. The consumer sees a prefix of the posted values, in order. The channel is
+// closed exactly once: a second close, or a send after the close, would panic.
 func TestRandomRaces(t *testing.T) {
 	for round := range 300 {
 		rng := rand.New(rand.NewPCG(1, uint64(round)))

@@ -195,8 +195,8 @@ func (m *mangledConn) Invoke(
 	return status.Error(codes.Unavailable, "no connection")
 }
 
-// TestNothingIsProvedByWhatIsKeptBack: where gRPC was not asked for the peer, or was not asked at
-// all, a write may have been sent.
+// TestNothingIsProvedByWhatIsKeptBack: an interceptor that drops the call options, or that never
+// calls gRPC, hides whether a write was sent. The write is not tried again.
 func TestNothingIsProvedByWhatIsKeptBack(t *testing.T) {
 	for _, tc := range []struct {
 		passes []bool
@@ -321,7 +321,8 @@ func TestContextErrorIsReturnedItself(t *testing.T) {
 	}
 }
 
-// switchingContext is alive until over is set, and then past its deadline.
+// switchingContext has no error until the field over is set. Then its error is that of the field
+// after.
 type switchingContext struct {
 	context.Context
 	after context.Context
@@ -353,7 +354,8 @@ func TestMetadataGoesBesideTheCallers(t *testing.T) {
 	assert.ErrorIs(t, ctx.Err(), context.Canceled)
 }
 
-// TestAttemptsTellWhetherTheirRequestIsRepeated: the context of a request has its attempt.
+// TestAttemptsTellWhetherTheirRequestIsRepeated: a request's context carries the attempt, whose
+// method Idempotent reports whether the request may be repeated.
 func TestAttemptsTellWhetherTheirRequestIsRepeated(t *testing.T) {
 	type key struct{}
 	c := New(nil, Config{AttemptKey: key{}})

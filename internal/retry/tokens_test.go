@@ -16,7 +16,7 @@ type fakeTokens struct {
 	generation uint64
 	seen       []uint64
 	fail       error
-	fresh      int // how often the token still counts as new
+	fresh      int // how many more calls of Fresh may return true
 }
 
 func (f *fakeTokens) Generation() uint64 { return f.generation }
@@ -48,8 +48,9 @@ func TestRefusedTokenIsRenewed(t *testing.T) {
 	}
 }
 
-// A member that lags behind does not know a new token yet: the request is tried again with it. A
-// token that the auth store's revision has overtaken is another matter.
+// A member that lags behind may refuse a new token as invalid, because it does not know the token
+// yet. The request is tried again with the same token. If the member says instead that the token is
+// of an old auth revision, the token is renewed.
 func TestNewTokenIsNotRenewedForALaggard(t *testing.T) {
 	for _, tc := range []struct {
 		refusal error

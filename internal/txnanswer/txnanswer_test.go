@@ -28,7 +28,8 @@ func one() []*pb.ResponseOp {
 	}
 }
 
-// readers are the functions that read a part, by the index of the part that each accepts in one.
+// readers are the functions under test. The function at index i accepts only the part at index i of
+// the answer that the function one returns.
 var readers = []func([]*pb.ResponseOp, int) (bool, error){
 	reader(txnanswer.Range), reader(txnanswer.Put), reader(txnanswer.Delete),
 	reader(txnanswer.Txn),

@@ -23,15 +23,15 @@ type world struct {
 	pipes *pipes.Watch
 
 	mu          sync.Mutex
-	silent      bool        // the server receives, and sends nothing
+	silent      bool        // the server receives requests but sends nothing
 	progress    bool        // the server answers requests for progress
-	refuse      string      // creates are refused for this reason
-	refusesOnly int64       // creates from this revision; 0: all
-	revision    int64       // of the server
+	refuse      string      // if not empty, the server refuses to create watches for this reason
+	refusesOnly int64       // refuse only watches that start at this revision; 0: refuse all
+	revision    int64       // the server's current revision
 	current     *etcdStream // the latest stream
-	token       uint64      // the current generation
-	renewErr    error       // of the token
-	start       time.Time   // of the record
+	token       uint64      // the generation of the current auth token
+	renewErr    error       // what a renewal of the auth token returns
+	start       time.Time   // the times in record count from here
 	record      record
 }
 

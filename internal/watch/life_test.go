@@ -22,7 +22,8 @@ func (w *world) known() {
 	w.forget()
 }
 
-// TestASilentStreamIsLeft within the period and the answer timeout of its last sign of life.
+// TestASilentStreamIsLeft: a stream whose server has stopped answering is left. That takes at most
+// checkPeriod plus minAnswerTimeout after the last response.
 func TestASilentStreamIsLeft(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.known()
@@ -82,7 +83,9 @@ func TestAServerThatNeverAnsweredIsAskedOnceAndNotLeft(t *testing.T) {
 	})
 }
 
-// TestAStreamThatEndsEarlyLeavesTheQuestionOpen: the server could not answer.
+// TestAStreamThatEndsEarlyLeavesTheQuestionOpen: a stream that ends before its progress request is
+// answered does not show that the server leaves such requests unanswered. The next stream asks
+// again.
 func TestAStreamThatEndsEarlyLeavesTheQuestionOpen(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.locked(func() { w.progress = false })
@@ -118,7 +121,8 @@ func TestAWatchThatCatchesUpHasMoreTime(t *testing.T) {
 	})
 }
 
-// TestAWatchThatHasCaughtUpHasNone: the answer says that the server owes the watch nothing.
+// TestAWatchThatHasCaughtUpHasNone: the answer to a progress request shows that the watch has
+// caught up. From then on its stream gets no more than the usual time to answer.
 func TestAWatchThatHasCaughtUpHasNone(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.known()

@@ -135,7 +135,8 @@ func TestBrokenStreamsAreOpenedAgainElsewhere(t *testing.T) {
 	})
 }
 
-// TestLagsAreReportedOnce for each message, with the deepest backlog.
+// TestLagsAreReportedOnce: the consumer's backlog is reported once after each response of the
+// server. Of several noted backlogs, only the deepest is reported.
 func TestLagsAreReportedOnce(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		s := w.watch(t.Context(), 0)

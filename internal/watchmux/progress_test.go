@@ -6,10 +6,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestMoreNoticesOnTheirWayThanAServerQueues: a server can queue a limited number of notices, and
-// more requests than that may be unanswered. They are all counted, so the last notices move no
-// younger watch either. See also testdata/progress_lost.txt: a notice is held back only from the
-// watches for which it may be wrong.
+// TestMoreNoticesOnTheirWayThanAServerQueues: more progress requests are unanswered than a server
+// can queue notices. The mux counts them all. So even the last of the notices does not move the
+// start revision of watch b, which was created after the requests were sent.
 func TestMoreNoticesOnTheirWayThanAServerQueues(t *testing.T) {
 	s := newScript(t)
 	s.run("add a")

@@ -70,8 +70,8 @@ type script struct {
 	sinks map[string]*scriptSink
 	log   []string
 
-	reconnect bool // the answer of Config.Refused
-	queued    int  // of the link
+	reconnect bool // what Config.Refused returns
+	queued    int  // what the method Queued returns
 }
 
 func newScript(t *testing.T) *script {
@@ -201,7 +201,7 @@ func (s *script) run(line string) {
 		if got := s.log[before:]; !slices.ContainsFunc(got, func(l string) bool {
 			return !strings.Contains(l, " progress to ")
 		}) {
-			slices.Sort(got) // one notice to many watchers, in any order
+			slices.Sort(got) // the mux delivers one notice to its watchers in any order
 		}
 	case "cancel":
 		for _, name := range names(args) {

@@ -19,8 +19,8 @@ type simServer struct {
 	ownIDs bool // it ignores ids of the client's, as grpc-proxy does
 	// confirmations carry the revision before the watch was registered (3.5), not after (3.7)
 	revBefore bool
-	// it answers requests for progress at once, whatever it is yet to send (before 3.4.25 and
-	// 3.5.8)
+	// the server answers a progress request at once, even before the events of earlier revisions,
+	// as etcd does before 3.4.25 and 3.5.8
 	hasty     bool
 	history   [][]string
 	compacted int64 // revisions below are gone
@@ -39,16 +39,17 @@ type simStream struct {
 	order     []int64 // of watchers
 	nextID    int64
 	announced map[int64]bool
-	pending   map[int64][]*pb.WatchResponse // events of watches not announced yet
+	// events of watches whose created response has not passed yet, by watch ID
+	pending map[int64][]*pb.WatchResponse
 }
 
 type simWatcher struct {
 	key      string
-	from     int64 // the first revision not put into the channel
+	from     int64 // the first revision whose events were not put into the stream's events
 	start    int64
 	synced   bool
 	fragment bool
-	late     bool // it had to catch up when it was created
+	late     bool // it was created with a start revision in the past
 }
 
 func (s *simServer) rev() int64 { return int64(len(s.history)) }
@@ -88,7 +89,7 @@ func (s *simServer) open(reqs []*pb.WatchRequest) {
 	}
 }
 
-// put changes keys in one transaction and notifies the watchers that are in step.
+// put changes keys in one transaction, and sends the events to the watchers that are synced.
 func (s *simServer) put(keys ...string) {
 	s.history = append(s.history, keys)
 	if s.stream == nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSharedStartsOneCluster asks twice, and stops what was started.
+// TestSharedStartsOneCluster: two calls of Endpoints start one cluster.
 func TestSharedStartsOneCluster(t *testing.T) {
 	var s Shared
 	first := s.Endpoints()
