@@ -48,8 +48,8 @@ func TestAfterCloseThereIsOnlyTheHalt(t *testing.T) {
 	})
 }
 
-// TestAClientWithoutConnectionHalts: if a stream fails with [classify.NoEndpoints], the Keeper halts
-// after one attempt, because no later attempt can succeed.
+// TestAClientWithoutConnectionHalts: a Keeper halts after one attempt that fails with
+// [classify.NoEndpoints], because no later attempt can succeed.
 func TestAClientWithoutConnectionHalts(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		c.refuse = status.Error(codes.FailedPrecondition, classify.NoEndpoints)
@@ -134,7 +134,8 @@ func TestRefusedLeaseDoesNotTakeOthersAlong(t *testing.T) {
 	})
 }
 
-// TestRefusedDialsLeaveTheLeaseToItsTTL: also where the refusal would be one of a lease.
+// TestRefusedDialsLeaveTheLeaseToItsTTL: while no stream can be opened, a lease is kept until its
+// TTL has passed. "Permission denied" ends it earlier only as the answer of an open stream.
 func TestRefusedDialsLeaveTheLeaseToItsTTL(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		c.refuse = rpctypes.ErrGRPCPermissionDenied

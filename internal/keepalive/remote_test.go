@@ -170,9 +170,9 @@ func TestRenewOnceProbesMembersIfTheAnswerIsLate(t *testing.T) {
 	}
 }
 
-// TestRenewOnceOfALeaseThatOneMemberDoesNotKnow: a member that has not applied the grant says that
-// the lease is gone. Another member decides; while that one knows the lease, the renewal is tried
-// again elsewhere, but not for ever.
+// TestRenewOnceOfALeaseThatOneMemberDoesNotKnow: a member that has not applied the grant yet
+// answers that the lease is gone. RenewOnce then asks for the lease's TTL. If the lease still has
+// one, RenewOnce sends the renewal to another member, at most maxOnceDoubts times.
 func TestRenewOnceOfALeaseThatOneMemberDoesNotKnow(t *testing.T) {
 	lives := func(context.Context, int64) (*pb.LeaseTimeToLiveResponse, error) {
 		return &pb.LeaseTimeToLiveResponse{TTL: 5, GrantedTTL: 9}, nil

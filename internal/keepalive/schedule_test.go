@@ -37,9 +37,9 @@ func (s *sim) busiest(d time.Duration) (instants, most int) {
 }
 
 // TestLeasesGrantedTogetherShareFewInstants: 5,000 leases of 3 s are renewed at some 25 instants a
-// second, which saves timers and writes, and at none more than 5 % of them, which would be a burst
-// for the server. An outage makes all of them due at once; they are spread again by the renewal
-// that follows.
+// second. Few instants save timers and writes. At most 5 % of the leases are renewed at one
+// instant, because more would be a burst for the server. After an outage all leases are due at
+// once. Later renewals are spread again.
 func TestLeasesGrantedTogetherShareFewInstants(t *testing.T) {
 	const leases, ttl = 5000, 3
 	s := newSim(t)

@@ -35,7 +35,7 @@ type model struct {
 	store    store
 	sessions []*modelSession
 	unlocks  []unlock
-	gaveUp   bool     // clean-up was denied what it had to do
+	gaveUp   bool     // clean-up has given up, as if the server had denied the deletion
 	lostMark bool     // a put of a mark has no answer, so that a key may be left behind
 	late     []func() // requests that were given up and may still be applied
 }

@@ -4,7 +4,7 @@ package lint
 // project.
 var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "node_modules": true}
 
-// stateMachines are packages of pure data, without goroutines and channels.
+// stateMachines are packages that must not use goroutines or channels.
 var stateMachines = []string{"internal/watchmux", "internal/keepalive", "internal/keystate",
 	"internal/memberhealth", "etcdfake/internal/store", "etcdfake/internal/boltfile",
 	"cache/internal/evaluate", "cache/internal/fill", "cache/internal/keytree",
@@ -40,7 +40,7 @@ var goroutineFiles = []string{
 	"naming/endpoints/watch.go",     // one follower for each watch channel
 	"naming/resolver/resolver.go",   // one for each connection
 	"mock/mockserver/mockserver.go", // serves
-	// what a session does until it ends, and its clean-up; Close waits
+	// cleans up one key of a session; ends with the session, whose Close waits
 	"concurrency/cleaner.go",
 	"concurrency/observe.go", // one observer, which ends with its context
 	// follows the health of each connection; ends with the policy, which waits for it

@@ -88,7 +88,7 @@ func TestFailedRenewalDecidesTheError(t *testing.T) {
 	for _, tc := range []struct{ fail, want error }{
 		{rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCAuthFailed},
 		{errors.New("one token only"), rpctypes.ErrGRPCInvalidAuthToken},
-		// the login's, which is not the caller's
+		// the login's own deadline has passed; the caller's has not
 		{context.DeadlineExceeded, rpctypes.ErrGRPCInvalidAuthToken},
 		{context.Canceled, rpctypes.ErrGRPCInvalidAuthToken},
 	} {

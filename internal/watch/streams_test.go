@@ -15,8 +15,8 @@ import (
 
 type valueKey struct{}
 
-// TestWatchesShareAStreamByMetadata: metadata go to the server with the stream, so watches with
-// other metadata need another stream. Values of a context do not.
+// TestWatchesShareAStreamByMetadata: only watches with equal outgoing metadata share a stream,
+// because a stream sends its metadata to the server. Other context values may differ.
 func TestWatchesShareAStreamByMetadata(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
@@ -64,7 +64,8 @@ func TestLastWatchClosesItsStream(t *testing.T) {
 	})
 }
 
-// TestTheFirstContextsEndIsNotThatOfTheStream, and the stream keeps that context's values.
+// TestTheFirstContextsEndIsNotThatOfTheStream: a stream is opened with the values of its first
+// watch's context. It is not opened again when that context ends.
 func TestTheFirstContextsEndIsNotThatOfTheStream(t *testing.T) {
 	var seen any
 	inWorld(t, func(t *testing.T, w *world) {

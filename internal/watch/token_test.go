@@ -15,8 +15,9 @@ const (
 	denied        = "etcdserver: permission denied"
 )
 
-// TestARefusedCreateIsTriedOnceMoreWithAnotherToken, on another stream. If that is refused too, the
-// watch ends.
+// TestARefusedCreateIsTriedOnceMoreWithAnotherToken: a watch whose create request is refused is
+// created again on a new stream, with a new auth token. If the server refuses the second request
+// too, the watch ends.
 func TestARefusedCreateIsTriedOnceMoreWithAnotherToken(t *testing.T) {
 	for _, reason := range []string{namesTheToken, denied} {
 		inWorld(t, func(t *testing.T, w *world) {

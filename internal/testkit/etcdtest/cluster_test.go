@@ -66,8 +66,8 @@ func putOp(key string) *pb.RequestOp {
 		RequestPut: &pb.PutRequest{Key: []byte(key)}}}
 }
 
-// If another program takes a port between the claim and the start, boot leaves nothing behind of
-// the members that it cannot start, and starts them on other ports.
+// If another program takes a member's port before the member starts, the member's data directory is
+// removed, and boot starts members on other ports.
 func TestMembersWhosePortIsTakenStartOnOthers(t *testing.T) {
 	c := &Cluster{cfg: config{members: 1}, dir: t.TempDir(), bin: Binary(t)}
 	m, err := newMember(c, 0)

@@ -30,7 +30,8 @@ func createRequest(key string) *pb.WatchRequest {
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: req}}
 }
 
-// confirmOne confirms one watch, names who asked, and ends the stream with end.
+// confirmOne confirms one watch and ends the stream with the error that the function end returns.
+// The reason in its response is the value of the stream's metadata "who", or the watched key.
 func confirmOne(
 	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
 	end func() error,
