@@ -189,9 +189,9 @@ func (m *keyed[V]) set(key string, v V) {
 	m.byKey[key] = v
 }
 
-// read adds the given keys to t.reads, except those that t.reads has already. It copies a key from
-// t.hints, the keys that the response to a failed commit contained, if the key is there. It reads
-// all other keys in one request. If the request fails, read ends the attempt.
+// read adds the given keys to t.reads, except those that t.reads has already. After a conflict,
+// t.hints holds the keys of the last attempt: read copies a key from t.hints if it is there. It
+// reads all other keys in one request. If the request fails, read ends the attempt.
 func (t *transaction) read(keys []string) {
 	if t.err != nil { // an earlier read failed, and apply has recovered from its panic
 		t.fail(t.err)

@@ -50,8 +50,8 @@ func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 func (rw *RWMutex) Lock() error { return rw.lock("write/", "") }
 
 // lock puts a key for this contender in the directory dir below the lock's prefix. Then it waits
-// until no older key is left in the directory rivals, or no older key of the lock if the parameter
-// rivals is "".
+// until all older keys in the directory rivals are deleted. If the parameter rivals is "", it waits
+// until all older keys of the lock are deleted.
 func (rw *RWMutex) lock(dir, rivals string) error {
 	rw.mu.Lock()
 	if rw.busy || rw.own != nil {

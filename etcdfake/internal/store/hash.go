@@ -48,9 +48,9 @@ func (e *entry) stored() []byte {
 }
 
 // hash returns the hash of the changes up to the revision rev. The parameter compacted is the
-// compacted revision: a change at or before this revision is hashed only if it is in the set kept,
-// or if this set is empty. A deletion at exactly this revision is never hashed, because older etcd
-// servers remove it in the compaction.
+// compacted revision. If the set kept is not empty, hash leaves out each change at or before the
+// compacted revision that is not in the set. It always leaves out a deletion at exactly the
+// compacted revision, because older etcd servers remove such a deletion in the compaction.
 func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	sum := crc32.Update(0, castagnoli, []byte("key"))
 	for _, e := range k.log {

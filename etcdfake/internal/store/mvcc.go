@@ -64,7 +64,7 @@ func (k *keyspace) get(key []byte, rev int64) *mvccpb.KeyValue {
 
 // find returns the keys of an interval as they were at a revision, sorted by key. The interval
 // begins with the parameter key. An empty end means that the interval holds only this key. The end
-// "\x00" means that the interval has no end.
+// "\x00" means that the interval has no upper bound.
 func (k *keyspace) find(key, end []byte, rev int64) []*mvccpb.KeyValue {
 	if len(end) == 0 {
 		if kv := k.get(key, rev); kv != nil {
@@ -89,7 +89,7 @@ func openEnd(end []byte) bool { return len(end) == 1 && end[0] == 0 }
 
 // within reports whether a key is in an interval. The parameter start is the first key of the
 // interval. An empty end means that the interval holds only this key. The end "\x00" means that the
-// interval has no end.
+// interval has no upper bound.
 func within(key, start, end []byte) bool {
 	if len(end) == 0 {
 		return bytes.Equal(key, start)
