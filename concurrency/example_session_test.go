@@ -68,7 +68,8 @@ func ExampleWithContext() {
 	// Output: the lease lives on: true
 }
 
-// A recipe of one's own has a key deleted whose put may or may not have been applied.
+// A program's own recipe has put a key on the session's lease, and does not know whether the put
+// was applied. Discard deletes the key if it exists.
 func ExampleSession_Discard() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -87,7 +88,7 @@ func ExampleSession_Discard() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// A recipe calls Discard if the put has failed, and may have been applied all the same.
+	// Here the put has succeeded. A recipe would call Discard after a put with an unknown outcome.
 	s.Discard("ticket", 0)
 	fmt.Println((<-deleted).Events[0].Type)
 	// Output: DELETE

@@ -116,7 +116,7 @@ func ExampleWithIsolation() {
 	// bob has to stay
 }
 
-// The other levels have functions of their own.
+// Each isolation level except the default one has a function that runs a transaction at that level.
 func ExampleNewSTMRepeatable() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -142,7 +142,8 @@ func TestLockChecksItsOwnKeyBeforeItReturns(t *testing.T) {
 	}
 }
 
-// TestLockWithAnUnknownLease locks on a lease that is gone, before the session learns it.
+// TestLockWithAnUnknownLease locks after another client has revoked the session's lease, and before
+// the session has noticed.
 func TestLockWithAnUnknownLease(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client, WithTTL(600))
@@ -155,7 +156,7 @@ func TestLockWithAnUnknownLease(t *testing.T) {
 }
 
 // TestLockWhoseLeaseEndsDuringItsPut has a renewal show that the lease is gone while the put of the
-// lock's key has no answer. The error is that of a put whose answer comes first.
+// lock's key has no answer. Lock returns the error that it would return if the put had an answer.
 func TestLockWhoseLeaseEndsDuringItsPut(t *testing.T) {
 	putting, first := make(chan struct{}), sync.Once{}
 	client, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints(), Logger: zap.NewNop(),

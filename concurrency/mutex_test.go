@@ -184,7 +184,7 @@ func TestMutexCtxEndsWhenTheLockMayBeLost(t *testing.T) {
 	ctx = m.Ctx()
 	_, err = newClient(t, shared.Endpoints()...).Revoke(t.Context(), (&Session{m.s}).Lease())
 	require.NoError(t, err)
-	ends(t, ctx, time.Second) // long before a renewal would tell
+	ends(t, ctx, time.Second) // long before the next renewal would find the lease gone
 }
 
 // TestMutexCtxAcrossACompaction breaks the watch of the key until its revision is compacted. The

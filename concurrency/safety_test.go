@@ -107,7 +107,7 @@ func (r *safetyRun) worker(
 	assert.NoError(r.t, ignoreNotFound(s.Close()))
 }
 
-// session returns s if it lives, or else a new session, or nil.
+// session returns s if it lives, or else a new session. It returns nil if it could not make one.
 func (r *safetyRun) session(ctx context.Context, client *clientv3.Client, s *Session) *Session {
 	if s != nil && s.Ctx().Err() == nil {
 		return s
@@ -195,8 +195,9 @@ func (r *safetyRun) note(list *[]firstKey, one firstKey) {
 	*list = append(*list, one)
 }
 
-// wereFirst reads the store's history: the key of each acquisition was the one that was created
-// first at the revision of its answer. So no two sessions had the lock, or led, at one revision.
+// wereFirst reads the store as it was at the revision of each acquisition. At that revision, the
+// key of the acquisition must be the oldest key of the queue. So no two sessions held the lock, or
+// led, at the same revision.
 func (r *safetyRun) wereFirst(pfx string, acquisitions []firstKey) {
 	assert.NotEmpty(r.t, acquisitions)
 	for _, one := range acquisitions {

@@ -23,7 +23,7 @@ func TestActionsOnAPut(t *testing.T) {
 		err     error
 		applied bool
 		after   time.Duration
-		rev     int64 // in the answer; 0: any
+		rev     int64 // the revision in the answer; 0: not checked
 	}{
 		"pass":   {act: etcdfake.Pass(), applied: true},
 		"zero":   {applied: true},
@@ -54,7 +54,8 @@ func TestActionsOnAPut(t *testing.T) {
 	}
 }
 
-// A call shows what was asked; a nil function ends On.
+// The function set by On gets each call with its method, number and request. On with a nil function
+// removes it.
 func TestOnSeesCalls(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
 		var calls []*etcdfake.Call
@@ -118,7 +119,8 @@ func TestEditOfAWatch(t *testing.T) {
 	})
 }
 
-// Streams that are ended have the status that was given; those of other methods go on.
+// EndStreams ends the streams of one method with the given status. Streams of other methods stay
+// open.
 func TestEndStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdfake.New(t)

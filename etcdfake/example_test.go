@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// A put takes effect and its answer is lost. The client does not send it again by itself, because
-// it cannot know.
+// A put takes effect, and its answer is lost. The client does not repeat the put, because it cannot
+// know whether the put took effect.
 func ExampleCluster_On() {
 	test := func(t *testing.T) {
 		cluster := etcdfake.New(t)

@@ -20,7 +20,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// watchedTB is a test that is watched by another one.
+// watchedTB is the testing.TB of a cluster under test. It records what the cluster logs and
+// reports.
 type watchedTB struct {
 	testing.TB
 	failed   bool

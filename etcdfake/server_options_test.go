@@ -20,7 +20,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// Interceptors see requests and streams before the log does.
+// An interceptor gets each request and each stream before the cluster records it as a call. A put
+// that the interceptor answers itself does not count in Calls.
 func TestInterceptors(t *testing.T) {
 	var streams atomic.Int32
 	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {

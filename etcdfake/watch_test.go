@@ -16,7 +16,8 @@ import (
 // Here a watch is open while virtual time passes. A watch of the published client prevents that: it
 // waits for a channel that was made outside of the bubble.
 
-// A member that lags shows the past to serializable reads and to watches, and answers late.
+// A lagging member answers serializable reads at once with the old value. It answers linearizable
+// reads and delivers watch events only when it has caught up.
 func TestLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdfake.New(t, etcdfake.WithMembers(2))

@@ -17,8 +17,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Each program, run with -demo on a server of its own, ends by itself and prints what stands in
-// testdata/NAME.txt. There a number sign stands for a number that differs from run to run.
+// Each program, run with -demo on a server of its own, ends by itself and prints the content of
+// testdata/NAME.txt. In that file, a number sign (#) matches any number.
 func TestEveryProgramPrintsWhatItShouldAndEnds(t *testing.T) {
 	for _, name := range programs(t) {
 		t.Run(name, func(t *testing.T) {
@@ -30,8 +30,8 @@ func TestEveryProgramPrintsWhatItShouldAndEnds(t *testing.T) {
 	}
 }
 
-// Every directory here is a program that the test above runs, and every file of testdata is what
-// one of them prints.
+// Each program has a file in testdata with its expected output, and each of those files belongs to
+// a program.
 func TestEveryExpectedOutputHasAProgram(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)

@@ -29,7 +29,7 @@ type result struct {
 	passed  []string
 	failed  []string
 	skipped []string
-	known   []string // failed for a good reason, which is added
+	known   []string // expected failures, each with its reason from mode.known
 	seconds float64
 
 	ended   string            // how the package ended: pass, fail or skip; "" if it never ended
