@@ -17,7 +17,7 @@ type table struct {
 	firstTimeout time.Duration // how long a lease may go without its first answer
 	expired      error         // passed to subscribers if no answer came for the whole TTL
 	gone         error         // passed to subscribers if the server does not know the lease
-	confirms     bool          // another member is asked if a lease's first answer has no TTL
+	confirms     bool          // if the first answer has no TTL, the keeper asks another member
 	random       func() float64
 
 	byID map[int64]*entry
@@ -177,7 +177,7 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 		t.learn(now, e)
 		e.due = t.renewAt(now, e)
 	}
-	if e.doubtful() { // this is a second answer to one request; the first one had no TTL
+	if e.doubtful() { // the member did not know the lease before, and knows it now: renew at once
 		e.due = now
 	}
 	for _, s := range e.subs {

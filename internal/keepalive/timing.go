@@ -8,8 +8,8 @@ const (
 	// jitter is the largest random change of the interval between two renewals, as a share of the
 	// interval. It lets leases that were granted together drift apart.
 	jitter = 0.05
-	// minStallTimeout is the shortest stall timeout. That is the time for which the stream may be
-	// silent while a lease waits for an answer.
+	// minStallTimeout is the shortest stall timeout. The stall timeout is how long the stream may
+	// be silent while a lease waits for an answer.
 	minStallTimeout = 500 * time.Millisecond
 	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer, unless
 	// FirstTimeout is shorter. The stall timeout follows from it. A long FirstTimeout must not make
@@ -52,11 +52,11 @@ func (t *table) attention(e *entry) instant {
 // due at the ends of steps. renewAt picks one of these ends at random, about a third of the TTL
 // after the last request was sent.
 //
-// An instant is full if maxShare of all leases are due at it, and at least minShare leases. If the
-// picked instant is full, renewAt looks for an earlier end of a step that is not, and returns the
-// latest one. It looks back no further than to now, and to a sixth of the usual interval after the
-// last request was sent. If all these instants are full, it returns the picked instant, but none
-// before now.
+// Too many renewals must not be due at one instant. An instant is full if maxShare of all leases
+// are due at it, and at least minShare leases. If the picked instant is full, renewAt goes back
+// step by step and returns the first instant that is not full. It stops at now, or at a sixth of
+// the usual interval after the last request was sent. If every instant up to there is full, it
+// returns the later one of the picked instant and now.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))

@@ -2,8 +2,8 @@ package memberhealth
 
 import "time"
 
-// Force sets a member's state and the limit of that state. It is for tests of the owner; in
-// programs only [Decide] changes states.
+// Force sets the member's health, and the number of requests that may be outstanding in that
+// health. It is for tests of the owner; in programs only [Decide] changes the health.
 func (m *Member) Force(health Health, stuck bool) {
 	m.rec.health, m.rec.stuck = health, stuck
 	switch health {

@@ -38,7 +38,7 @@ type record struct {
 	stallTimeout  time.Duration
 	probing       bool // a probe has been sent and has not ended
 	probedAt      time.Time
-	streamWaiting bool // the client waits for the member, because a stream went silent
+	streamWaiting bool // ExpectStream was called, and it has sent nothing since
 	onlyWrites    bool // only writes are outstanding
 
 	load           float64       // smoothed number of outstanding requests
@@ -53,7 +53,7 @@ type record struct {
 	unansweredSince time.Time // since when it has had outstanding requests and answered none
 	receivedBefore  uint64    // the count of received bytes at unansweredSince
 	lastUnanswered  time.Time // the last tick at which it had answered nothing for 200 ms
-	movableRate     float64   // smoothed number of movable requests answered a second
+	movableRate     float64   // smoothed answers a second to requests that a peer can take over
 	reading         bool      // it was sent a read of one key, which has not ended
 	readAt          time.Time // when the last read of one key was sent; zero: another may be sent
 	stuck           bool      // it was ejected as stuck, and has not answered quickly since

@@ -53,8 +53,8 @@ type Outbox[T any] struct {
 	gone    bool // the channel is closed
 }
 
-// backlog holds the fields that an outbox needs only while a pump runs. Most outboxes have no pump,
-// so these fields are allocated separately.
+// backlog holds the fields that an outbox needs only while a pump runs, that is, the goroutine that
+// sends queued values. Most outboxes have no pump, so these fields are allocated separately.
 type backlog[T any] struct {
 	// waiting holds the values for which the channel had no room, oldest first. The pump is sending
 	// the first one.
@@ -99,9 +99,9 @@ func (o *Outbox[T]) Close(last ...T) {
 }
 
 // Abort drops the queued values and closes the channel without waiting for the consumer, even if
-// Close was called and the pump still sends queued values. If there is a pump, the pump closes the
-// channel soon after Abort has returned, and may still send one value before that. Values in the
-// channel can still be received.
+// Close was called and queued values are still being sent. If a pump (the goroutine that sends
+// queued values) runs, it closes the channel soon after Abort has returned, and sends at most one
+// more value before that. Values in the channel can still be received.
 func (o *Outbox[T]) Abort() {
 	o.mu.Lock()
 	o.closed = true

@@ -47,9 +47,9 @@ type Config struct {
 	// Options are added to every call. The caller's options override them. Each call allocates room
 	// for three Options and one option of the caller. More options cost another allocation.
 	Options []grpc.CallOption
-	// AttemptKey, if not nil, is a context key. Under it, the balancer finds the attempt in the
-	// context of a call. The balancer asks the attempt which member to avoid, and tells it which
-	// member was picked.
+	// AttemptKey, if not nil, is the context key under which the context of a call holds the call's
+	// attempt object. From this object the balancer learns which member to avoid, and with it the
+	// balancer reports which member it has picked.
 	AttemptKey any
 	// Retrying, if not nil, is called before each wait for another attempt. The parameter attempt
 	// is the number of attempts at the request that have failed, and err is the error of the latest
