@@ -55,8 +55,8 @@ func (l *life) opened() {
 	l.renewed.Store(true)
 }
 
-// received notes that a response was received. Any response counts as the answer to the requests
-// that tick has sent last to check whether the server answers.
+// received notes that a response was received. Any response counts as the answer to the last check
+// (the requests with which a tick tests whether the server is alive).
 func (l *life) received() {
 	if l.timer == nil {
 		return

@@ -40,9 +40,9 @@ func (s *ProgressServers) answered(address string) {
 	s.byAddress.Store(address, progressServer{answers: true})
 }
 
-// broken notes that a stream to the server at address has ended. If the first request for progress
-// was sent less than neverAnswers ago, and the server has not answered, broken forgets the request.
-// So the server may be asked again.
+// broken notes that a stream to the server at address has ended. If the server was asked for
+// progress for the first time less than neverAnswers ago, and has not answered, broken forgets this
+// request. The server may then be asked again.
 func (s *ProgressServers) broken(address string, now time.Time) {
 	v, _ := s.byAddress.Load(address)
 	p, known := v.(progressServer)

@@ -90,9 +90,10 @@ type Streams struct {
 	ctx    context.Context // ends when parent ends, and when Close is called
 	cancel context.CancelFunc
 
-	// safe for concurrent use
-	links   sync.WaitGroup // links that have not ended; added to only with mu held and closed false
-	ticks   sync.WaitGroup // running ticks (see life); added to only with mu held and closed false
+	// Safe for concurrent use. But the method Add of links and ticks is called only while mu is
+	// held and closed is false.
+	links   sync.WaitGroup // counts the links that have not ended
+	ticks   sync.WaitGroup // counts the running ticks (see the type life)
 	servers watchmux.Servers
 
 	// guarded by mu

@@ -20,8 +20,8 @@ type ids struct {
 	last     int64 // the last id that the client chose on any stream; ids are never reused
 	first    int64 // the first id that the client chose on this stream; 0: none yet
 	echoed   bool  // the server has confirmed a create under the id that the create carried
-	repeated bool  // the create with the id first was sent once more, without an id; see Overdue
-	settled  bool  // the create that was sent once more, without an id, was answered
+	repeated bool  // Overdue has sent the create of that first id a second time, without an id
+	settled  bool  // the create that Overdue has sent a second time was answered
 }
 
 type idMode uint8
@@ -33,8 +33,8 @@ const (
 	taken                 // creates carry watch ids; up to Window of them are in flight
 )
 
-// chooseLocked returns the watch id to put into the next create to be sent, which is the create of
-// w. It returns 0 if that create carries no id; the server then chooses the id.
+// chooseLocked returns the watch id for the create of w, which is the next create to be sent. It
+// returns 0 if the create is to carry no id; the server then chooses the id.
 func (m *Mux) chooseLocked(w *Watcher) int64 {
 	switch {
 	case m.ids.mode == taken:

@@ -59,9 +59,9 @@ type Config struct {
 	// sent on a stream. Some time later, the owner of the mux must call [Mux.Overdue] with this id,
 	// because a server that does not take such ids may never answer the create.
 	TryingOptions func(id int64)
-	// Holding, if set, is called when watchers are paused because one of them may have received a
-	// message over the client's limit. The owner of the mux calls Release some time after each call
-	// of Holding.
+	// Holding, if set, is called when watchers are paused because a message over the client's limit
+	// may have been for one of them. Some time after each call of Holding, the owner of the mux
+	// must call [Mux.Release], which lets these watchers resume.
 	Holding func()
 	// Refused, if set, is called when the create of a watcher is refused for the first time. It
 	// reports whether to try again on a new stream, because the credentials of this stream may be

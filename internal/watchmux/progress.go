@@ -109,12 +109,13 @@ func (m *Mux) Liveness() (l Liveness) {
 // the parameter ask is set, it sends a progress request. etcd answers no progress request on a
 // stream with a watcher that waits for a future revision. For each such watcher, CheckLiveness
 // creates a second watch on the server (a shadow; see the package document), because etcd always
-// answers a create. If ask is set, it may also create a shadow for the test of the type orderTest.
+// answers a create. If ask is set, it may also create a shadow to test whether the server sends
+// progress notices in order with events.
 //
 // Consumers do not see the answers, but the answers move the revisions from which watchers resume.
 // The parameter quiet says that nothing was received on the stream for a second. The next progress
-// notice can then move those revisions even if it is not known whether notices come in order with
-// events.
+// notice then shows that the server has sent all events up to the notice before that second. This
+// holds even if it is not known whether the server sends notices in order with events.
 func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	m.mu.Lock()
 	defer m.unlock()

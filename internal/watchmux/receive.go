@@ -115,7 +115,7 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 // fragmented response, the events that are not delivered yet are dropped.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	w.staleNotices = 0
-	m.progress.mark = 0 // an event has followed the notice that set mark
+	m.progress.mark = 0 // the notice that set mark proves nothing, because an event has followed it
 	if last && (resp.Fragment || w.partial != nil) {
 		return
 	}

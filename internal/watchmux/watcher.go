@@ -178,7 +178,7 @@ func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 		w.partial = p
 		return nil
 	}
-	w.partial = &fragments{events: slices.Clone(events[cut:])} // frees the delivered events
+	w.partial = &fragments{events: slices.Clone(events[cut:])} // so events[:cut] can be freed
 	return events[:cut:cut]
 }
 

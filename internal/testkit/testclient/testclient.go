@@ -27,8 +27,8 @@ func AsUser(name, password string) Change {
 	return func(cfg *clientv3.Config) { cfg.Username, cfg.Password = name, password }
 }
 
-// New makes a client from cfg, with the logger that [Logger] returns for cfg. The end of the test
-// closes the client and checks that Close returns no error.
+// New makes a client from cfg, with the logger that [Logger] returns for cfg. At the end of the
+// test, it closes the client, and the test fails if Close returns an error.
 func New(tb testing.TB, cfg clientv3.Config) *clientv3.Client {
 	tb.Helper()
 	cfg.Logger = Logger(tb, cfg)
