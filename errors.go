@@ -140,7 +140,8 @@ func (c *Client) ConnectionError() error {
 	return &unreachable{errors.Join(failures...)}
 }
 
-// unreachable is the error of ConnectionError. It holds the last failure of each endpoint.
+// unreachable is the error that ConnectionError returns. It holds the last failure of each
+// endpoint.
 type unreachable struct{ failures error }
 
 func (u *unreachable) Error() string {

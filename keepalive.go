@@ -233,8 +233,9 @@ func requiresLeader(ctx context.Context) bool {
 	return len(values) > 0 && values[0] == rpctypes.MetadataHasLeader
 }
 
-// keepAliveSink passes answers to the channel of one KeepAlive call. The keeper calls the sink's
-// methods one at a time. Only these methods send on the channel and close it.
+// keepAliveSink passes answers to the channel of one KeepAlive call. The keeper, which renews the
+// leases, calls the sink's methods one at a time. Only these methods send on the channel and close
+// it.
 type keepAliveSink struct {
 	subscriber keepalive.Subscriber
 	ch         chan *LeaseKeepAliveResponse

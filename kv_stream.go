@@ -58,7 +58,8 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 
 // GetStreamRewritten is GetStream with a function, rewrite, that may read and change each piece
 // before the piece is delivered. Packages of this module that wrap a KV find this method by a type
-// assertion. With it they need no goroutine that copies one channel into another.
+// assertion. With this method, these packages need no goroutine that copies one channel into
+// another.
 func (kv *kv) GetStreamRewritten(
 	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...OpOption,
 ) (GetStreamChan, error) {
@@ -108,7 +109,7 @@ type getStream struct {
 	paging  bool                    // Range may be called instead of RangeStream
 	limited bool                    // responses have a size limit that servers do not know
 	maxPage int                     // a Range request should return about this many bytes
-	members *balancer.Tracker       // may be nil
+	members *balancer.Tracker       // nil if the KV has no client
 	rewrite func(*pb.RangeResponse) // nil: pieces are not changed
 	stream  pb.KV_RangeStreamClient // nil: Range is called instead of RangeStream
 	ctx     context.Context         // descends from the caller's context; also ends with the client

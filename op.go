@@ -287,7 +287,7 @@ func (op *Op) WithKeyBytes(key []byte) { op.key = key }
 // and "\x00" if the range has no upper bound. The slice is not a copy.
 func (op Op) RangeBytes() []byte { return op.end }
 
-// WithRangeBytes sets the exclusive end of the range to end, which is not copied.
+// WithRangeBytes sets the exclusive end of the range. The slice is not copied.
 func (op *Op) WithRangeBytes(end []byte) { op.end = end }
 
 // ValueBytes returns the value of a put. The slice is not a copy.

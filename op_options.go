@@ -119,7 +119,7 @@ const (
 // SortOption holds the arguments of [WithSort]. The zero value means the order of the keys.
 type SortOption struct {
 	Target SortTarget // the field to sort by
-	Order  SortOrder  // ascending, descending or none
+	Order  SortOrder  // SortAscend, SortDescend, or SortNone for an unsorted answer
 }
 
 // check returns rpctypes.ErrInvalidSortOption unless the protocol knows both the target and the
