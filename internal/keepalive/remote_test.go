@@ -16,13 +16,14 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// fakeRemote is a server, its tokens and a target. Each stream takes the next answer.
+// fakeRemote is a fake server, and implements the interfaces for auth tokens and targets. Each
+// stream that is opened takes the next of the answers.
 type fakeRemote struct {
 	*Remote
 	answers  []streamAnswer
 	ttl      func(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error)
 	opened   int
-	renewed  []uint64 // the generations of tokens to be replaced
+	renewed  []uint64 // for each call of Renew, the generation of the token to replace
 	token    uint64
 	renewErr error
 	avoided  int
@@ -108,7 +109,8 @@ func (s *onceStream) CloseSend() error {
 	return nil
 }
 
-// TestRenewOnceTriesAgain shows after which ends of a stream another one is opened, and with what.
+// TestRenewOnceTriesAgain shows after which errors of a stream RenewOnce opens another stream, and
+// after which it renews the auth token.
 func TestRenewOnceTriesAgain(t *testing.T) {
 	unavailable, denied := rpctypes.ErrGRPCStopped, rpctypes.ErrGRPCPermissionDenied
 	badToken := rpctypes.ErrGRPCInvalidAuthToken

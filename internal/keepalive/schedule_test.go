@@ -23,8 +23,8 @@ func TestStepsFitTheTTLAndOneAnother(t *testing.T) {
 	}
 }
 
-// busiest returns, for the requests that are sent in the next d, at how many instants they are sent
-// and how many at the busiest one.
+// busiest lets the time d pass. It returns at how many instants requests were sent meanwhile, and
+// the number of requests at the busiest instant.
 func (s *sim) busiest(d time.Duration) (instants, most int) {
 	s.sent = nil
 	s.wait(d)

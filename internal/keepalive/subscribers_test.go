@@ -99,8 +99,9 @@ func TestSubscribersShareRenewals(t *testing.T) {
 	assert.Len(t, second.got, 1)
 }
 
-// TestComingAndGoingAddsNoRequests: a request in flight outlives its subscribers and serves the
-// next one. Otherwise subscribers of one lease that come and go would cost a request each.
+// TestComingAndGoingAddsNoRequests: a request in flight stays when the last subscriber of its lease
+// leaves, and its answer goes to the next subscriber. So many short subscriptions of one lease do
+// not cost a request each.
 func TestComingAndGoingAddsNoRequests(t *testing.T) {
 	s := newSim(t)
 	s.connect()

@@ -123,8 +123,8 @@ func TestDiscard(t *testing.T) {
 	assert.True(t, k.Idle())
 }
 
-// TestUsersBeforeOrphan has a call use a key again that was to be deleted. Users from before no
-// longer count.
+// TestUsersBeforeOrphan: after Orphan, a put finds the key before it is deleted, and uses it again.
+// The key is deleted when this use ends. Uses from before Orphan no longer count.
 func TestUsersBeforeOrphan(t *testing.T) {
 	k := &State{}
 	k.Begin()

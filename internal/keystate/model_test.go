@@ -160,7 +160,8 @@ func (s *modelSession) putMark(at Version, old, value string) {
 	})
 }
 
-// use goes on with what the state says of a put.
+// use ends a put that found the key. If the state accepts the found key, in is not nil, and the
+// session uses the key. If the state does not, the session deletes the key and puts it again.
 func (s *modelSession) use(in *Incarnation, at Version, value string) {
 	if in != nil {
 		s.users = append(s.users, &user{in: in})
@@ -245,7 +246,7 @@ func (s *modelSession) clean() {
 	}
 }
 
-// leave takes one user away.
+// leave removes a random user of the session, and returns what it used; nil if there is no user.
 func (s *modelSession) leave() *Incarnation {
 	if len(s.users) == 0 {
 		return nil
@@ -334,7 +335,7 @@ func (m *model) check() {
 	}
 }
 
-// finish has all calls end, and clean-up do its work.
+// finish lets all calls end, and then lets clean-up delete what is left.
 func (m *model) finish() {
 	busy := func(s *modelSession) bool {
 		return len(s.requests) > 0 || len(s.answers) > 0 || len(s.users) > 0

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A user copies an example into a program of their own, so it must not import what only this module
-// can. An example without an output is compiled, and never run.
+// Users copy examples into their programs, so an example must not import an internal package. Each
+// example has an "Output:" comment, because go test does not run an example without one.
 func TestExamplesAreExecutedAndCanBeCopied(t *testing.T) {
 	m := loadModule(t)
 	found := 0

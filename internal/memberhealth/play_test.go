@@ -54,7 +54,7 @@ func newPlay(t *testing.T, acts ...act) *play {
 	return p
 }
 
-// run goes on for a time.
+// run lets the time d pass, tick by tick.
 func (p *play) run(d time.Duration) {
 	for range d / TickPeriod {
 		p.now = p.now.Add(TickPeriod)

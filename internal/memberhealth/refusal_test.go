@@ -10,8 +10,8 @@ import (
 // refuser answers at once, and serves nothing.
 var refuser = act{answers: 500, refuses: 500, receives: true}
 
-// TestRefusalsAreNoQuickness: a member that refuses everything at once does not make its peers
-// slow, which take longer. It becomes slow itself.
+// TestRefusalsAreNoQuickness: a member refuses every request at once, while its peers take longer
+// to answer. The member becomes slow, and its peers do not.
 func TestRefusalsAreNoQuickness(t *testing.T) {
 	steady := act{waiting: 8, answers: 10, receives: true} // 80 ms an answer
 	p := newPlay(t, steady, steady, steady)

@@ -54,10 +54,10 @@ func TestDeadConnectionOfAStream(t *testing.T) {
 	assert.Equal(t, Healthy, p.members[0].rec.health, "a new connection starts afresh")
 }
 
-// TestPauseWhileASilentMemberIsJudged: the process does not run for a moment after a silent member
-// and its idle peer were probed. The member is ejected all the same: that the peer has answered
-// after the probe is as true as before. Otherwise the member would only be judged again once its
-// probe has timed out, and on a busy machine a read would wait on it for ten seconds and more.
+// TestPauseWhileASilentMemberIsJudged: a silent member and its idle peer are probed, and only the
+// peer answers. Then the process does not run for a moment. The member is ejected all the same,
+// before its probe times out. On a busy machine, a read would otherwise wait for it for ten seconds
+// or more.
 func TestPauseWhileASilentMemberIsJudged(t *testing.T) {
 	p := newPlay(t, idle, silent)
 	p.run(300 * time.Millisecond)

@@ -60,7 +60,7 @@ func TestWhoIsNotStuck(t *testing.T) {
 		})
 	}
 	p := newPlay(t, quick, stuck, quick)
-	p.members[1].closable.Store(false) // that is not known
+	p.members[1].closable.Store(false) // the owner cannot close the member's connection
 	p.run(20 * time.Second)
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 }

@@ -83,8 +83,8 @@ func TestPumpKeepsOrderAndExitsWhenDrained(t *testing.T) {
 		assert.Zero(t, values)
 		assert.Zero(t, bytes)
 
-		o.Post(10) // straight into the channel again
-		o.Post(11) // and a second pump
+		o.Post(10) // goes straight into the channel, which has room again
+		o.Post(11) // has no room, so a second pump starts
 		assert.Equal(t, 10, <-ch)
 		assert.Equal(t, 11, <-ch)
 		pumps.running.Wait()

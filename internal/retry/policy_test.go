@@ -17,8 +17,8 @@ var harmless = []string{
 	"AuthStatus", "UserGet", "UserList", "RoleGet", "RoleList",
 }
 
-// TestWhatMayChangeSomethingIsAWrite, whichever method it is: only what is known to be harmless is
-// repeated as a read.
+// TestWhatMayChangeSomethingIsAWrite: every method has the policy of a write, except Authenticate
+// and the methods in harmless, which change nothing.
 func TestWhatMayChangeSomethingIsAWrite(t *testing.T) {
 	for _, svc := range []grpc.ServiceDesc{
 		pb.KV_ServiceDesc, pb.Lease_ServiceDesc, pb.Cluster_ServiceDesc, pb.Maintenance_ServiceDesc,

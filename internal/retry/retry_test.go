@@ -248,8 +248,8 @@ func TestWaitsBetweenAttemptsGrow(t *testing.T) {
 	})
 }
 
-// TestWaitsForAMemberThatHasTooManyRequests shows that attempts are spaced from the first refusal
-// on, also while there are endpoints left to ask.
+// TestWaitsForAMemberThatHasTooManyRequests: after the refusal "too many requests", the next
+// attempt waits, even if there are endpoints that were not tried yet.
 func TestWaitsForAMemberThatHasTooManyRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, f, _ := newConn(t, 3, outcome{rpctypes.ErrGRPCRequestTooManyRequests, true})

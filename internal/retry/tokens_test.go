@@ -81,9 +81,9 @@ func TestRefusalsOfNewTokensEnd(t *testing.T) {
 	})
 }
 
-// TestFailedRenewalDecidesTheError: the server's answer to a login replaces the refusal that the
-// login was made for. A login without an answer does not: its deadline is not the caller's, so the
-// request ends with the refusal.
+// TestFailedRenewalDecidesTheError: a token is refused, and the login that renews it fails. If the
+// server has refused the login, the request returns the login's error. If the login got no answer,
+// the request returns the first refusal, because the login's deadline is not the caller's.
 func TestFailedRenewalDecidesTheError(t *testing.T) {
 	for _, tc := range []struct{ fail, want error }{
 		{rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCAuthFailed},

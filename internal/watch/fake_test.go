@@ -16,7 +16,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/watchmux"
 )
 
-// world is Streams with their client and server, in virtual time.
+// world is a [Streams] under test, with a fake of the client that owns it and a fake server. Its
+// time is virtual.
 type world struct {
 	*Streams
 	t     *testing.T
@@ -40,11 +41,11 @@ type record struct {
 	opened   []time.Duration // when streams were opened, since the start
 	metadata []metadata.MD   // of the streams
 	requests []*pb.WatchRequest
-	renewed  []uint64 // generations of tokens to be replaced
-	probes   int      // of members
-	avoided  int      // how often the next stream was to go elsewhere
-	broken   []error  // why streams were opened again
-	backlogs []int    // responses that consumers had not taken
+	renewed  []uint64 // for each call of Renew, the generation of the token to replace
+	probes   int      // calls of Config.ProbeMembers
+	avoided  int      // calls of AvoidLast
+	broken   []error  // for each stream that was replaced, the error that ended it
+	backlogs []int    // for each call of Config.Backlog, how many responses were not taken yet
 }
 
 // questions returns how many of the requests are for progress.

@@ -10,7 +10,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// known makes the server one that is known to answer, and ends what was needed for that.
+// known makes the client learn that the server answers progress requests. It uses a stream that it
+// closes afterwards, and clears the record of what has happened.
 func (w *world) known() {
 	w.t.Helper()
 	s := w.watch(metadata.AppendToOutgoingContext(w.t.Context(), "first", "stream"), 0)

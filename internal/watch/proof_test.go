@@ -26,7 +26,7 @@ var (
 	catchesUp = watchmux.Liveness{Active: true, CatchesUp: true}
 	opening   = watchmux.Liveness{CreateStalled: true}
 
-	checked = proof{checked: 1} // at the start
+	checked = proof{checked: 1} // the stream was checked once, right after the start
 )
 
 func wait(d time.Duration) action { return action{next: d} }
@@ -142,7 +142,8 @@ func TestMembersAreProbedOnceInAWhileAsLongAsCreatesAreUnanswered(t *testing.T) 
 	assert.True(t, p.decide(s).probeMembers, "something has come since")
 }
 
-// TestBusyStreamsAreCheckedOnceInAWhile for the sake of watches without events.
+// TestBusyStreamsAreCheckedOnceInAWhile: a stream that carries events all the time is still checked
+// by a progress request now and then, because it may also have watches without events.
 func TestBusyStreamsAreCheckedOnceInAWhile(t *testing.T) {
 	p := newProof(0)
 	checks := 0

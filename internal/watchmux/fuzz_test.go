@@ -34,7 +34,7 @@ func FuzzMux(f *testing.F) {
 	})
 }
 
-// fuzzed is a link and a source of decisions.
+// fuzzed is the Link of a Mux under test. It decides what happens next by the bytes of the fuzzer.
 type fuzzed struct {
 	t           *testing.T
 	mux         *Mux

@@ -12,8 +12,9 @@ import (
 // notices are dropped, and watchers become slow, all the time.
 const simChanSize = 3
 
-// simServer is an etcd that keeps to the protocol, in whatever order of its goroutines the random
-// source picks: the keys changed at each revision, and the stream there is at most.
+// simServer is a fake etcd with at most one watch stream. It keeps to the protocol of watches. A
+// random source picks the order in which the server's goroutines run. The field history has the
+// keys that were changed at each revision.
 type simServer struct {
 	rand   *rand.Rand
 	ownIDs bool // it ignores ids of the client's, as grpc-proxy does
@@ -175,7 +176,7 @@ func (s *simServer) create(c *pb.WatchCreateRequest) {
 		st.order = append(st.order, id)
 		resp.WatchId = id
 	}
-	if !s.calm && s.rand.IntN(4) == 0 { // between the registration and the confirmation
+	if !s.calm && s.rand.IntN(4) == 0 { // a put after the watch was registered, before the response
 		s.put("a", "b")
 	}
 	resp.Header.Revision = s.rev()

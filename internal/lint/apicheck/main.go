@@ -34,7 +34,8 @@ func main() {
 	}
 }
 
-// run reports whether the module at root has the API that its listings promise, and no other.
+// run reports whether the API of the module at root is exactly the API that the files in its
+// directory api list. It prints each difference to out. If list is true, run only prints the API.
 func run(out io.Writer, root string, list bool) (bool, error) {
 	pkgs, err := load(root)
 	if err != nil {

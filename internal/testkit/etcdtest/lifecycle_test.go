@@ -141,7 +141,8 @@ func TestAddLearner(t *testing.T) {
 	require.Same(t, c.Members()[0], c.Leader())
 }
 
-// recordingTB is a test that has failed, seen from Start's clean-up.
+// recordingTB is a testing.TB that reports a failed test. It records log lines and clean-up
+// functions.
 type recordingTB struct {
 	testing.TB
 	cleanups []func()
