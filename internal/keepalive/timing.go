@@ -75,8 +75,7 @@ func (t *table) renewAt(now instant, e *entry) instant {
 // stallsAt is called for an entry that waits for an answer. It returns the instant at which the
 // stream must move to another member if no answer arrives before. If the process was paused, the
 // stream may stay for another minStallTimeout, in which the answers that arrived during the pause
-// are read. It does not get a whole stall timeout, because a series of pauses could then outlast
-// the TTL.
+// are read. The time is that short because a series of pauses could otherwise outlast the TTL.
 func (t *table) stallsAt(e *entry) instant {
 	return max(after(max(e.sentAt, t.lastReceived), t.stallTimeout(e)),
 		after(t.resumed, minStallTimeout))

@@ -129,9 +129,9 @@ func peerAlive(members []*Member, m *Member, since time.Time) bool {
 
 // failsProbe reports whether the member must be ejected because of a probe: the probe is unanswered
 // at the end of the probe timeout, the member has sent nothing at all since the probe, and another
-// member has sent something since then. If only writes are pending, failsProbe returns false unless
-// a stream of the client went silent: closing the connection would fail these writes, and they
-// could not be sent to another member.
+// member has sent something since then. If only writes are pending, ejecting the member would close
+// the connection and fail these writes, which cannot be sent to another member. So in this case
+// failsProbe returns true only if a stream of the client went silent, too.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)

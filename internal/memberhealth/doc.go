@@ -24,7 +24,7 @@
 // for a member while requests to it are outstanding, or while the member is probed because a stream
 // went silent.
 //
-// A suspect gets no new requests once a peer has sent something since the suspect fell silent.
+// A suspect gets no new requests if a peer has sent something since the suspect fell silent.
 //
 // The stall timeout is four times the typical latency, but at least 200 ms. It doubles, up to 2 s,
 // each time a suspect answers a probe, and is reset when the member answers a request. The typical

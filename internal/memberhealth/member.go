@@ -27,7 +27,7 @@ type Member struct {
 	movable             atomic.Int64
 	answered            atomic.Uint64
 	refused             atomic.Uint64 // answers that say that the member does not serve
-	movableAnswered     atomic.Uint64 // answers to movable requests, without such refusals
+	movableAnswered     atomic.Uint64 // answers to movable requests, not counting refusals
 	consecutiveRefusals atomic.Int64
 	received            atomic.Uint64 // received bytes plus answers; grows when the member sends
 	limit               atomic.Int64  // how many requests may be outstanding
@@ -130,9 +130,9 @@ const refusalsToIgnore = 4
 func (m *Member) IsBaseline() bool { return m.consecutiveRefusals.Load() < refusalsToIgnore }
 
 // A healthy member gets the next request only if it has at most busyFactor*least + slack
-// outstanding requests. The number least is that of the least busy healthy member. The bound is
-// wide, because the quickest member would get too many requests if others were often passed over.
-// If every CPU is busy, one member can be three times as quick as another for a moment.
+// outstanding requests, where least is the number of outstanding requests of the least busy healthy
+// member. With a narrow bound, the quickest member would get too many requests: if every CPU is
+// busy, one member can be three times as quick as another for a moment.
 const (
 	busyFactor = 4
 	slack      = 4

@@ -27,9 +27,9 @@ type Pumps struct {
 // NewPumps returns a group without outboxes.
 func NewPumps() *Pumps { return &Pumps{stop: make(chan struct{})} }
 
-// Close ends the pump of each outbox of the group that has one, drops the values that are queued,
-// and waits for the pumps to end. It must be called once, after the last Post and Close of the
-// group's outboxes.
+// Close ends the pumps of the group, which are the goroutines that send queued values. It drops the
+// queued values, and waits for the pumps to end. It must be called once, after the last Post and
+// Close of the group's outboxes.
 func (p *Pumps) Close() {
 	close(p.stop)
 	p.running.Wait()
@@ -46,15 +46,16 @@ type Outbox[T any] struct {
 
 	// Guarded by mu.
 	mu sync.Mutex
-	// backlog is nil while no pump runs. While a pump runs, no other goroutine uses ch.
+	// The pump is the goroutine that sends the queued values on ch. While it runs, no other
+	// goroutine uses ch. backlog is nil while no pump runs.
 	backlog *backlog[T]
 	closed  bool // Close or Abort was called: Post drops values
 	aborted bool // Abort was called while a pump ran
 	gone    bool // the channel is closed
 }
 
-// backlog holds the fields that an outbox needs only while a pump runs, that is, the goroutine that
-// sends queued values. Most outboxes have no pump, so these fields are allocated separately.
+// backlog holds the fields that an outbox needs only while a pump, the goroutine that sends queued
+// values, runs. Most outboxes have no pump, so these fields are allocated separately.
 type backlog[T any] struct {
 	// waiting holds the values for which the channel had no room, oldest first. The pump is sending
 	// the first one.

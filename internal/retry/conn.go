@@ -167,11 +167,11 @@ func (a *attempt) sent() bool {
 }
 
 // ObserveSends is a unary interceptor for the gRPC connection below a [Conn]. It must be the last
-// interceptor, so that it sees what gRPC gets. It counts the calls of gRPC that have not returned,
-// and records whether gRPC got the attempt's option grpc.Peer, which shows whether a connection
-// took the request. The Conn sends a write again only if these records prove that no connection
-// took it. There is no such proof if the gRPC connection lacks ObserveSends, or if another
-// interceptor removes the attempt's context or options, or returns before gRPC does.
+// interceptor, so that it sees what gRPC gets. It counts the calls of gRPC that have not returned.
+// It also records whether gRPC got the attempt's option grpc.Peer: with this option, gRPC reports
+// whether a connection took the request. The Conn sends a write again only if ObserveSends proves
+// that no connection took the write. Nothing is proven if the gRPC connection lacks ObserveSends,
+// or if another interceptor removes the attempt's context or options, or returns before gRPC does.
 func ObserveSends(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
 	opts ...grpc.CallOption,

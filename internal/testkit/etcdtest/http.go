@@ -77,8 +77,8 @@ func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error)
 	return body, nil
 }
 
-// checkServing returns nil once the member answers linearizable reads and the cluster has agreed on
-// its version. Members refuse every request before that.
+// checkServing returns nil if the member answers linearizable reads and the cluster has agreed on
+// the cluster version. Members refuse every request before there is a cluster version.
 func (m *Member) checkServing(ctx context.Context) error {
 	body, err := m.get(ctx, "/version")
 	if err != nil {
