@@ -198,9 +198,9 @@ func (c *Client) resolve(
 	return addresses, encrypted
 }
 
-// Dial returns a new connection to the endpoint ep, written as in Config.Endpoints, with the
-// client's settings and credentials. It does not wait until the connection is made. Requests on the
-// connection carry the client's token, are not retried, and have gRPC's own message limits. The
+// Dial returns a new connection to the endpoint ep, with the client's settings and credentials. ep
+// is written as in Config.Endpoints. Dial does not wait until the connection is made. Requests on
+// the connection carry the client's token, are not retried, and have gRPC's own message limits. The
 // caller must close the connection; the client's Close does not.
 //
 // The scheme of ep says whether Dial uses TLS, as in Config.Endpoints. There is one exception: if
@@ -308,7 +308,7 @@ func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	_ = resp.Body.Close() // Close reads nothing: the bytes after the header belong to the tunnel
+	_ = resp.Body.Close() // Close does not drain Body, whose bytes belong to the tunnel
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("CONNECT %s: %s", target, resp.Status)
 	}

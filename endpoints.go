@@ -119,8 +119,8 @@ func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 	}
 }
 
-// secure changes http to https in eps if New or SetEndpoints was given an encrypted endpoint,
-// because eps may be URLs that members advertise, and such URLs must not turn TLS off. It does not
+// secure changes http to https in eps if New or SetEndpoints was given an encrypted endpoint.
+// Without this change, an http URL that a member advertises could turn TLS off. secure does not
 // change an endpoint whose address was given to New or SetEndpoints without TLS.
 func (c *Client) secure(eps []namedEndpoint) {
 	c.mu.Lock()

@@ -98,8 +98,8 @@ func unary[Req, Resp any](
 }
 
 // ctxErr returns the error of ctx, or nil. After the deadline of ctx, ctxErr returns
-// context.DeadlineExceeded even if the timer of ctx has not fired yet, because the server knows the
-// deadline as well, and the server's error can arrive before the timer fires.
+// context.DeadlineExceeded even if the timer of ctx has not fired yet. The server knows the
+// deadline as well, so the server's error can arrive before the timer fires.
 func ctxErr(ctx context.Context) error {
 	if ctx == nil {
 		return nil

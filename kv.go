@@ -159,7 +159,7 @@ func WithCompactPhysical() CompactOption { return func(op *CompactOp) { op.physi
 // remote, which also retries.
 type kv struct {
 	remote pb.KVClient
-	client *Client // may be nil; GetStream calls end when the client is closed
+	client *Client // may be nil; a call of GetStream ends when the client is closed
 	paging bool    // GetStream may call Range instead of RangeStream
 }
 

@@ -240,9 +240,9 @@ func (s *getStream) copyPages() error {
 	}
 }
 
-// readPage requests a page and returns it. The limit of the Range request is *size or left,
-// whichever is smaller. If the page has more bytes than the client accepts in a response, readPage
-// halves the limit, stores it in *size and asks again.
+// readPage requests a page, which is the next part of the range, and returns it. The limit of the
+// Range request is *size or left, whichever is smaller. If the page has more bytes than the client
+// accepts in a response, readPage halves the limit, stores it in *size and asks again.
 //
 // The parameter pinned is true if op reads at the revision of the first page. If op is
 // serializable, the member that answers may not have reached that revision yet. In that case
