@@ -23,9 +23,9 @@ const (
 	// as long as the last answer took.
 	minAnswerTimeout = 600 * time.Millisecond
 	maxAnswerTimeout = 10 * time.Second
-	// busyPeriod is how long a stream is not checked if it is never idle. Such a stream is known to
-	// be alive. But some of its watches may receive no events, and would resume from an old
-	// revision on a new stream. The answer to a check brings a newer revision to resume from.
+	// busyPeriod is the time between two checks of a stream that is never idle. Such a stream is
+	// known to be alive. But some of its watches may receive no events, and would resume from an
+	// old revision on a new stream. The answer to a check brings a newer revision to resume from.
 	busyPeriod = 10 * time.Second
 	// probePeriod is the time between probes of the members while creates (the requests that start
 	// watches) are unanswered and nothing is received.
@@ -69,8 +69,9 @@ type proof struct {
 	isFirst bool          // the stream was not checked yet
 }
 
-// newProof returns the proof of a new stream. The parameter now is the time of the first tick (a
-// periodic look at the stream) since the stream was opened.
+// newProof returns the proof (the facts that one tick keeps for the next) of a new stream. A tick
+// is a periodic look at the stream. The parameter now is the time of the first tick since the
+// stream was opened.
 func newProof(now time.Duration) proof { return proof{due: now, isFirst: true} }
 
 // decide returns what a tick (a periodic look at the stream) must do. The parameter s has the facts

@@ -117,7 +117,7 @@ type Watch struct {
 }
 
 // Add adds w to the stream for the outgoing metadata of ctx. If there is no such stream, Add makes
-// one. Once the Streams have ended, Add does nothing and returns false. Add does not keep req.
+// one. If the Streams have ended, Add does nothing and returns false. Add does not keep req.
 func (s *Streams) Add(
 	ctx context.Context, w *Watch, req *pb.WatchCreateRequest, sink watchmux.Sink,
 ) bool {
@@ -209,8 +209,9 @@ func (s *Streams) forget(st *stream) {
 	s.links.Done()
 }
 
-// enterTick counts a tick that begins, so that Close waits for it. If the Streams are closed,
-// enterTick returns false, and the tick must do nothing.
+// enterTick is called when a tick (a periodic look at a stream) begins. It counts the tick, so that
+// Close waits for the tick. If the Streams are closed, enterTick returns false, and the tick must
+// do nothing.
 func (s *Streams) enterTick() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -175,7 +175,7 @@ func (m *Mux) onStreamLocked() (ws []*Watcher) {
 	return slices.AppendSeq(ws, maps.Values(m.active))
 }
 
-// bySeq compares watchers by the order of Add.
+// bySeq compares watchers by the order in which they were added.
 func bySeq(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) }
 
 // requeueLocked forgets the current stream. It moves the stream's watchers back into the queue,

@@ -304,9 +304,10 @@ func (m *Mux) haltLocked(err error) {
 	m.closed = true
 }
 
-// unlock does what was decided under the mutex, and releases the mutex. Before the release, it
-// hands the requests to the link, so that they are sent in the order in which they were decided,
-// and stops the link. After the release, it calls Done for the watchers that have ended.
+// unlock does what was decided under the mutex, and releases the mutex. It hands the requests to
+// the link before the release, so that they are sent in the order in which they were decided. Before
+// the release, it may also stop the link. After the release, it calls Done for the watchers that
+// have ended.
 func (m *Mux) unlock() {
 	if len(m.out) > 0 {
 		m.link.Send(m.out...)

@@ -111,16 +111,17 @@ func (m *Mux) strayLocked(id int64) {
 		m.sendCancelLocked(id)
 	case len(m.inflight) > 0:
 		// The server has confirmed an id that is in use already, or that no create has asked for.
-		// So it is unknown which create was answered.
+		// So it is unknown which create was answered. If Servers says that the servers take watch
+		// ids, it may have learned that from another server.
 		if !m.ids.echoed {
-			m.cfg.Servers.forget() // this server may be another than the one that took watch ids
+			m.cfg.Servers.forget()
 		}
 		m.reconnectLocked(ErrProtocol)
 	}
 }
 
 // repeatRefusedLocked handles a refusal that does not say which create was refused. If Overdue has
-// sent a create a second time, and that second create is unanswered, the refusal may be its answer.
+// sent a create a second time, and that second create is unanswered, the refusal may answer it.
 // repeatRefusedLocked then returns true, and the caller must ignore the refusal.
 func (m *Mux) repeatRefusedLocked() bool {
 	switch {

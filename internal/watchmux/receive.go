@@ -99,8 +99,8 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	if last {
 		delete(m.active, w.id)
 		if resp.CompactRevision != 0 {
-			// Until the watch is cancelled, etcd counts it as a watch that catches up, and answers
-			// no progress request of the stream.
+			// etcd counts a watch whose revision is compacted as one that catches up, until the
+			// client cancels it. Until then, etcd answers no progress request of the stream.
 			m.sendCancelLocked(w.id)
 		}
 		if !m.compactedEarlyLocked(w, resp.CompactRevision) {

@@ -1,5 +1,6 @@
-// Command onfake runs the tests that use etcd servers, but on the fake server etcdfake instead of
-// etcd. It prints how many tests of each package pass. It fails if fewer than 95 % pass.
+// Command onfake runs tests that use etcd servers. The tests get the fake server etcdfake instead
+// of etcd. The command prints how many tests of each package pass. It fails if fewer than 95 %
+// pass.
 package main
 
 import (
