@@ -305,9 +305,9 @@ func (m *Mux) haltLocked(err error) {
 }
 
 // unlock does what was decided under the mutex, and releases the mutex. It hands the requests to
-// the link before the release, so that they are sent in the order in which they were decided. Before
-// the release, it may also stop the link. After the release, it calls Done for the watchers that
-// have ended.
+// the link before the release, so that they are sent in the order in which they were decided. If
+// the link must be stopped, unlock also does that before the release. After the release, it calls
+// Done for the watchers that have ended.
 func (m *Mux) unlock() {
 	if len(m.out) > 0 {
 		m.link.Send(m.out...)
