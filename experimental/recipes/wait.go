@@ -22,10 +22,10 @@ import (
 // changed the keys first. After the wait the client tries again.
 var raceBackoff = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond, Jitter: 1}
 
-// waitUntil blocks until the keys are in the state that its caller waits for. The function look
-// reads the keys. It returns nil for the Change when they are in that state, and otherwise a Change
-// that blocks until they have changed. waitUntil returns an error if look fails with an error that
-// another attempt cannot clear, or if ctx ends.
+// waitUntil blocks until some keys are in the state that its caller waits for. The function look
+// reads these keys. If the keys are in that state, look returns a nil Change. Otherwise look returns
+// a Change, that is a function that blocks until the keys have changed. waitUntil returns an error
+// if look fails with an error that another attempt cannot clear, or if ctx ends.
 func waitUntil(
 	ctx context.Context, look func(context.Context) (await.Change, error),
 ) error {

@@ -82,9 +82,10 @@ func (s *Source) Generation() uint64 {
 	return 0
 }
 
-// Fresh reports whether seen is the generation of the current token, and this token is so new that
-// members may not know it yet. If a member refuses such a token, try the request again instead of
-// calling Refresh.
+// Fresh reports whether the current token is so new that members may not know it yet. The parameter
+// seen is the [Source.Generation] that was read before the request. If the current token is of
+// another generation, Fresh returns false. If Fresh returns true, try a refused request again
+// instead of calling Refresh.
 func (s *Source) Fresh(seen uint64) bool {
 	h := s.current.Load()
 	return s.authenticate != nil && h != nil && h.metadata != nil && h.generation == seen &&
@@ -179,9 +180,10 @@ type login struct {
 	err  error         // the result; it may be read once done is closed
 }
 
-// join returns the login that Refresh must wait for: the one under way, or else a new one. If the
-// current token has another generation than seen, join returns no login and no error. If the source
-// is closed, join returns no login and context.Canceled.
+// join returns the login that Refresh must wait for: the one under way, or else a new one. The
+// parameter seen is the generation of the refused token. If the current token is of another
+// generation, join returns no login and no error. If the source is closed, join returns no login
+// and context.Canceled.
 func (s *Source) join(seen uint64) (*login, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

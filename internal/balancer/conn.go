@@ -54,7 +54,7 @@ func (p *policy) newConn(a resolver.Address) (*conn, error) {
 		c.handshakes.encrypted = b.TransportCredentials().Info().SecurityProtocol == "tls"
 	}
 	var err error
-	//nolint:staticcheck // a policy has no other call to connect
+	//nolint:staticcheck // NewSubConn is marked deprecated, but only NewSubConn makes a connection
 	if c.sub, err = p.cc.NewSubConn([]resolver.Address{a}, opts); err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func isHandshakeRefusal(err error) bool {
 		errors.As(err, &certificate) || errors.As(err, &plaintext)
 }
 
-// isUnreachable reports whether there was no TCP connection for the handshake.
+// isUnreachable reports whether the dial failed, so no TLS handshake was tried.
 func isUnreachable(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
@@ -171,7 +171,7 @@ func isUnreachable(err error) bool {
 // methods are not safe for concurrent use.
 type handshakes struct {
 	encrypted bool
-	refusals  int         // consecutive
+	refusals  int         // how many handshakes in a row were refused
 	ended     bool        // the last attempt used TLS and failed for an unknown reason
 	timer     *time.Timer // of a delayed attempt; may be nil
 	stopped   bool

@@ -44,7 +44,7 @@ func newMember(address string) *Member {
 // Attempt is one attempt at a request. The picker finds it under AttemptKey in the request's
 // context. A request without an Attempt counts as not idempotent.
 type Attempt interface {
-	// Idempotent reports whether the request may be sent again although a server may have served
+	// Idempotent reports whether the request can be sent again even if a server has already served
 	// it.
 	Idempotent() bool
 	// SetMember notes the *Member that was picked.

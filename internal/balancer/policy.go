@@ -19,8 +19,8 @@ func init() { balancer.Register(builder{}) }
 
 type trackerKey struct{}
 
-// Attributes returns attributes for a resolver's state, in which the policy finds t. If t is nil,
-// Attributes returns nil, and requests go round-robin.
+// Attributes returns attributes that carry t to the policy. A resolver puts them into its
+// resolver.State. If t is nil, Attributes returns nil, and requests go round-robin.
 func (t *Tracker) Attributes() *attributes.Attributes {
 	if t == nil {
 		return nil

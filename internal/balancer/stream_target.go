@@ -34,7 +34,7 @@ func (p *StreamTarget) With(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &targetedStream{target: p, end: cancel}
 	if last := p.last.Swap(s); last != nil {
-		last.end() // the link's previous stream is over
+		last.end() // a link opens a stream only after its previous stream has ended
 	}
 	return context.WithValue(ctx, streamTargetKey{}, s)
 }
@@ -97,8 +97,8 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 //  3. a member other than avoid that refuses requests
 //
 // A member that refuses requests may have no leader, and may then accept a stream and never send
-// anything. chooseStream does not call the method choose again and again until another member comes
-// up. Other requests advance the round-robin position, too, so choose could always return avoid.
+// anything. chooseStream calls [picker.choose] only once. Concurrent requests advance the
+// round-robin position, too, so each further call could return the member to avoid again.
 func (p *picker) chooseStream(avoid *Member) *conn {
 	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {

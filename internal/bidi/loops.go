@@ -161,7 +161,7 @@ func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 
 // sendFailed handles an error of Send: no further request is sent on st. If err is io.EOF, the peer
 // has ended the stream, and Recv returns why. After any other error, sendFailed ends the stream
-// with err, because Recv might not return that error. An example is a request over the size limit.
+// with err. Recv might not return such an error, for example if a request was over the size limit.
 func (l *Link[Req, Resp]) sendFailed(st *attached[Req, Resp], err error) {
 	l.mu.Lock()
 	st.mute = true

@@ -37,7 +37,7 @@ type Confirmer struct {
 
 // question is a queued request, which asks a member whether a lease exists.
 type question struct {
-	ctx context.Context // makes the balancer avoid the member that did not know the lease
+	ctx context.Context // makes the balancer avoid the member that has said "the lease is gone"
 	id  int64           // of the lease
 }
 

@@ -47,7 +47,7 @@ type Sink interface {
 type Subscriber struct {
 	sink          Sink
 	entry         *entry      // the lease's entry; nil once the subscriber is closed
-	stop          func() bool // stops the context.AfterFunc of KeepAlive's ctx; nil: there is none
+	stop          func() bool // cancels the context.AfterFunc on KeepAlive's ctx; may be nil
 	requireLeader bool
 }
 
@@ -69,9 +69,9 @@ type entry struct {
 	subs   []*Subscriber
 	first  [1]*Subscriber // the array behind subs, until there is a second subscriber
 
-	// Set by the schedule.
-	bucket *bucket
-	index  int // the position in bucket.entries
+	// The methods of schedule set bucket and index.
+	bucket *bucket // the entries that need attention at the same instant; nil: not scheduled
+	index  int     // the position in bucket.entries
 
 	doubts int    // how often the entry has changed from doubtful to resting
 	stream uint64 // doubtful: number of the stream whose member did not know the lease

@@ -359,8 +359,8 @@ func (k *Keeper) unlock() {
 }
 
 // armLocked sets the timer to the instant in the parameter next. It is called only if the timer is
-// not set, or is set to a later instant. So a timer that is set is never postponed. If no entry
-// needs attention when the timer fires, the method tick only sets the timer again.
+// not set, or is set to a later instant. Nothing postpones the timer, so it can fire when no entry
+// needs attention. In this case the method tick only sets the timer again.
 func (k *Keeper) armLocked(next instant) {
 	k.armed = next
 	if !k.timer.Stop() {
