@@ -97,7 +97,7 @@ func (s *typedStream[Req, Resp]) RecvMsg(msg any) error {
 
 func (s *typedStream[Req, Resp]) SendMsg(msg any) error { return s.send(msg.(Resp)) }
 
-// bidi makes a StreamHandler of a script with typed messages.
+// bidi converts h, a script with typed messages, to a StreamHandler.
 func bidi[Req, Resp any](h pipes.Handler[Req, Resp]) StreamHandler {
 	return func(ss grpc.ServerStream) error {
 		recv := func() (*Req, error) {

@@ -35,7 +35,7 @@ type serverStream struct {
 }
 
 // serveStream runs the handler of a stream. It returns the status of the stream as soon as the
-// handler returns, the method end is called, or the client goes away.
+// handler returns, [serverStream.end] is called, or the client goes away.
 func (s *Server) serveStream(m *method, ss grpc.ServerStream, next StreamHandler) error {
 	if err := s.missing(m); err != nil {
 		return err
