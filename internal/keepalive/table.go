@@ -36,7 +36,7 @@ type table struct {
 	// Results for the keeper, which takes them after it has called a method of the table.
 	stops     []func() bool // the stop functions of closed subscribers
 	drops     int           // the number of answers for which a subscriber's channel had no room
-	questions []int64       // leases: the keeper must ask another member if they exist
+	questions []int64       // lease ids; the keeper must ask another member whether they exist
 }
 
 func newTable(firstTimeout time.Duration, expired, gone error) *table {

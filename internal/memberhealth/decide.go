@@ -29,8 +29,8 @@ type Decisions struct {
 }
 
 // Decide compares all connected members, updates their states, and returns what the owner must do.
-// Before each call, the owner must call Observe for each member. If probes is false, no member is
-// probed or ejected.
+// Before each call, the owner must call Observe for each member. If the parameter probes is false,
+// no member is probed or ejected.
 func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	typical := typicalLatency(members)
 	for _, m := range members {

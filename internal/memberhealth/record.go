@@ -155,8 +155,8 @@ func (r *record) endSuspicion() {
 }
 
 // Pause notes that this process did not run for the time d, which ended at now. That time must not
-// count as silence of the member, because its answers could not be read. So Pause moves all times
-// in the record by d, but lastReceived at most to now.
+// count as silence of the member, because its answers could not be read. So Pause adds d to all
+// times in the record. It sets lastReceived no later than now.
 func (m *Member) Pause(d time.Duration, now time.Time) {
 	r := &m.rec
 	for _, since := range [...]*time.Time{&r.silentSince, &r.unansweredSince, &r.readAt} {

@@ -8,8 +8,8 @@ import (
 // These constants say when a member counts as stuck. A stuck member takes requests, but answers
 // none of them. A healthy member may take long for large answers, but it answers the read of one
 // key quickly. During an election no member answers. So a member counts as stuck only if a peer,
-// which is another member, answers in the meantime. If the peer, too, has answered nothing for
-// quickPeer, only the time after that counts.
+// which is another member, answers in the meantime. If the peer has been silent, too, for quickPeer
+// or longer, the member's time without an answer counts only from the end of the peer's silence.
 const (
 	// A stuck member has answered nothing for at least stuckAfter, and for at least stuckFactor
 	// times the typical latency.
