@@ -44,8 +44,8 @@ func ExampleSession_Orphan() {
 	// Output: 5432, kept by the successor: true
 }
 
-// The context bounds how long NewSession waits, and ends the session. Its lease is left to expire,
-// unless the session is closed before.
+// The end of the context ends the session, or a NewSession that still waits. If the context has
+// ended the session, the session's lease is not revoked and expires later.
 func ExampleWithContext() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -84,8 +84,9 @@ func ExampleSTM_abort() {
 	// keys: 0
 }
 
-// Two doctors are on call, and one may leave if the other one stays. At the weaker levels
-// both of them could leave if they asked at the same time; the strictest one is the default.
+// Two doctors are on call. Each of them may leave only if the other one stays.
+// SerializableSnapshot, the default isolation level, ensures that. At the level ReadCommitted, both
+// could leave if they asked at the same time.
 func ExampleWithIsolation() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

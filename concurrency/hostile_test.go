@@ -42,9 +42,9 @@ func nonsense() map[string]*pb.TxnResponse {
 	return all
 }
 
-// TestLocksAndElectionsSurviveMalformedAnswers: whatever a server answers, no call panics and each
-// ends with its context at the latest. A session does not hold a lock without a key of its own: an
-// answer that names another key than it was asked for does not make a lock look free.
+// TestLocksAndElectionsSurviveMalformedAnswers: for each wrong answer of a server, no call panics,
+// and each call ends with its context at the latest. Lock, TryLock and Campaign fail, because the
+// session has no key in the queue. They must fail even if the answer has a key of another session.
 func TestLocksAndElectionsSurviveMalformedAnswers(t *testing.T) {
 	for name, answer := range nonsense() {
 		t.Run(name, func(t *testing.T) {

@@ -36,12 +36,14 @@ func waitsFor(
 	return holder, done
 }
 
-// hasPlace reports whether a call of the session waits with a contender's key, or holds it.
+// hasPlace reports whether a call uses the contender's key: it waits in the queue with the key, or
+// holds the lock or the leadership with it.
 func hasPlace(c contender) bool {
 	return usersOf(c) > 0
 }
 
-// TestLockCleansUp ends a waiting Lock in each way in which it fails. Its key is deleted.
+// TestLockCleansUp makes a waiting Lock fail in each possible way. The key that the Lock has put in
+// the queue is deleted.
 func TestLockCleansUp(t *testing.T) {
 	admin, p := sharedClient(t)
 	mine := errors.New("why")
@@ -278,8 +280,8 @@ func watchRequiresALeader(t *testing.T, fake *etcdfake.Server) {
 		fake.LastMetadata("Watch").Get(rpctypes.MetadataRequireLeaderKey))
 }
 
-// TestWaitingRequiresALeader checks the metadata of the watches, and that waiting goes on after a
-// member has lost its leader.
+// TestWaitingRequiresALeader checks that the watch of a waiting Lock requires a leader, and that
+// the Lock still waits after a member without a leader has ended the watch.
 func TestWaitingRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")

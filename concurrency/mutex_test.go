@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// owns reports whether a mutex's condition holds at the server.
+// owns reports whether a transaction with the condition m.IsOwner succeeds.
 func owns(tb testing.TB, m *Mutex) bool {
 	tb.Helper()
 	resp, err := m.s.client.Txn(tb.Context()).If(m.IsOwner()).Commit()

@@ -53,8 +53,8 @@ func loseTxn(t *testing.T, fake *etcdfake.Server, late bool) (apply func()) {
 	}
 }
 
-// staysTaken fails if a key under "key/" is deleted within a time in which clean-up would have done
-// so, or if another session gets the lock.
+// staysTaken checks that the only key under "key/" is not deleted for 300 ms, in which a wrong
+// clean-up by a session would have deleted it. It also checks that no other session gets the lock.
 func staysTaken(t *testing.T, client *clientv3.Client) {
 	t.Helper()
 	require.Len(t, keysUnder(t, client, "key/"), 1)

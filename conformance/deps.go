@@ -2,8 +2,8 @@
 
 package conformance
 
-// What the tests import, so that go mod tidy keeps the requirements: packages that hold nothing but
-// tests cannot be imported.
+// These imports make go mod tidy keep the modules that the etcd project's tests need. The packages
+// of those tests cannot be imported here instead, because they consist of test files only.
 import (
 	_ "go.etcd.io/etcd/etcdutl/v3/snapshot"
 	_ "go.etcd.io/etcd/pkg/v3/expect"

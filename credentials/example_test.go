@@ -28,7 +28,8 @@ func Example() {
 	// Output: 127.0.0.1:2379
 }
 
-// Programs that already use a bundle get the token and the transport security in one.
+// A Bundle has both the token and the TLS credentials, for programs that pass a gRPC credentials
+// bundle.
 func ExampleNewBundle() {
 	bundle := credentials.NewBundle(credentials.Config{
 		TLSConfig: &tls.Config{ServerName: "etcd.example"}})

@@ -90,7 +90,7 @@ func TestFrozenCallHasNoEffect(t *testing.T) {
 	})
 }
 
-// Times is for the first calls of all.
+// Times(2, …) applies its action to the first two calls only. Later calls pass.
 func TestTimes(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
 		c.On("Put", etcdfake.Times(2, etcdfake.Refuse(rpctypes.ErrGRPCNoSpace)))
@@ -101,7 +101,8 @@ func TestTimes(t *testing.T) {
 	})
 }
 
-// What a watch sends is edited until the client's next message. The state is not changed.
+// On a watch stream, Edit changes the events that the member sends until the client sends its next
+// message. The stored value does not change.
 func TestEditOfAWatch(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
 		c.On("Watch", etcdfake.Times(1, etcdfake.Edit(func(r *pb.WatchResponse) {

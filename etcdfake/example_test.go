@@ -55,7 +55,8 @@ func ExampleTimes() {
 	// 1 <nil>
 }
 
-// A program under test that gets nothing but an address.
+// The program under test makes its own client. It gets only the address of a member, which listens
+// on a TCP port.
 func ExampleCluster_Listen() {
 	test := func(t *testing.T) {
 		cluster := etcdfake.New(t)
@@ -69,7 +70,7 @@ func ExampleCluster_Listen() {
 	// map[config/mode:fast]
 }
 
-// program is what is tested.
+// program stands for the program under test.
 func program(ctx context.Context, address string) error {
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{address}})
 	if err != nil {

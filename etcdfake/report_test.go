@@ -58,7 +58,8 @@ func (w *watchedTB) end() string {
 	return strings.Join(w.lines, "\n")
 }
 
-// At its end a test is told what it has left, and after a failure what the cluster was asked.
+// The report at the end of a test lists what the test has left open. If the test has failed, the
+// report also lists the calls that the cluster has received.
 func TestReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tb := &watchedTB{TB: t, failed: true}
@@ -93,8 +94,8 @@ func TestReport(t *testing.T) {
 	})
 }
 
-// What a client of the cluster's leaves open is named by the line of the test that made it, and not
-// what the end of a context has ended.
+// If a test leaves a call, a watch or a lease open, the report shows the line of the test that made
+// it. Calls and watches that ended with their context are not in the report.
 func TestReportNamesLinesOfTheTest(t *testing.T) {
 	tb := &watchedTB{TB: t}
 	c := etcdfake.New(tb)

@@ -46,7 +46,8 @@ func TestLag(t *testing.T) {
 	})
 }
 
-// A stream that requires a leader ends three seconds after it is lost.
+// A watch that requires a leader ends three seconds after the cluster has lost its leader. Other
+// watches stay open.
 func TestStreamsWithoutLeader(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *etcdfake.Cluster, client *clientv3.Client) {
 		w := client.Watch(clientv3.WithRequireLeader(t.Context()), "k")

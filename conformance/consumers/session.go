@@ -108,7 +108,8 @@ func (u *user) start(stdin string, args ...string) *command {
 	return c
 }
 
-// until waits until condition returns true. what describes the condition for the error.
+// until waits until condition returns true. If that takes too long, until sets u.err to an error
+// that contains the text of the function what.
 func (u *user) until(condition func() bool, what func() string) {
 	if u.err == nil {
 		u.err = eventually(u.ctx, condition, what)

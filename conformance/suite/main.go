@@ -7,14 +7,17 @@
 //	go run ./suite -mode common         the tests that etcd runs in several ways, as integration tests
 //	go run ./suite -race -packages watch,lease,concurrency
 //	go run ./suite -packages lease -run 'TestLeaseRevoke$'
-//	go run ./suite -published           the same with the published client, for comparison
+//	go run ./suite -published           etcd's suite of its client, with the published client
 //
 // It runs in the directory of the conformance module. It prints a table, then each failed test with
-// the end of its output. It ends with a non-zero status if a test fails, or if a complete run,
-// without -packages and -run, has other counts than the published client. Tests that this client
-// fails for a good reason are listed in modes.go, with the reason, and in the output. A test that
-// did not start because it saw a goroutine of an earlier test is started again in a process of its
-// own; if the goroutine is the client's, the test counts as failed.
+// the end of its output. It ends with a non-zero status if a test fails. A complete run, without
+// -packages and -run, also ends so if its counts of passed or skipped tests differ from those of
+// the published client. Tests that this client fails for a good reason do not count as failed:
+// modes.go and the output list them with the reason.
+//
+// Tests skip themselves if they see a goroutine of an earlier test when they begin. If that
+// goroutine is the client's, the skipped test counts as failed. Otherwise the test is run again in
+// a process of its own.
 package main
 
 import (

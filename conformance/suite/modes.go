@@ -16,10 +16,11 @@ type mode struct {
 	tags     string
 	without  string // a file of the tests' module that cannot be built
 
-	// the published client's counts without known, which a complete run has to reach
+	// how many tests pass and skip with the published client, without those in the field known; a
+	// complete run must have the same counts
 	passed, skipped int
 
-	known map[string]string // tests that this client fails, with the reason why it should
+	known map[string]string // tests that this client is right to fail, each with the reason
 }
 
 // modes are the values of -mode.

@@ -8,7 +8,7 @@ import (
 
 // report prints the table, the failed tests, and the known failures with their reasons. If the run
 // is complete and its counts differ from the published client's, it also prints the skipped tests.
-// It returns whether no test failed and, for a complete run, the counts are equal.
+// It returns false if a test failed, if none has passed, or if those counts differ.
 func report(out io.Writer, m mode, results []*result, complete bool) bool {
 	var passed, failed, skipped int
 	var seconds float64

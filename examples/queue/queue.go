@@ -28,8 +28,9 @@ func (q *Queue) Add(ctx context.Context, job string) error {
 	return err
 }
 
-// Work does jobs, the oldest first. It returns when ctx or the session ends, or when do returns an
-// error. The context of do ends as soon as the worker's claim may be lost.
+// Work calls the function do for each job, the oldest first. It returns when ctx or the session
+// ends, or when do returns an error. The context of do ends as soon as the worker's claim may be
+// lost.
 func (q *Queue) Work(
 	ctx context.Context, s *concurrency.Session, do func(ctx context.Context, job string) error,
 ) error {
