@@ -94,7 +94,8 @@ func ExampleSession_Discard() {
 	// Output: DELETE
 }
 
-// A Mutex can stand where a sync.Locker is wanted. It panics where a Mutex returns an error.
+// NewLocker makes a Mutex usable as a sync.Locker. Where the Mutex would return an error, the
+// sync.Locker panics.
 func ExampleNewLocker() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

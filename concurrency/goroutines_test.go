@@ -12,8 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestUnlockKeepsTheOthersWaiting has goroutines of one session wait with one key. The first one
-// that gets the lock releases it before the others have looked. They wait on, with another key.
+// TestUnlockKeepsTheOthersWaiting has goroutines of one session wait for a lock with the same key.
+// The first goroutine that gets the lock releases it, and so deletes the key, before the others
+// have read the queue. The others put a new key and wait on.
 func TestUnlockKeepsTheOthersWaiting(t *testing.T) {
 	const n = 4
 	fake, client := newFake(t)

@@ -12,9 +12,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// TestCallsOnALostLease return the error that programs compare with to make another session, as
-// long as they use the old one. The session ends at the first answer of the server that says so,
-// long before a renewal could show it.
+// TestCallsOnALostLease revokes a session's lease. Each later call returns
+// rpctypes.ErrLeaseNotFound, by which programs recognize that they need a new session. The session
+// ends as soon as a call gets this error from the server, long before the next renewal.
 func TestCallsOnALostLease(t *testing.T) {
 	for name, acquire := range acquisitions {
 		for _, orphan := range []bool{false, true} {

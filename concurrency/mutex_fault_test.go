@@ -21,7 +21,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// waitsFor starts a Lock that waits for a holder. It returns that holder.
+// waitsFor locks another mutex, the holder, and then calls m.Lock, which has to wait for the
+// holder. waitsFor returns as soon as m waits. The channel done gets the error of m.Lock.
 func waitsFor(
 	t *testing.T, admin *clientv3.Client, m *Mutex, ctx context.Context,
 ) (holder *Mutex, done <-chan error) {

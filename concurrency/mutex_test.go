@@ -187,8 +187,9 @@ func TestMutexCtxEndsWhenTheLockMayBeLost(t *testing.T) {
 	ends(t, ctx, time.Second) // long before the next renewal would find the lease gone
 }
 
-// TestMutexCtxAcrossACompaction breaks the watch of the key until its revision is compacted. The
-// context does not end before the key is deleted.
+// TestMutexCtxAcrossACompaction cuts the connection of the watch that Ctx keeps on the mutex's key,
+// and compacts the revisions that the watch has not delivered. The context does not end before the
+// key is deleted.
 func TestMutexCtxAcrossACompaction(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)

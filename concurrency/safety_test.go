@@ -161,7 +161,7 @@ func (r *safetyRun) count(ctx context.Context, s *Session) {
 	n, err := strconv.Atoi(string(resp.Kvs[0].Value))
 	assert.NoError(r.t, err)
 	if rand.IntN(50) == 0 {
-		// The program is suspended: its lease is not renewed any more, and may expire.
+		// Act like a suspended program: the lease is not renewed any more, and may expire.
 		s.Orphan()
 		_ = backoff.Wait(ctx, rand.N(3*time.Second))
 	}

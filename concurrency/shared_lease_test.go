@@ -161,9 +161,11 @@ func TestFailedCallsSpareWhatTheyFound(t *testing.T) {
 	}
 }
 
-// TestMakerSparesWhatAnotherTookOver has the session that made the key of a mutex fail while
-// another session on its lease waits with it. The mark that the other session has put on the key
-// keeps the first one from deleting it. The value of a candidate is the user's and has no mark.
+// TestMakerSparesWhatAnotherTookOver has two sessions share a lease, and so also the key of a
+// mutex. The session maker creates the key, and both wait in the queue with it. Then the Lock of
+// maker fails. It must not delete the key. maker can see that the key is in use, because second has
+// written a text of its own into it. An election's key has the user's value, so it has no such
+// text.
 func TestMakerSparesWhatAnotherTookOver(t *testing.T) {
 	_, client := newFake(t)
 	other := NewMutex(newSession(t, client), "key")
@@ -183,8 +185,9 @@ func TestMakerSparesWhatAnotherTookOver(t *testing.T) {
 	staysTaken(t, client)
 }
 
-// TestGivenLeaseIsCleanedUp loses the answer to an acquisition of a session on a lease that it was
-// given, and that no other session uses.
+// TestGivenLeaseIsCleanedUp has a session use a lease that the program has granted. The put of a
+// lock's key fails with an unknown outcome. No other session uses the lease, so the session deletes
+// the key.
 func TestGivenLeaseIsCleanedUp(t *testing.T) {
 	for _, name := range []string{"Lock", "TryLock"} {
 		for when, late := range map[string]bool{"applied": false, "applied late": true} {
@@ -203,10 +206,10 @@ func TestGivenLeaseIsCleanedUp(t *testing.T) {
 	}
 }
 
-// TestCleanUpSparesACandidateOnASharedLease has two sessions share a lease, and campaign with the
-// same value, so they have the same key. The put of the first session fails with an unknown
-// outcome. Then the second session creates the key and leads. The first session cannot see which of
-// them created the key, so its clean-up must not delete it.
+// TestCleanUpSparesACandidateOnASharedLease has two sessions share a lease, and so also the key of
+// an election. Both campaign with the same value. The put of the first session fails with an
+// unknown outcome. Then the second session creates the key and leads. The first session cannot see
+// which of them created the key, so its clean-up must not delete it.
 func TestCleanUpSparesACandidateOnASharedLease(t *testing.T) {
 	fake, client := newFake(t)
 	lease, err := client.Grant(t.Context(), 60)

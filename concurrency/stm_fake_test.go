@@ -192,8 +192,9 @@ func TestTransactionsSurviveMalformedAnswers(t *testing.T) {
 	}
 }
 
-// TestSTMGetOfSeveralKeys: of keys that the transaction has not written, Get returns the value of
-// the first one, also if that does not exist.
+// TestSTMGetOfSeveralKeys: Get of several keys returns the value of the first key, or "" if that
+// key does not exist. If the transaction has written one of the keys, Get returns the written
+// value.
 func TestSTMGetOfSeveralKeys(t *testing.T) {
 	_, client := newFake(t)
 	put(t, client, "b", "is b")

@@ -112,7 +112,8 @@ func TestLearnerIsPromoted(t *testing.T) {
 	})
 }
 
-// Another process finds the member on TCP, also after a restart.
+// After Listen, a client reaches the member on a TCP port. The member keeps the port when it is
+// stopped and started again.
 func TestListen(t *testing.T) {
 	c := etcdfake.New(t)
 	addr := c.Listen()

@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// Here a watch is open while virtual time passes. A watch of the published client prevents that: it
-// waits for a channel that was made outside of the bubble.
+// In these tests, virtual time passes while a watch is open. With the published client it would not
+// pass: its watch waits for a channel that was made outside of the synctest bubble.
 
 // A lagging member answers serializable reads at once with the old value. It answers linearizable
 // reads and delivers watch events only when it has caught up.

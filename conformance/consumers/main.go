@@ -6,9 +6,9 @@
 //	go run ./consumers              as make consumers does
 //	go run ./consumers -v           print the output as well
 //
-// It runs in the directory of the conformance module and needs bin/etcd of the repository. It
-// prints one line a command. It ends with a non-zero status if the two outputs of a command differ,
-// or lack the text that its step requires.
+// It runs in the directory of the conformance module and needs bin/etcd of the repository. For each
+// command it prints one line. It ends with a non-zero status if the two outputs of a command
+// differ, or if they lack the text that steps.go lists for the command.
 package main
 
 import (

@@ -95,10 +95,11 @@ func (u *user) startProxy() (stop func(), err error) {
 // etcdctl runs one command to its end, and returns its output and how it ended.
 func (u *user) etcdctl(args ...string) string { return u.input("", args...) }
 
-// input runs one command with the given standard input.
+// input runs one command to its end with the given standard input, and returns what etcdctl
+// returns.
 func (u *user) input(stdin string, args ...string) string { return u.start(stdin, args...).wait() }
 
-// start starts a command that goes on until it is interrupted.
+// start starts a command and does not wait for its end.
 func (u *user) start(stdin string, args ...string) *command {
 	c := &command{user: u}
 	if u.err == nil {

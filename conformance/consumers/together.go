@@ -40,7 +40,8 @@ func keepAlive(u *user) string {
 	k := u.start("", "lease", "keep-alive", u.lease)
 	k.until("keepalived")
 	revoked := u.etcdctl("lease", "revoke", u.lease)
-	// The first keep-alive notices the end of the lease by its next renewal, half a minute later.
+	// The command k would notice the end of the lease only at its next renewal, half a minute
+	// later. A new command notices it at once, so k is interrupted.
 	return once + revoked + u.etcdctl("lease", "keep-alive", u.lease) + k.interrupt()
 }
 

@@ -4,7 +4,7 @@
 //	go run ./suite                      etcd's suite of its client, as make conformance does
 //	go run ./suite -mode proxy          the same suite behind etcd's gRPC proxy
 //	go run ./suite -mode integration    etcd's integration tests of the server
-//	go run ./suite -mode common         the tests that etcd runs in several ways, as integration tests
+//	go run ./suite -mode common         etcd's common tests, run as integration tests
 //	go run ./suite -race -packages watch,lease,concurrency
 //	go run ./suite -packages lease -run 'TestLeaseRevoke$'
 //	go run ./suite -published           etcd's suite of its client, with the published client
