@@ -101,8 +101,8 @@
 //   - This package gives a stream up for two reasons only. Either the server is silent and is known
 //     to answer requests for progress, or the server has refused a create. If the server has never
 //     answered a request for progress, its silence does not end the stream.
-//   - A tick that is more than 0.3 s late gives no stream up: this process was paused, and the
-//     answer may have arrived without being read yet.
+//   - A tick that is more than 0.3 s late does not give the stream up: this process was paused, and
+//     the answer may have arrived without being read yet.
 //   - Ticks of a stream run one at a time. Streams.Close waits for all ticks and links.
 //   - If this package gives a stream up, its watches lose and repeat no event, because the mux
 //     resumes them on the next stream.

@@ -82,8 +82,9 @@ func (st *stream) address() string {
 	return ""
 }
 
-// tick is called when the timer fires. It sets the timer again, except if the Streams are closed or
-// the context of st has ended.
+// tick is called when the timer fires. It looks at the stream, and checks that the server is alive
+// if a check is due. It sets the timer again, except if the Streams are closed or the context of st
+// has ended.
 func (st *stream) tick() {
 	if !st.owner.enterTick() {
 		return

@@ -39,7 +39,8 @@ const (
 	linger = 50 * time.Millisecond
 	// refusalPeriod limits how often a stream reconnects because the server has refused a create
 	// (the request that starts a watch). If a refused create has made the stream reconnect within
-	// this period, the stream reconnects only if its authentication token was refused or replaced.
+	// this period, the stream reconnects again only if its authentication token was refused or
+	// replaced.
 	refusalPeriod = time.Second
 )
 

@@ -162,7 +162,7 @@ func (w *Watch) NoteBacklog(responses, bytes int) {
 
 // RequestProgress asks the server to send a progress notice to all watches that were added with the
 // outgoing metadata of ctx. It does not wait for the notice. If all watches have other metadata,
-// RequestProgress returns [ErrNoStream]. If there is no watch at all, it returns nil. Once the
+// RequestProgress returns [ErrNoStream]. If there is no watch at all, it returns nil. If the
 // Streams have ended, it returns the error of their context.
 func (s *Streams) RequestProgress(ctx context.Context) error {
 	key := streamKey(ctx)
@@ -194,8 +194,8 @@ func (s *Streams) Close() {
 }
 
 // err returns the error with which the Streams have ended, or nil. It also checks the parent
-// context. When the parent context ends, the connection may be closed, and a stream may break,
-// before s.ctx has ended.
+// context, because s.ctx may end a moment later than the parent context. In between, the connection
+// may be closed, and a stream may break.
 func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
 
 // forget removes a stream that has ended for good. The next watch with the same metadata then opens

@@ -76,8 +76,8 @@ type Mux struct {
 	cfg  Config
 	link Link
 
-	// Guarded by mu. If requests must be sent, watchers end, or the link must be stopped, methods
-	// note that in the fields out, finals and stop. The method unlock does it when it releases mu.
+	// Guarded by mu. Methods do not send requests, call a sink's Done or stop the link themselves:
+	// they note it in the fields out, finals and stop, and the method unlock does what was noted.
 	mu     sync.Mutex
 	closed bool // no watcher is left, or the stream will not be opened again
 	seq    uint64

@@ -23,9 +23,10 @@ func (s *Servers) forget()       { s.verdict.CompareAndSwap(optionsTaken, noVerd
 func (s *Servers) refuse()       { s.verdict.Store(optionsRefused) }
 func (s *Servers) refused() bool { return s.verdict.Load() == optionsRefused }
 
-// minDoubts is how many times the following must happen before the mux adds no more watch ids, and
-// no option for fragments, to creates: the server ends a stream while a create with a watch id is
-// unanswered, and a create without an id succeeds on the next stream.
+// minDoubts is a number of cases. In each case, the server has ended a stream while a create with a
+// watch id was unanswered, and a create without an id has succeeded on the next stream. After
+// minDoubts cases, the mux adds to creates neither a watch id nor the option that asks for
+// fragments.
 const minDoubts = 2
 
 // openOptionsLocked decides whether creates on a new stream carry options: a watch id, and the

@@ -23,7 +23,7 @@ type Sink interface {
 }
 
 // Final says why a watch has ended. If Err is nil, the server has ended the watch, and the other
-// fields are those of its last response.
+// fields are from the server's last response to the watch.
 type Final struct {
 	Err             error
 	Header          *pb.ResponseHeader

@@ -116,7 +116,8 @@ func (p *Proxy) Accepted() int {
 	return p.accepted
 }
 
-// Bytes returns how many bytes were delivered in a direction. Both returns the sum.
+// Bytes returns how many bytes were delivered in a direction. Bytes(Both) returns the sum of both
+// directions.
 func (p *Proxy) Bytes(dir Direction) (n int64) {
 	for d := range p.bytes {
 		if Direction(d)&dir != 0 {
