@@ -52,7 +52,8 @@ func TestADoubtWithoutAnAnswerEndsWithTheFirstTimeout(t *testing.T) {
 	s.check()
 }
 
-// TestAPauseIsNoAnsweringTime: neither what is known to be one, nor a shorter one.
+// TestAPauseIsNoAnsweringTime: an answer is read late because the process was paused. The stall
+// timeout stays short, whether or not the pause was noticed.
 func TestAPauseIsNoAnsweringTime(t *testing.T) {
 	for _, known := range []bool{true, false} {
 		s := newSim(t)

@@ -91,7 +91,8 @@ func TestEveryStatusOfAStreamIsOutlived(t *testing.T) {
 		keepers(t, func(k *Keeper, c *cluster) {
 			s := keep(t, k, bg, 1, false)
 			synctest.Wait()
-			if !classify.IsConnClosing(err) { // which from a dial means this process
+			// A dial returns the error "connection is closing" only if the client is closed.
+			if !classify.IsConnClosing(err) {
 				c.set(func() { c.refuse = err })
 			}
 			c.breakStream(err)

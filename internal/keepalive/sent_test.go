@@ -8,8 +8,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// TestAnswersTellWhenTheirRequestWasSent: however long the answer takes, and also
-// if the channel is not drained.
+// TestAnswersTellWhenTheirRequestWasSent: each answer comes with the time at which its request was
+// sent, even if the answer takes long or the sink has no room for it.
 func TestAnswersTellWhenTheirRequestWasSent(t *testing.T) {
 	s := newSim(t)
 	s.start = time.Now()

@@ -24,8 +24,8 @@ var (
 // probe is a sink that remembers.
 type probe struct {
 	got    []*pb.LeaseKeepAliveResponse
-	sent   []time.Time // for each answer, also those without room
-	full   bool
+	sent   []time.Time // when the request was sent, for each answer, delivered or refused
+	full   bool        // the probe refuses answers
 	closed []error
 }
 
@@ -142,7 +142,7 @@ func (s *sim) wait(d time.Duration) {
 	s.now = end
 }
 
-// sends is how often the lease was asked for.
+// sends returns when requests for the lease id were sent.
 func (s *sim) sends(id int64) (at []instant) {
 	for _, r := range s.sent {
 		if r.id == id {

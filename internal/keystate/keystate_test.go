@@ -91,7 +91,8 @@ func TestLateAnswers(t *testing.T) {
 	}
 }
 
-// TestOrphanKeepsWhatIsSafe has a session end as an orphan with something to delete.
+// TestOrphanKeepsWhatIsSafe: a session with a key to delete ends without revoking its lease, so
+// another session may use the key. The key is deleted only if that cannot harm another session.
 func TestOrphanKeepsWhatIsSafe(t *testing.T) {
 	k := &State{}
 	k.Release(made(t, k))
@@ -109,7 +110,8 @@ func TestOrphanKeepsWhatIsSafe(t *testing.T) {
 	assert.NotNil(t, k.ToDelete(), "of a name that no other put uses")
 }
 
-// TestDiscard has the key deleted that a put may have made, whatever its value.
+// TestDiscard: after a put with an unknown outcome was discarded, the key that the put may have
+// created is deleted, whatever its value is.
 func TestDiscard(t *testing.T) {
 	k := &State{}
 	k.Discard(0)

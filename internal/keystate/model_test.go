@@ -80,7 +80,7 @@ func (s *modelSession) version(v Version) Version {
 	return v
 }
 
-// value returns what a put of the session puts.
+// value returns a value for a put of the session.
 func (s *modelSession) value() string {
 	if s.nonce == "" {
 		return fmt.Sprint("value", s.m.rng.IntN(2))
@@ -228,7 +228,7 @@ func (s *modelSession) unlock(in *Incarnation) {
 	})
 }
 
-// look is what clean-up sees.
+// look reads the key for clean-up.
 func (s *modelSession) look() {
 	st := s.m.store
 	s.answers = append(s.answers, func() {

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// linked are the modules whose code a program gets with the root package, and with every other
-// public package unless extra says more.
+// linked are the modules that a program may link because it imports a public package. For some
+// packages, the variable extra lists more modules.
 var linked = []string{
 	modulePath,
 	"go.etcd.io/etcd/api/v3", "go.etcd.io/etcd/client/pkg/v3", "github.com/coreos/go-semver",
@@ -72,7 +72,7 @@ func TestForeignFindsWhatDoesNotBelong(t *testing.T) {
 	}, allowed))
 }
 
-// foreign returns the packages of deps that are in none of the allowed modules, or never allowed.
+// foreign returns the packages of deps whose modules are not in allowed, and those in neverLinked.
 func foreign(deps []dep, allowed []string) []string {
 	modules := map[string]bool{"": true}
 	for _, m := range allowed {

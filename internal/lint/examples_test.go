@@ -87,8 +87,8 @@ func usedByExamples(files []*File) map[string]bool {
 	return used
 }
 
-// exportedFunctions are the functions, the methods as Type.Method, and the methods of interfaces
-// that users call.
+// exportedFunctions returns the names of the exported functions, and of the exported methods of
+// exported types and interfaces, as Type.Method.
 func exportedFunctions(files []*File) []string {
 	var names []string
 	for _, f := range files {

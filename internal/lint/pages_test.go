@@ -39,7 +39,7 @@ func TestPackageTableFindsWhatIsMissing(t *testing.T) {
 var (
 	pathInText = regexp.MustCompile("`([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*)`")
 	linkInText = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	symbol     = regexp.MustCompile(`\.[A-Z]\w*$`) // of a package
+	symbol     = regexp.MustCompile(`\.[A-Z]\w*$`) // .Name at the end of path/of/package.Name
 )
 
 // A file or directory moves, and the pages that name it must follow: a span of code that begins

@@ -48,7 +48,7 @@ var goroutineFiles = []string{
 	// asks for the TTLs of leases, while there are some in doubt; Wait waits
 	"internal/keepalive/confirm.go",
 	"internal/balancer/tick.go", // probes of members, each bounded; Close waits for them
-	// the sessions, one after another, which the closing function ends and waits for
+	// serves one session after another, until the closing function, which waits, is called
 	"leasing/kv.go",
 	// acquires, keeps and releases one lease key; the closing function waits
 	"leasing/owner.go",
@@ -64,7 +64,7 @@ var goroutineFiles = []string{
 
 // withoutExample are exported functions that no example of their package uses.
 var withoutExample = []string{
-	// deprecated, or for the whole process
+	// deprecated, or a setting of the whole process, which an example must not change
 	"ClientLogLevel", "CreateDefaultZapLogger", "CreateDefaultZapLoggerConfig", "SetLogger",
 	"snapshot/Save",
 	// conversions and predicates: code that wraps a client calls them

@@ -28,10 +28,10 @@ type act struct {
 	answers  uint64 // requests that it answers
 	receives bool   // its connection receives something
 	noProbes bool   // it does not answer probes
-	bytes    uint64 // that its connection receives besides
+	bytes    uint64 // bytes that its connection receives in addition
 	refuses  uint64 // of the answers, how many are refusals
 	writes   bool   // the requests are writes
-	reads    bool   // it answers the read of one key
+	reads    bool   // it answers a test read, by which the client asks whether a member is stuck
 }
 
 var (
@@ -197,8 +197,8 @@ func TestSilentMemberKeepsItsWrites(t *testing.T) {
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject")
 }
 
-// TestUntrackedMemberIsNotEjected: where the connection is not known there is
-// nothing to close, so the member gets no requests until it sends something.
+// TestUntrackedMemberIsNotEjected: a silent member whose connection the owner cannot close is not
+// ejected. The member gets no requests until it sends something.
 func TestUntrackedMemberIsNotEjected(t *testing.T) {
 	p := newPlay(t, quick, silent, quick)
 	p.members[1].closable.Store(false)
@@ -278,9 +278,9 @@ func TestLoneMemberIsNeverJudged(t *testing.T) {
 	assert.Equal(t, []string{"∞"}, p.limits())
 }
 
-// TestSlowMemberGetsWhatItAnswers: a member is slow only after its latency was high for a second.
-// Many late answers that come at once do not make it quick, as they answer requests from before it
-// was slow. One quick answer does, if it gets one request at a time.
+// TestSlowMemberGetsWhatItAnswers: a member counts as slow when its latency has been high for a
+// second. It then gets one request at a time. Many answers in one tick do not end this, because
+// they may be late answers to earlier requests. A few quick answers do.
 func TestSlowMemberGetsWhatItAnswers(t *testing.T) {
 	p := newPlay(t, quick, late, quick)
 	p.run(900 * time.Millisecond)
@@ -325,8 +325,7 @@ func TestPauseOfTheProcessBlamesNoMember(t *testing.T) {
 	assert.Equal(t, time.Unix(16, 0), m.rec.probedAt)
 }
 
-// TestAnyHistoryLeavesOneMember: whatever members do, at least one may be asked,
-// and a member is only ejected while a peer sends something.
+// TestAnyHistoryLeavesOneMember: whatever the members do, at least one of them may get requests.
 func TestAnyHistoryLeavesOneMember(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 7))

@@ -113,8 +113,8 @@ func TestStuckMemberKeepsItsWrites(t *testing.T) {
 	assert.Contains(t, strings.Join(p.log, "\n"), "eject m1")
 }
 
-// TestMostMembersAreStuck: two of three members are stuck. The one that answers shows that answers
-// can be had, so both are ejected.
+// TestMostMembersAreStuck: two of three members answer nothing. Both are ejected, because the third
+// member answers.
 func TestMostMembersAreStuck(t *testing.T) {
 	p := newPlay(t, quick, quick, quick)
 	p.run(2 * time.Second)

@@ -39,7 +39,7 @@ func TestQueueKeepsOrder(t *testing.T) {
 	assert.Equal(t, queue[int]{tail: q.tail}, q, "an empty queue has no chunk")
 }
 
-// TestChunksAreReused, and hold nothing of the values that they have held.
+// TestChunksAreReused: a chunk from which all values were dropped is empty, and is used again.
 func TestChunksAreReused(t *testing.T) {
 	var q queue[*int]
 	var pool sync.Pool

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// harmless are the methods that change nothing, whatever they are asked.
+// harmless are the methods that change nothing on the server, whatever the request is.
 var harmless = []string{
 	"Range", "LeaseTimeToLive", "LeaseLeases", "MemberList", "Status", "Hash", "HashKV",
 	"AuthStatus", "UserGet", "UserList", "RoleGet", "RoleList",
@@ -38,7 +38,8 @@ func TestWhatMayChangeSomethingIsAWrite(t *testing.T) {
 	}
 }
 
-// TestTransactionsThatOnlyRead are reads, and all others writes, however deep the write is.
+// TestTransactionsThatOnlyRead: a transaction has the policy of a read if it only gets keys. It has
+// the policy of a write if it puts or deletes a key, even in a nested transaction.
 func TestTransactionsThatOnlyRead(t *testing.T) {
 	get := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{}}
 	put := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{}}

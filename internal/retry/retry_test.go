@@ -159,8 +159,8 @@ var attemptCases = []struct {
 		outcome{rpctypes.ErrGRPCInvalidAuthToken, true}, 3, 1},
 }
 
-// TestAttemptsPerCode counts how often a request is sent when every attempt fails alike: at most
-// six times, by the configuration above.
+// TestAttemptsPerCode counts how often a request is sent if every attempt fails with the same
+// error: at most six times, because newConn sets MaxAttempts to six.
 func TestAttemptsPerCode(t *testing.T) {
 	for _, tc := range attemptCases {
 		t.Run(tc.name, func(t *testing.T) {

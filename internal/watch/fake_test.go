@@ -276,7 +276,7 @@ func (s *watched) ended() []watchmux.Final {
 	return s.finals
 }
 
-// after waits for d of virtual time, and for what happens then.
+// after waits for d of virtual time, and then until all goroutines are blocked.
 func after(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

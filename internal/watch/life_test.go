@@ -133,7 +133,7 @@ func TestAWatchThatHasCaughtUpHasNone(t *testing.T) {
 		assert.Len(t, w.seen().opened, 1)
 		w.locked(func() { w.progress = true })
 		w.event(11)
-		after(30 * time.Second) // the first answers after that are quick
+		after(30 * time.Second) // quick answers shorten the answer timeout to its minimum
 		assert.Greater(t, w.seen().questions(), 1)
 		w.locked(func() { w.silent = true })
 		after(checkPeriod + minAnswerTimeout)

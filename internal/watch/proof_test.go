@@ -12,7 +12,9 @@ import (
 
 const ms = time.Millisecond
 
-// tick is one tick: what is known, found and done. due counts from now, received back from now.
+// tick is a test of one periodic look at a stream: what the fields proof and sight say before it,
+// and the wanted action. Here, proof.due counts from now, and sight.received is how long ago a
+// response was received.
 type tick struct {
 	name  string
 	proof proof
@@ -31,7 +33,8 @@ var (
 
 func wait(d time.Duration) action { return action{next: d} }
 
-// Each line of the table in the package comment has a row in one of these, as have its limits.
+// The package comment has a table of what a tick (a periodic look at a stream) does. Each of its
+// rows, and each time limit, has a row here.
 var (
 	whileUnanswered = []tick{
 		{name: "a check is unanswered, and the process was paused",
@@ -142,8 +145,8 @@ func TestMembersAreProbedOnceInAWhileAsLongAsCreatesAreUnanswered(t *testing.T) 
 	assert.True(t, p.decide(s).probeMembers, "something has come since")
 }
 
-// TestBusyStreamsAreCheckedOnceInAWhile: a stream that carries events all the time is still checked
-// by a progress request now and then, because it may also have watches without events.
+// TestBusyStreamsAreCheckedOnceInAWhile: a stream that receives responses all the time is still
+// checked now and then if one of its watches may lack events.
 func TestBusyStreamsAreCheckedOnceInAWhile(t *testing.T) {
 	p := newProof(0)
 	checks := 0

@@ -98,7 +98,8 @@ func TestRequestProgressFindsItsStream(t *testing.T) {
 	})
 }
 
-// TestCloseEndsAllWatches with the error of the context that has ended, whichever is first.
+// TestCloseEndsAllWatches: after Close, every watch has ended with context.Canceled, and no watch
+// can be added.
 func TestCloseEndsAllWatches(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		watches := []*watched{w.watch(t.Context(), 0),

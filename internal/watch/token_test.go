@@ -32,8 +32,9 @@ func TestARefusedCreateIsTriedOnceMoreWithAnotherToken(t *testing.T) {
 	}
 }
 
-// TestRefusalsThatDoNotNameTheTokenReconnectOnceASecond: a consumer who asks again and again for
-// what it may not have must not keep the other watches of its stream resuming.
+// TestRefusalsThatDoNotNameTheTokenReconnectOnceASecond: a consumer creates a watch that the server
+// refuses, again and again. The stream is opened anew at most once a second, because all other
+// watches of the stream must resume each time.
 func TestRefusalsThatDoNotNameTheTokenReconnectOnceASecond(t *testing.T) {
 	for reason, most := range map[string]int{denied: 12, namesTheToken: 200} {
 		inWorld(t, func(t *testing.T, w *world) {

@@ -25,12 +25,13 @@ type simServer struct {
 	hasty     bool
 	history   [][]string
 	compacted int64 // revisions below are gone
-	calm      bool  // nothing changes any more, and no request is refused without reason
+	calm      bool  // no key changes any more, and no create request is refused at random
 	stream    *simStream
 }
 
-// simStream is the server's side of one stream. A response passes through ctrl or events, which
-// overtake each other, and the network, where nothing does.
+// simStream is the server's side of one stream. A response passes through the queue ctrl or the
+// queue events, and then through the queue network. A response in one of the first two queues can
+// overtake a response in the other.
 type simStream struct {
 	reqs      []*pb.WatchRequest
 	ctrl      []*pb.WatchResponse
@@ -55,8 +56,9 @@ type simWatcher struct {
 
 func (s *simServer) rev() int64 { return int64(len(s.history)) }
 
-// quiet reports whether the server has nothing to send but to watches that catch up, which may take
-// it any time. After a second without a response that is so.
+// quiet reports whether the server has nothing to send, as after a second without a response.
+// Events for watches that started in the past do not count, because a server may take any time for
+// them.
 func (s *simServer) quiet() bool {
 	st := s.stream
 	if st == nil || len(st.ctrl)+len(st.events)+len(st.network) > 0 {

@@ -66,8 +66,8 @@ func alive(t *testing.T, pid int) bool {
 // The kernel kills a child when the thread ends that started it, so a server must not be started on
 // the thread of its caller.
 func TestServersOutliveTheThreadsOfTheirStarters(t *testing.T) {
-	// Two starters, each on a thread of its own, since the main thread stays and one of them may
-	// have it.
+	// Each starter has a thread of its own. One of them may be the main thread, which does not end,
+	// so there are two starters.
 	const starters = 2
 	var locked, done sync.WaitGroup
 	clusters := make([]*Cluster, starters)
