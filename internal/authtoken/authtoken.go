@@ -43,8 +43,8 @@ type Source struct {
 	closed  bool
 }
 
-// freshFor is how long a new token may be unknown to some members. They learn of it through Raft,
-// within a few of its heartbeats.
+// freshFor is how long a new token may be unknown to some members. Members learn of a new token
+// through Raft, within a few Raft heartbeats.
 const freshFor = 500 * time.Millisecond
 
 // held is one generation of the token. It never changes once stored.

@@ -56,7 +56,7 @@ func (t *Tracker) tick() {
 		t.ticking.Store(false)
 		// A request may have arrived after decideLocked had looked at the members, while ticking
 		// was still true. Such a request has not started the ticks, so the next tick is scheduled
-		// here. If a later request has started them, CompareAndSwap fails.
+		// here. If CompareAndSwap fails, a later request has already scheduled it.
 		waiting := func(h *memberhealth.Member) bool { return h.Outstanding() > 0 }
 		busy = slices.ContainsFunc(t.health, waiting) && t.ticking.CompareAndSwap(false, true)
 	}
@@ -73,9 +73,9 @@ func (t *Tracker) tick() {
 }
 
 // decideLocked compares the members. It sends the health checks, and the reads of one key, that
-// show which members still work. It reports whether there must be another tick, and returns the
-// members to eject and the changes to report. The caller ejects members and reports changes after
-// it has released the lock.
+// show which members still work. It returns the members to eject and the changes to report. The
+// caller ejects members and reports changes after it has released the lock. busy is true if the
+// members must be compared again at the next tick.
 func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, changes []change) {
 	busy = t.observeLocked(now)
 	d := memberhealth.Decide(t.health, now, !t.NoProbes)
@@ -144,8 +144,8 @@ func (t *Tracker) sendLocked(
 	if t.closed {
 		return
 	}
-	// Ends with the request, at the latest after probeTimeout or when Close cancels t.ctx. Close
-	// waits for it.
+	// The goroutine ends with the request, at the latest after probeTimeout or when Close cancels
+	// t.ctx. Close waits for the goroutine.
 	t.probes.Go(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, probeTimeout)
 		defer cancel()

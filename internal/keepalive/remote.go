@@ -17,8 +17,8 @@ import (
 type Remote struct {
 	// Open opens a LeaseKeepAlive stream that lives until ctx ends.
 	Open func(ctx context.Context) (Stream, error)
-	// TimeToLive asks a server for the TTL of a lease. It must mark the request with package
-	// origin, so that a user's interceptors can tell it from the requests of the program.
+	// TimeToLive asks a server for the TTL of a lease. It must mark the request's context by
+	// origin.Client, so that a user's interceptors can tell the request from those of the program.
 	TimeToLive func(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error)
 	// Tokens holds the authentication token with which streams are opened.
 	Tokens Tokens
