@@ -130,7 +130,7 @@ func (c *Cmp) Clone() Cmp { return Cmp{proto.CloneOf(c.msg)} }
 // KeyBytes returns the key, or the first key of the range. The slice is not a copy.
 func (c *Cmp) KeyBytes() []byte { return c.msg.GetKey() }
 
-// WithKeyBytes sets the key, or the first key of the range, to key, which is not copied. The end of
+// WithKeyBytes replaces the key, or the first key of the range. The slice is not copied. The end of
 // the range does not change.
 func (c *Cmp) WithKeyBytes(key []byte) {
 	c.msg = c.copied()

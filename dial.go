@@ -315,8 +315,8 @@ func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, 
 	return &tunnel{Conn: conn, r: r}, nil
 }
 
-// tunnel is a connection through a proxy. Read reads from r, because r may have buffered bytes of
-// the target that arrived together with the proxy's answer.
+// tunnel is a connection through a proxy. Read reads from r, because r may have buffered bytes that
+// the target sent and that arrived with the proxy's answer.
 type tunnel struct {
 	net.Conn
 	r *bufio.Reader

@@ -124,8 +124,8 @@ func (e *everySecond) allow(now time.Time) (bool, int64) {
 	return true, e.denied.Swap(0)
 }
 
-// log logs an entry, unless the previous entry was logged less than a second ago. The logged entry
-// includes the number of entries that were dropped since the previous one.
+// log logs an entry, unless the previous entry was logged less than a second ago. The new entry
+// includes the number of entries that were dropped since the last logged entry.
 func (e *everySecond) log(lg *zap.Logger, level zapcore.Level, text string, fields ...zap.Field) {
 	if !lg.Core().Enabled(level) {
 		return

@@ -279,7 +279,7 @@ func (op Op) Txn() ([]Cmp, []Op, []Op) {
 // KeyBytes returns the key, or the first key of a range. The slice is not a copy.
 func (op Op) KeyBytes() []byte { return op.key }
 
-// WithKeyBytes sets the key, or the first key of a range, to key, which is not copied. The end of
+// WithKeyBytes replaces the key, or the first key of a range. The slice is not copied. The end of
 // the range does not change.
 func (op *Op) WithKeyBytes(key []byte) { op.key = key }
 
