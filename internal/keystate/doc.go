@@ -57,15 +57,16 @@
 // # Invariants
 //
 //   - An incarnation that has users is not deleted by this session, except by Unlock and Resign.
-//   - An incarnation that is to delete, ended, denied or gone gets no users. If a put finds such an
-//     incarnation, the caller deletes it and puts again, even if the answer to the put comes late.
+//   - An incarnation in the state "to delete", "ended", "denied" or "gone" gets no users. If a put
+//     finds such an incarnation, the caller deletes it and puts again, even if the answer to the
+//     put comes late.
 //   - An incarnation that the session has found, not created, is deleted by Unlock and Resign only.
 //   - Each deletion has a [Version] as its condition. The version of a mutex's key changes when
 //     another session writes its nonce into the value. So a deletion that is applied late does not
 //     delete a later version.
-//   - A State counts every put that a member may still apply as uncertain. The count falls only
-//     when an incarnation is found that an uncertain put has created, or when the session gives up
-//     on the uncertain puts.
+//   - If a member may still apply a put, the State counts the put as uncertain. The count falls
+//     only when an incarnation is found that an uncertain put has created, or when the session
+//     gives up on the uncertain puts.
 //   - After Orphan the session does not look for keys that uncertain puts create. It deletes only
 //     versions that it knows. It deletes a candidate's key only when the call that has created the
 //     key fails.

@@ -48,9 +48,9 @@ func (in *Incarnation) End() { in.ended = true }
 // Ended reports whether an Unlock of this session has begun to delete this incarnation of the key.
 func (in *Incarnation) Ended() bool { return in.ended }
 
-// refuses reports whether a put that has created or found version v of the key must not be used.
-// That is so if v belongs to an older incarnation, or if this session has deleted v or has to
-// delete it.
+// refuses is called when a put has created or found version v of the key. It reports whether this
+// session must not use v: because v belongs to an incarnation older than in, or because this
+// session has deleted v or has to delete it.
 func (in *Incarnation) refuses(v Version) bool {
 	return v.Create < in.Create ||
 		v.Create == in.Create && (in.ended || in.status != known && v.Mod <= in.Mod)
@@ -166,9 +166,8 @@ func (k *State) Deleted(v Version) {
 }
 
 // newest returns the State's record of the incarnation that the parameter in describes. If the
-// State knows no incarnation, or only an older one, newest makes the parameter in the State's
-// record. If the State knows a newer incarnation, or a newer version of this one, newest returns
-// nil.
+// State has no record, or only one of an older incarnation, newest replaces it by the parameter. If
+// the State knows a newer incarnation, or a newer version of this incarnation, newest returns nil.
 func (k *State) newest(in *Incarnation) *Incarnation {
 	cur := k.current
 	switch {

@@ -40,8 +40,8 @@
 //     call has that option. If an interceptor of the user removes the option, there is no proof.
 //   - A learner refused the attempt.
 //   - A member refused the attempt with "too many requests". Servers decide that before they
-//     propose the write. Once a write has had as many such refusals as there are endpoints, it
-//     is not sent again.
+//     propose the write. After a write has had as many such refusals as there are endpoints, it is
+//     not sent again.
 //   - A server refused the token of the attempt.
 //
 // Canceled and DeadlineExceeded from a server prove nothing. No decision depends on a part of an

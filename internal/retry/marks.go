@@ -17,8 +17,8 @@ type Idempotent struct {
 
 type idempotentKey struct{}
 
-// With returns a copy of ctx that carries the mark i. A LeaseGrant request made with the copy is
-// marked.
+// With returns a copy of ctx that carries i. A LeaseGrant request made with this copy is marked as
+// idempotent.
 func (i *Idempotent) With(ctx context.Context) context.Context {
 	return context.WithValue(ctx, idempotentKey{}, i)
 }
