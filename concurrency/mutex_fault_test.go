@@ -159,7 +159,7 @@ func TestLockWithAnUnknownLease(t *testing.T) {
 }
 
 // TestLockWhoseLeaseEndsDuringItsPut has a renewal show that the lease is gone while the put of the
-// lock's key has no answer. Lock returns the error that it would return if the put had an answer.
+// lock's key has no answer. Lock returns ErrLeaseNotFound, as if the put had been answered.
 func TestLockWhoseLeaseEndsDuringItsPut(t *testing.T) {
 	putting, first := make(chan struct{}), sync.Once{}
 	client, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints(), Logger: zap.NewNop(),
@@ -270,8 +270,8 @@ func TestUnlockGoesOnInTheBackground(t *testing.T) {
 	awaitKeys(t, admin, p, 0)
 }
 
-// watchRequiresALeader waits until a client has opened a watch, and checks its metadata: a member
-// must end the watch if it loses its leader.
+// watchRequiresALeader waits until a client has opened a watch. It checks that the watch's metadata
+// asks the member to end the watch when the member loses its leader.
 func watchRequiresALeader(t *testing.T, fake *etcdfake.Server) {
 	t.Helper()
 	require.Eventually(t, func() bool {

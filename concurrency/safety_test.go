@@ -74,9 +74,9 @@ type firstKey struct {
 	at        int64
 }
 
-// worker runs the function once in a loop until ctx ends. The faults end at that time too. Then
-// worker runs the function a last time, which must not get stuck, and checks that its session has
-// left no key.
+// worker calls the given function in a loop until ctx ends. The faults end with ctx. Then worker
+// calls the function a last time, which must not get stuck, and checks that the session has left no
+// key.
 func (r *safetyRun) worker(
 	ctx context.Context, client *clientv3.Client, rng *rand.Rand,
 	once func(*safetyRun, context.Context, *Session),

@@ -162,10 +162,9 @@ func TestFailedCallsSpareWhatTheyFound(t *testing.T) {
 }
 
 // TestMakerSparesWhatAnotherTookOver has two sessions share a lease, and so also the key of a
-// mutex. The session maker creates the key, and both wait in the queue with it. Then the Lock of
-// maker fails. It must not delete the key. maker can see that the key is in use, because second has
-// written a text of its own into it. An election's key has the user's value, so it has no such
-// text.
+// mutex. The first session creates the key, and both wait in the queue with it. Then the Lock of
+// the first session fails. It must not delete the key, because the second session has written a
+// text of its own into the key. An election's key cannot have such a text: its value is the user's.
 func TestMakerSparesWhatAnotherTookOver(t *testing.T) {
 	_, client := newFake(t)
 	other := NewMutex(newSession(t, client), "key")

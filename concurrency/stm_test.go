@@ -89,7 +89,7 @@ func TestSTMIsolation(t *testing.T) {
 		level Isolation
 		// a read after the change still returns the old value, which was there at the first read
 		oldLate bool
-		// how often the function runs if the key read, late or written is changed meanwhile
+		// how often the function runs if the key "read", "late" or "written" changes meanwhile
 		readChanged, lateChanged, writeRaced int
 	}{
 		{SerializableSnapshot, true, 2, 2, 2},

@@ -70,9 +70,9 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	require.Eventually(t, resigned, time.Minute, time.Millisecond)
 }
 
-// endsInTime checks that a call returns soon after its context has ended. If the function waits is
-// not nil, it reports whether the call is waiting. endsInTime then lets the network lose all data
-// while the call waits.
+// endsInTime checks that a call returns soon after its context has ended. The parameter waits may
+// be nil. Otherwise it reports whether the call is waiting, and endsInTime makes the network lose
+// all data from then on.
 func endsInTime(
 	t *testing.T, proxy *faultnet.Proxy, name string, call func(context.Context) error,
 	waits func() bool,

@@ -110,7 +110,7 @@ func (r *result) keep(test, output string) {
 		return
 	}
 	stored := append(r.outputs[test], output...)
-	// Shortens at twice the limit only, so it does not move the output for each new line.
+	// The output is cut only at twice the limit, so it is not copied for each new line.
 	if over := len(stored) - maxOutput; over > maxOutput {
 		stored = append(stored[:0], stored[over:]...)
 	}

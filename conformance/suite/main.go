@@ -11,9 +11,9 @@
 //
 // It runs in the directory of the conformance module. It prints a table, then each failed test with
 // the end of its output. It ends with a non-zero status if a test fails. A complete run, without
-// -packages and -run, also ends so if its counts of passed or skipped tests differ from those of
-// the published client. Tests that this client fails for a good reason do not count as failed:
-// modes.go and the output list them with the reason.
+// -packages and -run, also fails if its counts of passed or skipped tests differ from those of the
+// published client. Tests that this client fails for a good reason do not count as failed: modes.go
+// and the output list them with the reason.
 //
 // Tests skip themselves if they see a goroutine of an earlier test when they begin. If that
 // goroutine is the client's, the skipped test counts as failed. Otherwise the test is run again in

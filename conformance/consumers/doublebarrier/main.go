@@ -1,6 +1,6 @@
 // Command doublebarrier makes its clients enter and leave a double barrier together with the
-// clients of other processes. Each round uses a new barrier. An example in which two processes run
-// two clients each:
+// clients of other processes. Each round uses a new barrier. For a barrier of four clients, two
+// processes run this command at the same time:
 //
 //	doublebarrier -endpoint http://127.0.0.1:2379 -clients 2 -of 4 -rounds 300
 package main
