@@ -65,7 +65,7 @@ type action struct {
 type proof struct {
 	due     time.Duration // when the next tick is due
 	checked time.Duration // when the stream was checked last
-	probed  time.Duration // when the members were probed last because creates are unanswered
+	probed  time.Duration // when the members were last probed because creates were unanswered
 	isFirst bool          // the stream was not checked yet
 }
 

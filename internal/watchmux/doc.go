@@ -24,6 +24,7 @@
 //	creating   Cancel                                     abandoned  when it is confirmed, cancel
 //	                                                                 its watch
 //	active     events, or a progress notice               active     deliver, move next and floor
+//	                                                                 (see Revisions)
 //	active     the server ends the watch                  done       Done; cancel the watch if its
 //	                                                                 revision is compacted
 //	active     Cancel                                     done       cancel the watch

@@ -95,9 +95,9 @@ func (m *Mux) cancelledLocked(id int64) {
 }
 
 // compactedEarlyLocked is called when the server has ended w because of a compaction. The revisions
-// below the parameter compacted are gone. w may need none of them: if w has taken over the watch id
-// of a shadow (a second watch for w), that watch began at an earlier revision than w needs. In this
-// case, compactedEarlyLocked queues w again and returns true.
+// below the parameter compacted are gone. If w has taken over the watch id of a shadow (a second
+// watch for w), this id's watch began at an earlier revision than w needs. So w may need none of
+// the revisions that are gone. compactedEarlyLocked then queues w again and returns true.
 func (m *Mux) compactedEarlyLocked(w *Watcher, compacted int64) bool {
 	if !w.early || compacted <= 0 || compacted > w.next {
 		return false

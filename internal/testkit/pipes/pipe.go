@@ -145,7 +145,7 @@ func (s *pipe[Req, Resp]) Recv() (*Resp, error) {
 	case <-s.ctx.Done():
 	}
 	select {
-	case <-s.ended: // ctx was cancelled because the handler returned: return the handler's error
+	case <-s.ended: // the handler has returned, which also cancels ctx: return the handler's error
 		return nil, s.endError()
 	default:
 		return nil, status.FromContextError(s.ctx.Err()).Err()

@@ -36,8 +36,9 @@ type Log struct {
 	Err     error           // the error of the last response
 	Ended   bool            // whether the channel was closed
 	Notices []int64         // the revisions of progress notifications
-	// Torn is "" if each response began at a higher revision than the response before it had ended
-	// at. Otherwise it describes a response that did not.
+	// Torn is "" if no revision was split between two responses, and no response began at a lower
+	// revision than an earlier response. Otherwise Torn names the two revisions that break this
+	// rule.
 	Torn string
 }
 
@@ -92,8 +93,8 @@ func pairText(kv *mvccpb.KeyValue) string {
 }
 
 // New returns a watch with random options. The parameter newest is the latest revision. The watch
-// begins at this revision or an earlier one, or at a revision in the near future, or, without a
-// start revision, when it is opened.
+// may have no start revision: it then begins when it is opened. Otherwise the start revision is the
+// latest revision, an earlier one, or one in the near future.
 func New(r *rand.Rand, newest int64) *Pair {
 	p := &Pair{}
 	add := func(name string, opt clientv3.OpOption) {
