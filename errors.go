@@ -41,9 +41,9 @@ type noEndpoint struct{}
 
 func (noEndpoint) Error() string { return classify.NoEndpoints }
 
-// GRPCStatus returns a status with codes.FailedPrecondition. A watch or keepalive ends when its
-// stream cannot be opened because of this code. With most other codes, the client would try to open
-// the stream again and again.
+// GRPCStatus returns a status with codes.FailedPrecondition. If a stream cannot be opened and the
+// error has this code, the watch or keepalive ends. For most other codes, the client would try to
+// open the stream again and again.
 func (e noEndpoint) GRPCStatus() *status.Status {
 	return status.New(codes.FailedPrecondition, e.Error())
 }

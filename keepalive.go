@@ -106,8 +106,8 @@ func (e *KeepAliveEnd) Deadline() time.Time {
 	return time.Time{}
 }
 
-// renewed sets the deadline to ttl seconds after sent, unless the deadline is later already. It
-// must not be called concurrently for one KeepAliveEnd.
+// renewed sets the deadline to ttl seconds after the time sent, unless the deadline is later
+// already. It must not be called concurrently for one KeepAliveEnd.
 func (e *KeepAliveEnd) renewed(sent time.Time, ttl int64) {
 	deadline := sent.Add(time.Duration(min(ttl, MaxLeaseTTL)) * time.Second)
 	if deadline.After(e.Deadline()) {

@@ -307,9 +307,9 @@ func (s *getStream) send(piece *pb.RangeResponse) error {
 }
 
 // fail delivers err as the last piece of the answer. If s.ctx has ended and the channel s.pieces is
-// full, nothing may read the channel any more. Then fail does not wait, but replaces the unread
-// piece in the channel by err. If fail dropped err instead, a late reader would take the closed
-// channel for the end of a complete answer.
+// full, there may be no reader any more. Then fail does not wait, but replaces the unread piece in
+// the channel by err. If fail dropped err instead, a late reader would take the closed channel for
+// the end of a complete answer.
 func (s *getStream) fail(err error) {
 	last := RangeStreamResponse{RangeResponse: &pb.RangeResponse{}, err: err}
 	select {
