@@ -36,8 +36,8 @@ type Log struct {
 	Err     error           // the error of the last response
 	Ended   bool            // whether the channel was closed
 	Notices []int64         // the revisions of progress notifications
-	// Torn is "" if no revision was split between two responses, and no response began at a lower
-	// revision than an earlier response. Otherwise Torn names the two revisions that break this
+	// Torn is "" if no revision was split between two responses, and no response began below the
+	// last revision of an earlier response. Otherwise Torn names the two revisions that break this
 	// rule.
 	Torn string
 }
