@@ -29,7 +29,7 @@ type Member struct {
 	refused             atomic.Uint64 // answers that say that the member does not serve
 	movableAnswered     atomic.Uint64 // answers to movable requests, not counting refusals
 	consecutiveRefusals atomic.Int64
-	received            atomic.Uint64 // received bytes plus answers; grows when the member sends
+	received            atomic.Uint64 // bytes plus answers; it grows if the member sends anything
 	limit               atomic.Int64  // how many requests may be outstanding
 	spacing             atomic.Int64  // nanoseconds between two requests while the limit is 1
 	nextSlow            atomic.Int64  // when it may get the next request if limit is 1; see clock

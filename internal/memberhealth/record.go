@@ -138,7 +138,7 @@ func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	}
 	waiting := s.outstanding - int64(r.sentBeforeSlow)
 	if refused > 0 {
-		waiting++ // refusals count as one waiting request, so that they raise the load
+		waiting++ // this raises the load, because a member that only refuses must become slow
 	}
 	r.load += smoothing * (float64(waiting) - r.load)
 	r.rate += smoothing * (float64(served)/elapsed.Seconds() - r.rate)

@@ -158,9 +158,9 @@ func (c *Conn) newAttempt(
 // because the real address may be nil: a connection made by the user's own dialer may have none.
 var noPeer net.Addr = &net.UnixAddr{Net: "none"}
 
-// sent reports whether the request may have left the client, or may still leave it. gRPC sets the
-// address of the option grpc.Peer if a connection takes the call, and has done so when the call
-// ends. Without that option nothing proves that the request was not sent, so sent returns true.
+// sent reports whether the request may have left the client, or may still leave it. If a connection
+// takes the call, gRPC sets the address of the option grpc.Peer before the call ends. Without that
+// option nothing proves that the request was not sent, so sent returns true.
 func (a *attempt) sent() bool {
 	return a.underWay.Load() > 0 || a.peer.Addr != noPeer || !a.sawPeerOption.Load() ||
 		a.lostPeerOption.Load()

@@ -59,7 +59,8 @@ func (c *config) validateOnFake() error {
 }
 
 // needsEtcd does nothing if the servers are real. If they are fakes, it skips the test that started
-// the cluster. A cluster without a test gets an error with ErrOnFake instead.
+// the cluster. If a program and not a test has started the cluster, needsEtcd returns an error with
+// ErrOnFake.
 func (c *Cluster) needsEtcd(what string) error {
 	if !OnFake() {
 		return nil
