@@ -137,7 +137,7 @@ func (c *cluster) set(f func()) {
 	f()
 }
 
-// keepers runs f in a bubble with a keeper and what it talks to.
+// keepers runs f in virtual time, with a [Keeper] and the fake cluster that serves its streams.
 func keepers(t *testing.T, f func(k *Keeper, c *cluster)) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {

@@ -8,8 +8,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// TestALeaseIsGoneOnTheSecondWord: the first renewal may be answered by a member that has
-// not applied the grant yet.
+// TestALeaseIsGoneOnTheSecondWord: a member that has not applied the grant yet may answer the first
+// renewal and say that the lease is gone. The lease is asked about before it is closed. If it was
+// renewed once, such an answer closes it at once.
 func TestALeaseIsGoneOnTheSecondWord(t *testing.T) {
 	for _, gone := range []bool{false, true} {
 		s := newSim(t)
@@ -37,7 +38,8 @@ func TestALeaseIsGoneOnTheSecondWord(t *testing.T) {
 	}
 }
 
-// TestADoubtWithoutAnAnswerEndsWithTheFirstTimeout shows that nothing depends on it.
+// TestADoubtWithoutAnAnswerEndsWithTheFirstTimeout: if it stays unknown whether a lease is gone,
+// its subscribers are closed after the first timeout, as without any answer.
 func TestADoubtWithoutAnAnswerEndsWithTheFirstTimeout(t *testing.T) {
 	s := newSim(t)
 	s.confirms = true

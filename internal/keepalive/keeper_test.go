@@ -217,7 +217,7 @@ func TestStalledStreamIsReplaced(t *testing.T) {
 		s := keep(t, k, bg, 1, false)
 		synctest.Wait()
 		c.set(func() { c.ttl = 0 })
-		time.Sleep(4 * time.Second) // asked again after three, unanswered
+		time.Sleep(4 * time.Second) // the next renewal is sent after 3 s, and not answered
 		c.set(func() { c.ttl = 9 })
 		time.Sleep(30 * time.Second)
 		assert.True(t, s.open())

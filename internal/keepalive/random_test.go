@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// history is a random sequence of what can happen to a table.
+// history runs a random sequence of events on the leases of a [sim].
 type history struct {
 	*sim
 	rng    *rand.Rand

@@ -119,7 +119,7 @@ func TestRenewOnceTriesAgain(t *testing.T) {
 		answers  []streamAnswer
 		err      error
 		opened   int
-		tokens   int // replaced
+		tokens   int // how many auth tokens are renewed
 		renewErr error
 	}{
 		{name: "at once", answers: []streamAnswer{{ttl: 9}}, opened: 1},

@@ -177,7 +177,7 @@ func TestPausedProcessReadsBeforeItJudges(t *testing.T) {
 		s := keep(t, k, bg, 1, false)
 		assert.EqualValues(t, 9, (<-s.ch).TTL)
 		c.set(func() { c.ttl = 0 })
-		time.Sleep(3200 * time.Millisecond) // a renewal is on its way
+		time.Sleep(3200 * time.Millisecond) // the next renewal is sent, after 3 s, and not answered
 		k.mu.Lock()
 		next := k.armed - k.now()
 		k.start = k.start.Add(-5 * time.Second) // as after a pause of the process

@@ -152,7 +152,7 @@ func (s *sim) sends(id int64) (at []instant) {
 	return at
 }
 
-// check holds the invariants of the table and of its schedule.
+// check fails the test if the table or its schedule breaks an invariant.
 func (s *sim) check() {
 	s.tb.Helper()
 	planned := 0

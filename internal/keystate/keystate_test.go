@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// made has a put create a mutex's key at revision 5.
+// made begins a put, and records that the put created a mutex's key at revision 5.
 func made(t *testing.T, k *State) *Incarnation {
 	t.Helper()
 	k.Begin()
@@ -16,13 +16,13 @@ func made(t *testing.T, k *State) *Incarnation {
 	return in
 }
 
-// found has a put find a version.
+// found begins a put, and records that the put found the version v of the key.
 func found(k *State, v Version, value string, own bool) *Incarnation {
 	k.Begin()
 	return k.Found(v, value, own)
 }
 
-// TestWhatIsDeleted has the users of an incarnation leave it.
+// TestWhatIsDeleted shows which keys are deleted after their last user has left.
 func TestWhatIsDeleted(t *testing.T) {
 	v := Version{Create: 5, Mod: 5}
 	for name, c := range map[string]struct {
@@ -69,7 +69,8 @@ func TestWhatIsDeleted(t *testing.T) {
 	}
 }
 
-// TestLateAnswers has a put find what was deleted, or is about to be: nothing may rely on that.
+// TestLateAnswers: a put finds a version of the key that is deleted, or that will be. The put must
+// not use it.
 func TestLateAnswers(t *testing.T) {
 	v := Version{Create: 5, Mod: 5}
 	for name, end := range map[string]func(k *State, in *Incarnation){
@@ -142,8 +143,8 @@ func TestUsersBeforeOrphan(t *testing.T) {
 	assert.NotNil(t, k.ToDelete())
 }
 
-// TestGiveUp has clean-up end. An attempt of it may still be applied, so nothing uses the key until
-// it is deleted.
+// TestGiveUp: clean-up gives up a key that it has to delete. Its deletion may still be applied, so
+// no put uses the key until the key is deleted.
 func TestGiveUp(t *testing.T) {
 	k := &State{}
 	k.Begin()

@@ -27,8 +27,8 @@ func (s *store) put(value string) {
 	s.Mod, s.value = s.rev, value
 }
 
-// model has sessions on one lease deal with one key. Requests are applied at once, later or never,
-// and answers come late or get lost.
+// model simulates sessions that share a lease and use one key. A request is applied at once, later
+// or never. Its answer comes late or is lost.
 type model struct {
 	t        *testing.T
 	rng      *rand.Rand
@@ -58,7 +58,7 @@ type unlock struct {
 	create int64
 }
 
-// user is a call that relies on an incarnation, until that is unlocked.
+// user is a call that uses an incarnation of the key, until the incarnation is unlocked.
 type user struct {
 	in       *Incarnation
 	unlocked bool
@@ -72,7 +72,8 @@ func newModel(t *testing.T, rng *rand.Rand, nonces ...string) *model {
 	return m
 }
 
-// version returns what a session knows of a version: that of a candidate's key does not change.
+// version returns the version v as a session records it. A candidate's session does not record the
+// mod revision, because the candidate may change the value of its key.
 func (s *modelSession) version(v Version) Version {
 	if s.nonce == "" {
 		v.Mod = 0
@@ -98,7 +99,7 @@ func (s *modelSession) put() {
 func (s *modelSession) send(value string) {
 	s.requests = append(s.requests, func() {
 		st := &s.m.store
-		if s.m.rng.IntN(6) == 0 { // given up before it is applied
+		if s.m.rng.IntN(6) == 0 { // the client gives up the put, which may be applied later
 			s.State.Lose(value)
 			s.lost++
 			s.m.late = append(s.m.late, func() {
@@ -306,7 +307,7 @@ func (m *model) step(calls bool) {
 	m.check()
 }
 
-// proclaim changes the value of a candidate.
+// proclaim changes the value of the key if a user of the session s, a candidate, holds it.
 func (m *model) proclaim(s *modelSession) {
 	for _, u := range s.users {
 		if u.in.Create == m.store.Create {

@@ -36,7 +36,7 @@ func (f *File) members(spec *ast.TypeSpec) []string {
 		return nil
 	}
 	var found []string
-	var above *ast.CommentGroup // of the lines up to the next blank one
+	var above *ast.CommentGroup // the comment above the group of fields, which a blank line ends
 	end := 0
 	for _, field := range list.List {
 		if field.Doc != nil || f.line(field.Pos()) > end+1 {

@@ -97,7 +97,8 @@ func TestTextHoldsTheRules(t *testing.T) {
 	}
 }
 
-// An entry that names nothing would allow something that is added later.
+// The settings must name files and directories that exist. Otherwise, a file that is added later
+// under such a name would be excepted unnoticed.
 func TestSettingsNameWhatExists(t *testing.T) {
 	for _, p := range append(goroutineFiles, stateMachines...) {
 		if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(p))); err != nil {

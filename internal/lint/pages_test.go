@@ -42,8 +42,8 @@ var (
 	symbol     = regexp.MustCompile(`\.[A-Z]\w*$`) // .Name at the end of path/of/package.Name
 )
 
-// A file or directory moves, and the pages that name it must follow: a span of code that begins
-// with one of the project's directories or ends like a file of it, and the target of a link.
+// Each file and directory that a page names or links to exists. A page names a path by a code span
+// that begins with one of the project's directories, or that ends like a name of its files.
 func TestDocumentsNamePathsThatExist(t *testing.T) {
 	m := loadModule(t)
 	found := 0

@@ -1,7 +1,6 @@
 package lint
 
-// skippedDirs are names of directories that hold nothing written by hand, or no Go code of the
-// project.
+// skippedDirs are names of directories that no rule looks at.
 var skippedDirs = map[string]bool{".git": true, "bin": true, "testdata": true, "node_modules": true}
 
 // stateMachines are packages that must not use goroutines or channels.
@@ -27,7 +26,7 @@ var goroutineFiles = []string{
 	"client.go",                            // auto-sync
 	// one question to each endpoint, all answered before New returns
 	"endpoints.go",
-	// the copier of one GetStream, which ends with its context
+	// copies the responses of one GetStream, until the context of the call ends
 	"kv_stream.go",
 	// one Authenticate request, which outlives the caller that started it
 	"internal/authtoken/authtoken.go",

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// play drives the state machine tick by tick with made-up members.
+// play calls [Decide] tick by tick, with simulated members.
 type play struct {
 	t       *testing.T
 	now     time.Time

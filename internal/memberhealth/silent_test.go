@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestDeadConnectionWithoutPeers: where no member answers, or there is only one, a
-// connection is given up after a long silence with an unanswered probe, and only
-// while an answer is pending.
+// TestDeadConnectionWithoutPeers: if there is only one member, or no member answers, a silent
+// member is probed after ten seconds. If its probe stays unanswered, the member is ejected after
+// another five. Both happen only while a request waits for it.
 func TestDeadConnectionWithoutPeers(t *testing.T) {
 	mute := act{waiting: 1, noProbes: true}
 	for name, tc := range map[string]struct {

@@ -45,7 +45,7 @@ func TestEjectedMemberStartsSlow(t *testing.T) {
 	p.acts[1] = idle
 	p.run(5 * time.Second)
 	assert.Equal(t, []string{"∞", "1", "∞"}, p.limits())
-	p.acts[1] = act{waiting: 1} // catches up, and answers late
+	p.acts[1] = act{waiting: 1} // the member still catches up with its peers, and answers late
 	p.run(400 * time.Millisecond)
 	p.acts[1] = act{answers: 1, receives: true}
 	p.run(TickPeriod)

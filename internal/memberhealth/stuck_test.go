@@ -39,7 +39,7 @@ func TestStuckMemberIsEjected(t *testing.T) {
 		p.log)
 }
 
-// TestWhoIsNotStuck: members at work are left alone.
+// TestWhoIsNotStuck shows members that answer nothing for a while, but are not ejected as stuck.
 func TestWhoIsNotStuck(t *testing.T) {
 	for name, acts := range map[string][]act{
 		"large answers":      {quick, {waiting: 12, bytes: 100 << 10}, quick},
@@ -86,8 +86,8 @@ func TestAnElectionUnderLoad(t *testing.T) {
 	}
 }
 
-// TestStuckSinceAnElection: a member that was stuck before its peers recovered is
-// found out a second after they have.
+// TestStuckSinceAnElection: all members are stuck during an election, and one of them stays stuck.
+// It is ejected a second or so after its peers answer again.
 func TestStuckSinceAnElection(t *testing.T) {
 	p := newPlay(t, quick, quick, quick)
 	p.run(2 * time.Second)

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestProofThatNothingWasSent runs requests that fail. One attempt of any of them that may have
-// left the client is enough for there to be no proof.
+// TestProofThatNothingWasSent: NothingSent returns true only if there was a request and no attempt
+// of any request can have reached a server.
 func TestProofThatNothingWasSent(t *testing.T) {
 	unavailable := status.Error(codes.Unavailable, "gone")
 	unsent, sent, served := outcome{unavailable, false}, outcome{unavailable, true},

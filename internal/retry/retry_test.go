@@ -174,8 +174,8 @@ func TestAttemptsPerCode(t *testing.T) {
 	}
 }
 
-// mangledConn has no connection. Its interceptor calls gRPC once for each entry of passes, with the
-// options that it was given or without them.
+// mangledConn has no connection: every call fails. It behaves like a user's interceptor that calls
+// gRPC once for each entry of passes. If the entry is false, it drops the call options.
 type mangledConn struct {
 	grpc.ClientConnInterface
 	passes []bool

@@ -65,7 +65,8 @@ func TestAnythingReceivedIsASignOfLife(t *testing.T) {
 	})
 }
 
-// TestAServerThatNeverAnsweredIsAskedOnceAndNotLeft: an etcd proxy does not answer, and is alive.
+// TestAServerThatNeverAnsweredIsAskedOnceAndNotLeft: an etcd proxy never answers a progress
+// request. The client does not ask it again, and keeps the stream.
 func TestAServerThatNeverAnsweredIsAskedOnceAndNotLeft(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.locked(func() { w.progress = false })

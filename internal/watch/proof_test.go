@@ -127,8 +127,9 @@ func TestWhatATickDoes(t *testing.T) {
 	}
 }
 
-// TestMembersAreProbedOnceInAWhileAsLongAsCreatesAreUnanswered: a server at work on thousands of
-// creates is not asked for its health each second.
+// TestMembersAreProbedOnceInAWhileAsLongAsCreatesAreUnanswered: while create requests are
+// unanswered, the members are probed, but not each second. The server may be busy with thousands of
+// creates.
 func TestMembersAreProbedOnceInAWhileAsLongAsCreatesAreUnanswered(t *testing.T) {
 	p := newProof(0)
 	var probes []time.Duration

@@ -117,7 +117,8 @@ func TestCloseEndsAllWatches(t *testing.T) {
 	})
 }
 
-// TestBrokenStreamsAreOpenedAgainElsewhere, with waits, and their watches resume.
+// TestBrokenStreamsAreOpenedAgainElsewhere: after a backoff, a broken stream is opened again on
+// another member, and its watches resume.
 func TestBrokenStreamsAreOpenedAgainElsewhere(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		s := w.watch(t.Context(), 0)

@@ -109,7 +109,7 @@ func (z *fuzzed) pick(do func(*fuzzSink)) {
 	}
 }
 
-// response makes one out of three bytes, more with events.
+// response makes a response from the next three bytes. If the response has events, it takes more.
 func (z *fuzzed) response() *pb.WatchResponse {
 	id, flags, rev := z.next(), z.next(), z.next()
 	resp := &pb.WatchResponse{WatchId: int64(id%12) - 2}

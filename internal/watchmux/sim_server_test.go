@@ -18,7 +18,8 @@ const simChanSize = 3
 type simServer struct {
 	rand   *rand.Rand
 	ownIDs bool // it ignores ids of the client's, as grpc-proxy does
-	// confirmations carry the revision before the watch was registered (3.5), not after (3.7)
+	// a created response has the revision from before the watch was registered, as in etcd 3.5;
+	// otherwise the revision after it, as in 3.7
 	revBefore bool
 	// the server answers a progress request at once, even before the events of earlier revisions,
 	// as etcd does before 3.4.25 and 3.5.8
@@ -195,7 +196,7 @@ func (s *simServer) remove(id int64) {
 	})
 }
 
-// sync brings one watcher that lags behind a few revisions nearer.
+// sync sends the events of the next few revisions to the first watcher that is not synced.
 func (s *simServer) sync() {
 	st := s.stream
 	i := slices.IndexFunc(st.order, func(id int64) bool { return !st.watchers[id].synced })
@@ -223,7 +224,7 @@ func (s *simServer) sync() {
 	}
 }
 
-// transmit hands the next response of one of the two channels to the network.
+// transmit moves the next response of the queue ctrl or the queue events to the network.
 func (s *simServer) transmit() {
 	st := s.stream
 	if len(st.ctrl) > 0 && (len(st.events) == 0 || s.rand.IntN(2) == 0) {

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The golden file is in the format of the promised listings: exact text, since a changed parameter
-// name is a changed line.
+// The golden file has the format of the files in api/. It is compared as exact text, so a changed
+// parameter name is a difference.
 func TestListShowsEachKindOfDeclaration(t *testing.T) {
 	var out strings.Builder
 	_, err := run(&out, "testdata/fixture", true)

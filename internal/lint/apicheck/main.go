@@ -3,8 +3,8 @@
 //	go run ./internal/lint/apicheck          compare; status 1 if they differ
 //	go run ./internal/lint/apicheck -list    print the listing of the code
 //
-// It runs in the module's root. Every file in api/ is a promise, except additions.txt, which names
-// what goes beyond the promise, each with its reason.
+// It runs in the module's root. Every file in api/ lists what the module promises to export, except
+// additions.txt. That file lists what the module exports in addition, with a reason for each group.
 //
 // A line is "PACKAGE: DECLARATION", where types of other packages carry their full import path and
 // types of the package itself carry none.
@@ -114,8 +114,8 @@ func readRecord(dir string) (promised, additions []string, err error) {
 	return slices.Compact(promised), additions, nil
 }
 
-// parse returns the lines of a listing, and those without a reason: a "#" line above, which also
-// covers the lines that follow up to the next blank one.
+// parse returns the lines of a listing, and those of them without a reason. A reason is a comment
+// line, which begins with "#". It applies to all lines below it, up to the next empty line.
 func parse(text string) (lines, unexplained []string) {
 	reasoned := false
 	for line := range strings.Lines(text) {
