@@ -75,9 +75,9 @@ func isRefusal(err error) bool {
 	return false
 }
 
-// closeConn closes the socket under the connection. All calls on it fail, and gRPC connects again.
-// It does nothing if the user's own transport credentials made the connection, because the socket
-// is unknown then.
+// closeConn closes the socket of the connection. All calls on the connection fail, and gRPC
+// connects again. closeConn does nothing if the user's own transport credentials made the
+// connection, because the socket is unknown then.
 func (m *Member) closeConn() {
 	if socket := m.socket.Load(); socket != nil {
 		_ = socket.Close()

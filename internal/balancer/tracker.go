@@ -44,7 +44,7 @@ const warnPeriod = time.Minute
 type Tracker struct {
 	// read-only after New
 	Options
-	probe  func(context.Context, *Member) error // checkHealth
+	probe  func(context.Context, *Member) error // checkHealth, or a test's function
 	read   func(context.Context, *Member) error // readOneKey
 	ctx    context.Context                      // of the calls of probe and read
 	cancel context.CancelFunc

@@ -2,8 +2,8 @@
 // time one breaks. A link does not look into the messages.
 //
 // [New] makes a link. [Link.Start] gives the link its [Handler], which implements the protocol and
-// has its state. A link starts as idle. If Options.Idle is nil, the link acts as if it were a
-// function that returns false.
+// holds the protocol's state. A new link is idle. The function Options.Idle reports whether no
+// stream is needed now. If Options.Idle is nil, a stream is always needed.
 //
 //	state      event                               next       action
 //	idle       Start or Wake; Options.Idle is      dialling   call Dial

@@ -13,8 +13,8 @@ import (
 // Credentials are transport credentials that secure each connection as the scheme of its endpoint
 // demands. They are immutable.
 type Credentials struct {
-	// TransportCredentials is byConfig, or the bundle that the method As has chosen. The method
-	// Info comes from it.
+	// The embedded value provides the method Info. It is byConfig, or the bundle that the method As
+	// has chosen.
 	credentials.TransportCredentials
 
 	plain, encrypted *bundle

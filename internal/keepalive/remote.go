@@ -28,9 +28,9 @@ type Remote struct {
 	// NoAnswer is the error of a renewal if the server has ended the stream without an error and
 	// without an answer. It must be an error after which RenewOnce tries again.
 	NoAnswer error
-	// MaxAttempts limits the attempts of RenewOnce after errors: if attempt number MaxAttempts or a
-	// later one fails, RenewOnce returns its error. Answers that say that the lease is gone are not
-	// errors, and have a limit of their own, maxOnceDoubts.
+	// MaxAttempts limits the attempts of RenewOnce. If an attempt fails with an error, and
+	// RenewOnce has made MaxAttempts attempts or more, it returns this error. An answer that says
+	// that the lease is gone is no error: maxOnceDoubts limits the attempts after such answers.
 	MaxAttempts uint
 }
 

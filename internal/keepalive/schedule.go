@@ -29,7 +29,7 @@ func step(ttl time.Duration) time.Duration {
 
 // schedule holds each entry under the instant at which the entry needs attention next. The entries
 // of one instant share a bucket. The heap has one element per bucket and changes only when a bucket
-// is added or removed, so it is cheap even if there are very many entries.
+// is added or removed. So a schedule is cheap even if there are very many entries.
 type schedule struct {
 	byInstant map[instant]*bucket
 	order     buckets // a heap, the earliest bucket on top
