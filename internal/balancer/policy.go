@@ -88,8 +88,8 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	return err
 }
 
-// change runs f, which changes connections. After f, change passes gRPC a picker of the connections,
-// and calls Options.Unreachable if no member can be reached.
+// change runs f, which changes connections. After that, change passes gRPC a picker of the
+// connections, and calls Options.Unreachable if no member can be reached.
 func (p *policy) change(f func()) {
 	p.mu.Lock()
 	f()
