@@ -308,7 +308,7 @@ func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	_ = resp.Body.Close() // Close does not drain Body, whose bytes belong to the tunnel
+	_ = resp.Body.Close() // a 200 has no Content-Length, so Close leaves the tunnel's bytes unread
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("CONNECT %s: %s", target, resp.Status)
 	}

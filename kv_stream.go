@@ -109,7 +109,7 @@ type getStream struct {
 	paging  bool                    // Range may be called instead of RangeStream
 	limited bool                    // responses have a size limit that servers do not know
 	maxPage int                     // a Range request should return about this many bytes
-	members *balancer.Tracker       // nil if the KV has no client
+	members *balancer.Tracker       // nil if there is no client or no connection
 	rewrite func(*pb.RangeResponse) // nil: pieces are not changed
 	stream  pb.KV_RangeStreamClient // nil: Range is called instead of RangeStream
 	ctx     context.Context         // descends from the caller's context; also ends with the client

@@ -105,8 +105,8 @@ func WithZapLogger(lg *zap.Logger) Option {
 
 var processStart = time.Now()
 
-// everySecond is a log limiter: it lets one log entry a second pass, and counts the entries that it
-// drops. The zero value is ready for use. It is safe for concurrent use.
+// everySecond is a log limiter: it lets at most one log entry pass per second, and counts the
+// entries that it drops. The zero value is ready for use. It is safe for concurrent use.
 type everySecond struct {
 	next   atomic.Int64 // when the next entry may pass, in ns after processStart
 	denied atomic.Int64 // number of entries dropped since the last entry that passed
