@@ -228,8 +228,8 @@ func (k *State) settle() {
 }
 
 // Orphan records that the session has ended without revoking its lease. Another session may then
-// use the lease and the key. So clean-up deletes the key only if its mod revision is known, or if
-// [State.Discard] has marked it.
+// use the lease, and put the key again. So clean-up deletes the key only if it knows the key's mod
+// revision, which such a put changes, or if [State.Discard] has marked the key.
 func (k *State) Orphan() {
 	if k.unique {
 		return

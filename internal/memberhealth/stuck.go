@@ -65,8 +65,8 @@ func startRead(members []*Member, m *Member, now time.Time, typical time.Duratio
 
 // seemsStuck reports whether the member has answered nothing for some time, while a peer has
 // answered. That time must be at least the parameter after. seemsStuck returns false if only writes
-// are pending: closing the connection would fail these writes, and they could not be sent to
-// another member.
+// are pending: the connection to a stuck member is closed, and these writes would fail and could
+// not be sent to another member.
 func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time.Duration) bool {
 	r, least := &m.rec, int64(stuckLoad)
 	if r.stuck {

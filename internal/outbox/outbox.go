@@ -64,8 +64,9 @@ type backlog[T any] struct {
 	stop    chan struct{} // ends the pump; closed by Abort only
 }
 
-// New returns an Outbox that sends on ch and closes ch. Its pump belongs to the group pumps. The
-// parameter hooks may be nil.
+// New returns an Outbox that sends on ch and closes ch. The Outbox belongs to the group pumps:
+// [Pumps.Close] ends the goroutine that sends the Outbox's queued values. The parameter hooks may
+// be nil.
 func New[T any](ch chan T, hooks Hooks[T], pumps *Pumps) Outbox[T] {
 	return Outbox[T]{ch: ch, hooks: hooks, pumps: pumps}
 }
@@ -86,8 +87,9 @@ func (o *Outbox[T]) Post(v T) (values, bytes int) {
 }
 
 // Close posts the values of the parameter last. The channel is closed after all queued values were
-// sent; Close does not wait for that. If the consumer does not read, the pump runs until Abort or
-// [Pumps.Close]. If Close or Abort was called before, Close does nothing.
+// sent; Close does not wait for that. If the consumer does not read, the pump, which is the
+// goroutine that sends the queued values, runs until Abort or [Pumps.Close]. If Close or Abort was
+// called before, Close does nothing.
 func (o *Outbox[T]) Close(last ...T) {
 	o.mu.Lock()
 	if !o.closed {
@@ -128,8 +130,8 @@ func (o *Outbox[T]) unlockClosing(end bool) {
 	}
 }
 
-// putLocked sends v if there is no pump and the channel has room. Otherwise it queues v, and starts
-// a pump if there is none.
+// putLocked sends v if no values are queued and the channel has room. Otherwise it queues v, and
+// starts a pump, the goroutine that sends queued values, if no pump runs.
 func (o *Outbox[T]) putLocked(v T) {
 	if o.backlog == nil {
 		select {
