@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCompactKeepsKeysAndValues compacts pairs of all sizes, some larger than a chunk, which is the
-// memory that compact puts many pairs into. No pair changes, and an append to a key or value does
-// not write into the next one.
+// TestCompactKeepsKeysAndValues compacts pairs of all sizes. Some are larger than a chunk, the
+// piece of memory that compact puts many pairs into. No pair changes, and an append to a key or
+// value does not overwrite the bytes behind it.
 func TestCompactKeepsKeysAndValues(t *testing.T) {
 	var kvs []*pair
 	for i := range 300 {

@@ -21,9 +21,8 @@ func slowPages(cluster *etcdfake.Cluster) {
 	})
 }
 
-// TestADoubtedCopyIsNotFresh shows that no reader gets a copy as fresh after the cache has found it
-// to be wrong, or to be from before a restore of the cluster. Readers wait until the range has been
-// listed again.
+// TestADoubtedCopyIsNotFresh has the cache find that its copy is wrong, or older than a restore of
+// the cluster. Reads that need a fresh copy then wait until the cache has listed its range again.
 func TestADoubtedCopyIsNotFresh(t *testing.T) {
 	for name, find := range map[string]func(*testing.T, *etcdfake.Cluster, *Cache){
 		"an audit finds a wrong copy": func(t *testing.T, _ *etcdfake.Cluster, c *Cache) {

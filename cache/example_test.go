@@ -102,7 +102,7 @@ func ExampleCache_Changes() {
 	// removed 10.0.0.1
 }
 
-// A write returns a revision, and AtLeast a snapshot that contains the write.
+// A write returns a revision. With it, AtLeast returns a snapshot that contains the write.
 func ExampleCache_AtLeast() {
 	cli := connect()
 	defer cli.Close()

@@ -56,7 +56,7 @@ func editFirstPage(cluster *etcdfake.Cluster, delay time.Duration, edit func(*pb
 
 // TestRestoreBetweenTheLastPageAndTheWatch restores a cluster from a backup right after a cache has
 // read all pages of its range. The pages have a revision that the restored cluster has not reached.
-// The cache finds that before it counts as synced, and lists again.
+// The cache notices the restore before it reports that it is synced, and lists again.
 func TestRestoreBetweenTheLastPageAndTheWatch(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -152,7 +152,7 @@ func (s *relayedStream) RecvMsg(m any) error {
 }
 
 // TestReplacedClusterIsAGap replaces a cluster by another one that has other keys and more
-// revisions. The cache finds that by the cluster id of an answer, and a fresh read returns the keys
+// revisions. The cache notices the new cluster id in an answer, and a fresh read returns the keys
 // of the new cluster. Consumers get a batch that is marked as a gap.
 func TestReplacedClusterIsAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -50,7 +50,7 @@ type world struct {
 	models []*model
 	faulty bool
 
-	committing bool       // the newest cluster may have a write that is not yet in its model
+	committing bool       // a write runs: the cluster may have it before the model does
 	recorded   *sync.Cond // is signalled when committing changes
 }
 
@@ -251,8 +251,8 @@ func (w *world) compact() {
 	}
 }
 
-// readFresh makes a fresh read and requires that it contains the last write. It returns if faults
-// delay the read for too long.
+// readFresh makes a fresh read and requires that it contains the last write. If faults delay the
+// read for too long, it requires nothing.
 func (w *world) readFresh() {
 	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
 	defer cancel()

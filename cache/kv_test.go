@@ -39,7 +39,7 @@ func TestGetsAreAnsweredAsByTheServer(t *testing.T) {
 	for name, row := range map[string]struct {
 		prefix string
 		opts   []Option
-		least  int // reads that memory must have answered
+		least  int // at least so many reads must be answered from memory
 	}{
 		"a prefix":   {"a/", nil, 1100},
 		"all keys":   {"", nil, 1400},
@@ -199,7 +199,8 @@ func TestKVPassesOnWhatMemoryHasNot(t *testing.T) {
 	})
 }
 
-// TestPastRevisionsOutliveACompaction reads a past revision from the history.
+// TestPastRevisionsOutliveACompaction shows that a KV can read at a revision that the server has
+// compacted, because the cache keeps the last changes in its history.
 func TestPastRevisionsOutliveACompaction(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		kv := c.KV()

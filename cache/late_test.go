@@ -21,7 +21,7 @@ type late struct {
 	cluster *etcdfake.Cluster
 	server  *clientv3.Client // a client of a member that does not lag
 	cache   *Cache
-	watch   *randomwatch.Log // of all keys of the cache, opened before a/x was put
+	watch   *randomwatch.Log // logs a watch of all keys, opened before a/x was put
 	behind  []int64          // revisions of events that a notice of progress had already passed
 	watcher clientv3.Watcher
 	put     int64 // the revision at which a/x was created; at the next one it was deleted

@@ -81,8 +81,8 @@ func TestKeysOnly(t *testing.T) {
 }
 
 // TestKeysOnlyHaveNoLease shows that a cache without values has no lease ids either, whether the
-// pairs come from a list or from events. So a new list gives no changes, whether or not the server
-// leaves the lease ids out.
+// pairs come from a list or from events. So if the cache lists its range again, it finds no
+// changes, whether or not the server leaves the lease ids out.
 func TestKeysOnlyHaveNoLease(t *testing.T) {
 	for name, lists := range map[string]int64{"servers that leave them out": 0, "others": 1} {
 		t.Run(name, func(t *testing.T) {

@@ -7,10 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProofsAreBounded adds many proofs, each of which says by a revision how new a copy must be to
-// be current at some time. No view has reached these revisions, as when a watch is stuck. Most
-// proofs are dropped, but never the newest one. So the time that is proven for a revision may be
-// too early, but never too late.
+// TestProofsAreBounded adds many proofs. A proof says that a copy at its revision was current at
+// its time. As with a stuck watch, no copy reaches any of these revisions meanwhile. Most proofs
+// are dropped, but never the newest one. So the time that is proven for a revision may be too
+// early, but never too late.
 func TestProofsAreBounded(t *testing.T) {
 	const n = 10_000
 	start := time.Now()

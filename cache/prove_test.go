@@ -69,7 +69,7 @@ func TestFreshWithoutNoticesOfProgress(t *testing.T) {
 		cluster.On("Watch", nil)
 		time.Sleep(time.Hour)
 		readFresh(t, cluster, c, 1)
-		synctest.Wait() // until the version of the server is known
+		synctest.Wait() // until the cache knows the version, and so trusts the notices
 		before := cluster.Calls("Range")
 		readFresh(t, cluster, c, 100)
 		require.LessOrEqual(t, cluster.Calls("Range")-before, 101, "progress shows it again")

@@ -56,10 +56,9 @@ func TestAnEraEndsWhileAListBegins(t *testing.T) {
 	})
 }
 
-// TestAListAfterARestoreAsksForProgress restores a cluster and lists its range again. The list
-// needs progress of its watch, because each page has a later revision than the one at which the
-// watch was opened. The cache asks for that progress, although its old copy was at a higher
-// revision than the pages are.
+// TestAListAfterARestoreAsksForProgress restores a cluster, so the cache lists its range again.
+// Each page has a later revision than the new watch has reached. So the cache must request progress
+// of the watch, although the revision of its old copy is higher than that of the pages.
 func TestAListAfterARestoreAsksForProgress(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mustPut(t, c.client, "b", "outside of the range")
@@ -81,9 +80,9 @@ func TestAListAfterARestoreAsksForProgress(t *testing.T) {
 	})
 }
 
-// TestThePastIsOfTheViewsEra reads at past revisions with a view (a state of the cache) from before
-// a restore of the cluster. The history has other changes at these revisions afterwards, so only
-// views from after the restore may use it.
+// TestThePastIsOfTheViewsEra reads at a past revision with a view (a state of the cache) that is
+// older than a restore of the cluster. After the restore, the history has other changes at this
+// revision. So the old view gets no answer, but a new view does.
 func TestThePastIsOfTheViewsEra(t *testing.T) {
 	c := costCache(t, 1<<20)
 	for range 5 {

@@ -45,9 +45,9 @@ func TestTheLimitIsOnOneRevision(t *testing.T) {
 	})
 }
 
-// TestEventsDoNotKeepTheirResponses shows that the pairs of a cache do not keep the watch responses
-// that they came in, which have fifty pairs each. So the memory that a cache keeps is not much more
-// than its keys and values.
+// TestEventsDoNotKeepTheirResponses shows that a cached pair does not keep the whole watch
+// response, of fifty events, in memory. A cache needs not much more memory than its keys and
+// values.
 func TestEventsDoNotKeepTheirResponses(t *testing.T) {
 	const keys, together = 4000, 50
 	cluster := etcdfake.New(t)

@@ -159,8 +159,8 @@ func TestReadsMayTakeLong(t *testing.T) {
 }
 
 // TestSlowReadsAreRemembered shows that a cache remembers that its server is slow. The server
-// ignores requests for progress, so the cache asks by reads what has changed. The first of these
-// reads times out and is repeated, but no later one is.
+// ignores requests for progress, so the cache reads from the server what has changed. The first of
+// these reads times out and is repeated, but no later one is.
 func TestSlowReadsAreRemembered(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mute(cluster)
@@ -326,9 +326,9 @@ func TestQuestionsAreNotAnsweredFromMemory(t *testing.T) {
 	})
 }
 
-// TestStreamsGoOnAtARevisionOfTheServer shows that a list goes on at a revision that the server has
-// returned if its stream breaks, although the client embeds a KV that answers gets of one key from
-// memory.
+// TestStreamsGoOnAtARevisionOfTheServer breaks the stream of a list. A second stream reads the
+// rest, at a revision that the server has returned. The cache does not use the old revision that
+// the client's KV returns for a get of one key, which this KV answers from memory.
 func TestStreamsGoOnAtARevisionOfTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

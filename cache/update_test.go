@@ -138,8 +138,8 @@ func TestPhantomsAreCaught(t *testing.T) {
 	})
 }
 
-// interfering runs an Update, has other run after the first attempt has read, and returns how often
-// the function ran.
+// interfering runs an Update whose function calls read. During the first attempt, it calls the
+// function other after read. It returns the number of attempts.
 func interfering(t *testing.T, c *Cache, read func(*Tx), other func()) (attempts int) {
 	t.Helper()
 	_, err := c.Update(t.Context(), func(tx *Tx) error {

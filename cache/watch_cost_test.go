@@ -38,7 +38,7 @@ func (c *Cache) change(key string) int64 {
 	return rev
 }
 
-// watchOthers opens watches of n other keys, half of them of prefixes.
+// watchOthers opens n watches below "a/other/". Half of them watch one key, the others a prefix.
 func watchOthers(
 	tb testing.TB, ctx context.Context, w clientv3.Watcher, n int,
 ) []clientv3.WatchChan {

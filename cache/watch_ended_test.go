@@ -59,7 +59,7 @@ func TestPeriodicNoticesComeAfterTheCacheHasEnded(t *testing.T) {
 
 // TestWatchesStayNarrowAfterTheCacheHasEnded shows what happens to a watch of one key when the
 // cache has ended because its range is too large. The watch stays a watch of that key on the
-// server, not of the whole range, and the cache asks for no progress.
+// server, not of the whole range, and the cache sends no requests for progress.
 func TestWatchesStayNarrowAfterTheCacheHasEnded(t *testing.T) {
 	onEnded(t, func(e edge, _ *randomwatch.Log) {
 		time.Sleep(time.Second)
@@ -179,8 +179,9 @@ func TestWatchOfACacheThatFailsUnreadStartsWhereItWants(t *testing.T) {
 	})
 }
 
-// TestNoProgressForAWatchThatWaitsAfterARestore shows that a request for progress is not answered
-// for a watch whose next revision the restored cluster has not reached.
+// TestNoProgressForAWatchThatWaitsAfterARestore restores the cluster to a revision below the one
+// from which a watch goes on. Until the cluster has reached this revision again, the watch gets no
+// answer to a request for progress.
 func TestNoProgressForAWatchThatWaitsAfterARestore(t *testing.T) {
 	c := costCache(t, 1<<20)
 	for range 5 {

@@ -114,7 +114,7 @@ func isEmpty(p *randomwatch.Pair) bool {
 	return end != "" && end != "\x00" && end <= p.Key
 }
 
-// opOf returns the key and the options as an Op.
+// opOf returns the key and the options of the pair p as an Op.
 func opOf(p *randomwatch.Pair) (op clientv3.Op) {
 	op.WithKeyBytes([]byte(p.Key))
 	for _, opt := range p.Opts {
@@ -164,9 +164,9 @@ func (w *gapWorld) fault() {
 }
 
 // outage ends all watches of the cache for a while. The cache misses some writes, and perhaps a
-// part of them is compacted. The connections of one member are closed a second after those of the
-// other, because gRPC holds a mutex while it opens a stream and no member can be reached. Virtual
-// time stands still while a goroutine waits for a mutex.
+// part of them is compacted. The two members close their connections a second apart, so one of them
+// can always be reached. Otherwise gRPC would hold a mutex while it tries to open a stream, and the
+// test's virtual time stands still while a goroutine waits for a mutex.
 func (w *gapWorld) outage() {
 	w.refuses.Store(true)
 	w.cluster.Member(1).Cut()

@@ -19,7 +19,7 @@ func ExampleKeyMissing() {
 	}
 	defer cli.Close()
 
-	// Only the first one creates the key.
+	// Only the first transaction creates the key.
 	for _, name := range []string{"alice", "bob"} {
 		resp, err := cli.Txn(context.TODO()).
 			If(clientv3util.KeyMissing("owner")).

@@ -242,7 +242,7 @@ func refusing(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// keepsNothing fails if a session still has an entry for a key, or a clean-up that runs.
+// keepsNothing fails if a session still has an entry for a key, or a running clean-up.
 func keepsNothing(t *testing.T, s *Session) {
 	t.Helper()
 	s.mu.Lock()

@@ -18,7 +18,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestUncontendedLockIsTwoRequests counts all requests except renewals.
+// TestUncontendedLockIsTwoRequests shows that a lock that only one session wants costs one
+// transaction to acquire and one to release, and no other requests.
 func TestUncontendedLockIsTwoRequests(t *testing.T) {
 	fake, client := newFake(t)
 	m := NewMutex(newSession(t, client), "lock")
@@ -69,7 +70,8 @@ func creates(reqs []etcdfake.Request) (n int) {
 	return n
 }
 
-// countingClient counts the requests of a client, except streams and renewals.
+// countingClient returns a client and a count of its unary requests. Lease renewals do not count,
+// because they are sent on a stream.
 func countingClient(tb testing.TB) (*clientv3.Client, *atomic.Int64) {
 	tb.Helper()
 	n := &atomic.Int64{}

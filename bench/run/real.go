@@ -6,9 +6,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// realTable compares what operations cost with a real member, which takes part of the CPUs. The
-// writers of a watch pause after each write. Without pauses, how many events a contender finds at
-// each wake-up would depend on how much CPU it leaves to the member.
+// realTable compares the client's cost of each operation with a real member, which shares the CPUs.
+// In the watch workloads, the client program that writes pauses after each write. Without pauses,
+// how many events a contender finds at each wake-up would depend on how much CPU it leaves to the
+// member.
 var realTable = table{
 	name: "real", rounds: 5, real: true, file: "REAL.md", works: realWorks,
 	about:  "What an operation costs the client, with one real member.",

@@ -163,7 +163,8 @@ func span(v float64) string {
 	return fmt.Sprintf("%.0f ns", v)
 }
 
-// number returns v with about three digits, and the thousands apart.
+// number formats v with two decimals below 10, with one below 1000, and otherwise as an integer
+// with commas between thousands.
 func number(v float64) string {
 	switch {
 	case v < 10:

@@ -30,7 +30,7 @@ func (p programs) rounds(
 	return nil
 }
 
-// round runs every workload once with each contender.
+// round runs every workload once with each contender, that is each of the compared clients.
 func (p programs) round(
 	ctx context.Context, s settings, round int, endpoint string, results *results,
 ) error {

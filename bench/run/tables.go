@@ -109,6 +109,6 @@ func (w work) args(s settings, endpoint string) []string {
 	return append(args, w.flags...)
 }
 
-// limit returns how long a run of the workload takes without the start and the end of its program:
-// the measured time, and the warm-up if warm is set.
+// limit returns the sum of the measured time and, if warm is set, the warm-up. A run of the
+// workload takes longer, by the start and the end of its program.
 func (w work) limit(s settings) time.Duration { return max(s.length, w.atLeast) + w.warm }

@@ -14,8 +14,8 @@ type target struct {
 	// rounds returns the figure of each round.
 	rounds func(c comparison) []float64
 
-	// doubtful says that the target is missed only if three rounds of four miss it. Other targets
-	// are met if the median of the rounds meets them.
+	// doubtful says that the target is met if the lower quartile of the rounds is within the limit.
+	// For other targets, the median must be within it.
 	doubtful bool
 }
 
@@ -44,7 +44,7 @@ func cpuOfStub(limit float64) target {
 		}}
 }
 
-// cpuOfPublished limits the CPU of this client to a multiple of the published one's.
+// cpuOfPublished limits the CPU of this client to a multiple of the published client's.
 func cpuOfPublished(limit float64) target {
 	return target{text: fmt.Sprintf("CPU, this ÷ published ≤ %.2f", limit), limit: limit,
 		rounds: func(c comparison) []float64 {
@@ -72,7 +72,7 @@ func allocsOverStub(limit float64) target {
 }
 
 // p99NotWorse limits the p99 latency to that of the published client. Latencies scatter on a shared
-// machine, so the target is missed only if three rounds of four miss it.
+// machine, so one quarter of the rounds within the limit is enough.
 var p99NotWorse = target{text: "p99, this ÷ published, not surely > 1", limit: 1, doubtful: true,
 	rounds: func(c comparison) []float64 {
 		return c.quotients(p99, figures.This, figures.Published)

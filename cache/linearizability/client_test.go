@@ -88,7 +88,7 @@ func (c *client) work(ctx context.Context, tr *trial, worker int, seed uint64) {
 	}
 }
 
-// do runs a random operation. It returns its revision if the operation is a write, and 0 otherwise.
+// do runs a random operation. It returns the revision of a write, and 0 for a read.
 func (c *client) do(
 	ctx context.Context, tr *trial, rnd *rand.Rand, e *event,
 ) (rev int64, err error) {

@@ -64,8 +64,8 @@ func (h *history) page(from string, rev int64, limit int) (kvs []*mvccpb.KeyValu
 	return kvs, false
 }
 
-// step makes a random write, or passes to f some events, a page, or the answer of a read that may
-// prove that f lacks no change.
+// step makes a random write, or feeds f with some events, with a page, or with the answer to a
+// read, which may prove that f lacks no change.
 func (h *history) step(t *testing.T, f *Fill, keys int) {
 	switch h.rng.IntN(6) {
 	case 0, 1:

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// model is what a tree should be.
+// model has the pairs that a tree should have, by key.
 type model map[string]*Pair
 
 func (m model) keys() []string { return slices.Sorted(maps.Keys(m)) }
@@ -98,7 +98,7 @@ func step(r *rand.Rand, e *Editor, m model, key func(int) string, shrinks bool) 
 	e.Delete(k)
 }
 
-// same fails unless a tree has the pairs of its model, and each node satisfies the invariants.
+// same fails unless the tree has exactly the pairs of the model m, and is sound.
 func same(t *testing.T, tree Tree, m model) {
 	t.Helper()
 	require.Equal(t, len(m), tree.Len())
