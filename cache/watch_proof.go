@@ -25,7 +25,7 @@ func (p *progressProof) want(now time.Time) {
 	}
 }
 
-// pending reports whether a request of a consumer is to be answered.
+// pending reports whether a consumer's request for progress still has to be answered.
 func (p *progressProof) pending() bool { return !p.since.IsZero() }
 
 // have returns the lowest revision that the answer to a consumer's request for progress may have,

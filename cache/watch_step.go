@@ -151,8 +151,9 @@ func (t *watchTable) startsAfter(revision int64) bool {
 }
 
 // tick sends a notice of progress to each watch that wants periodic notices, is up to date, and has
-// had no event since the last tick. Once the cache has ended, watches get their changes from the
-// server. A watch then counts as up to date, and its notice has the revision of its group.
+// had no event since the last tick. While the cache runs, a watch is up to date if it has been
+// given everything in the log of the cache. After the cache has ended, every watch gets its changes
+// from the server, and counts as up to date.
 func (t *watchTable) tick() {
 	for _, it := range t.watches {
 		w := &it.Value

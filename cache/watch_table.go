@@ -21,18 +21,15 @@ const (
 //
 // Watches that have been given everything in the log of the cache are in the head group. Its index
 // finds the watches of a changed key, so that a change costs nothing for watches of other keys. A
-// watch that starts in the past has a group of its own until it has caught up. Such groups are the
-// other groups. Groups change as follows:
+// watch that starts in the past is in another group until it has caught up. Groups change as
+// follows:
 //
-//   - When one of the other groups has been given as much as the head group, its watches join the
-//     head group.
-//   - One of the other groups that reads the log may need changes that the log has dropped, or that
-//     the cache has missed. The group then gets these changes from the server.
-//   - One of the other groups that is served by the server reads the log again when the log has the
-//     next changes that the group needs.
-//   - If the log loses changes that the head group still needs, the head group becomes one of the
-//     other groups, and gets these changes from the server. A new, empty group becomes the head
-//     group.
+//    - When another group has been given as much as the head group, its watches join the head
+// group.    - If the log has dropped the next changes of another group, or the cache has missed
+// them, the      group gets them from the server. It goes on with the log when the log has the next
+// changes      that the group needs.    - If the log loses changes that the head group still needs,
+// the head group becomes one of the      other groups, and gets these changes from the server. A
+// new, empty group becomes the head      group.
 type watchTable struct {
 	history *history
 	view    *view // the newest view (state of the cache) that the stream has seen

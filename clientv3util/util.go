@@ -11,14 +11,15 @@ package clientv3util
 
 import clientv3 "go.etcd.io/etcd/client/v3"
 
-// KeyExists returns the condition that key exists. KeyExists(key).WithPrefix() is the condition
-// that at least one key begins with key.
+// KeyExists returns the condition that the given key exists. KeyExists(p).WithPrefix() is the
+// condition that there is a key with the prefix p.
 func KeyExists(key string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.Version(key), ">", 0)
 }
 
-// KeyMissing returns the condition that key does not exist: it was never put, was deleted, or its
-// lease has ended. KeyMissing(key).WithPrefix() is the condition that no key begins with key.
+// KeyMissing returns the condition that the given key does not exist: it was never put, was
+// deleted, or its lease has ended. KeyMissing(p).WithPrefix() is the condition that there is no key
+// with the prefix p.
 func KeyMissing(key string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.Version(key), "=", 0)
 }

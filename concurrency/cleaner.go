@@ -123,9 +123,10 @@ func (c *cleaner) changed(ctx context.Context, since int64) bool {
 	}
 }
 
-// goBackground starts f on a goroutine of its own and returns true. f must return at the end of the
-// session's context, or at the end of the context of clean-up: Close ends both and waits for f. If
-// the session is closed, goBackground does not start f and returns false.
+// goBackground starts f on a goroutine of its own and returns true. f must run in the session's
+// context or in the context of clean-up, and return when that context ends: Close ends both
+// contexts and waits for f. If the session is closed, goBackground does not start f and returns
+// false.
 func (s *session) goBackground(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -97,13 +97,13 @@ func (c contender) getOwnAndFirst() []clientv3.Op {
 		clientv3.OpGet(c.pfx, clientv3.WithFirstCreate()...)}
 }
 
-// put runs txn, which either puts the contender's key with the value val or finds the existing key.
-// It returns the position of the key. If the key must not be used, because this session has to
-// delete it, put deletes the key and runs txn again.
+// put runs the transaction txn, which puts the contender's key with the value val, or finds that
+// the key exists already. It returns the place of the key in the queue. If the key must not be
+// used, because this session has to delete it, put deletes the key and runs txn again.
 //
-// The operations of txn after a successful comparison must be the put, followed by a get of the
-// key, which may also read the key right before it. The operations after a failed comparison must
-// be those of getOwnAndFirst.
+// If the comparisons of txn succeed, its operations must be the put, followed by a get of the key,
+// which may also read the key right before it. If the comparisons fail, its operations must be
+// those that getOwnAndFirst returns.
 func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		c.s.update(c.key, (*keystate.State).Begin)
@@ -224,8 +224,9 @@ func (c contender) putOnce(ctx context.Context, txn clientv3.Op) (position, erro
 	return p, err
 }
 
-// readOwnAndFirst returns the position of the contender's key from the response to the operations
-// of getOwnAndFirst. It returns errOccupied if the contender's key does not exist.
+// readOwnAndFirst returns the place of the contender's key in the queue. resp is the response to a
+// get of the contender's key and a get of the queue's first key. If the contender's key does not
+// exist, readOwnAndFirst returns errOccupied.
 func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error) {
 	own, first, err := c.readOwnAndOther(resp)
 	switch {

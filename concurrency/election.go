@@ -37,8 +37,7 @@ type electionState struct {
 	candidacy candidacy
 }
 
-// candidacy describes the session's key in the queue of an election. The session waits or leads by
-// this key.
+// candidacy describes the session's key in the queue of an election.
 type candidacy struct {
 	key string // "" if the session is no candidate
 	rev int64  // create revision of key

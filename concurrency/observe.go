@@ -29,8 +29,8 @@ func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 		return ch
 	}
 	o := &observer{client: e.s.client, pfx: e.pfx, ch: ch}
-	// The goroutine ends with ctx or the client. It then closes the channel, for which the reader
-	// waits.
+	// The goroutine closes ch and ends when ctx or the client ends, or when the server refuses to
+	// answer.
 	go o.run(ctx)
 	return ch
 }
@@ -70,10 +70,10 @@ func (o *observer) run(ctx context.Context) {
 	}, func(err error) bool { return classify.IsHalt(ctx, err) })
 }
 
-// watch reports the values that the leader proclaims, beginning with the revision in the parameter
-// from. It returns true when the leader's key is deleted. If leader is nil, watch reports nothing,
-// and returns true when a candidate appears. It returns false if the watch of the key or prefix
-// ends first.
+// watch watches the leader's key from the given revision on, and reports each value that the leader
+// proclaims. It returns true when the key is deleted. If leader is nil, it watches the prefix of
+// the election, reports nothing, and returns true when a candidate appears. It returns false if the
+// server ends the watch, or ctx ends, before that.
 func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()

@@ -49,9 +49,9 @@ type page struct {
 	watermark int64  // the revision that the page was read at
 }
 
-// New returns a Fill without pages, for a range that begins with the key from. confirmed is the
-// revision at which the watch was confirmed. A page with a lower revision than least or confirmed
-// is refused.
+// New returns a Fill without pages, for a range that begins with the key from. The parameter
+// confirmed is the revision at which the server has confirmed the watch of the range. The Fill
+// refuses a page whose revision is lower than least or confirmed.
 func New(from string, confirmed, least int64) *Fill {
 	return &Fill{
 		least: max(confirmed, least), passed: confirmed, next: from,
@@ -65,7 +65,8 @@ func (f *Fill) Next() (from string, ok bool) { return f.next, !f.complete }
 // Least returns the lowest revision that a page may have.
 func (f *Fill) Least() int64 { return f.least }
 
-// Size returns how many keys the state has so far, and the total length of their keys and values.
+// Size returns how many keys the unfinished state has, and the total length of these keys and their
+// values.
 func (f *Fill) Size() (keys int, bytes int64) { return f.tree.Len(), f.bytes }
 
 // Page adds the next page: the pairs from the key that Next returns on, in order, as they were at
@@ -176,9 +177,9 @@ func Unchanged(t keytree.Tree, newer []*mvccpb.KeyValue, count int64) bool {
 	return int64(t.Len()) == count
 }
 
-// Whole returns the tree, the total length of its keys and values, and its revision. ok is false if
-// pages are missing, or if the watch has not delivered all events up to the greatest revision of a
-// page.
+// Whole returns the state of the range as a tree, the total length of the tree's keys and values,
+// and the revision of the state. ok is false if pages of the range are missing, or if the watch of
+// the range has not delivered all events up to the greatest revision at which a page was read.
 func (f *Fill) Whole() (tree keytree.Tree, bytes, revision int64, ok bool) {
 	if !f.complete || f.passed < f.greatest {
 		return keytree.Tree{}, 0, 0, false

@@ -182,9 +182,9 @@ func (n *node) withChild(i int, child *node, edit uint64) *node {
 	return same
 }
 
-// own returns n if n was made by the Editor whose number is edit: this Editor may change n.
-// Otherwise it returns a copy of n for this Editor to change, except for the slices lows and ends,
-// which n and the copy share. If edit is 0, own always returns a copy.
+// own returns a node that the Editor with the number edit may change: n itself if this Editor has
+// made n, otherwise a copy. The copy shares the slices lows and ends with n, so these two must not
+// be changed. If edit is 0, own always returns a copy.
 func (n *node) own(edit uint64) *node {
 	if edit != 0 && n.edit == edit {
 		return n

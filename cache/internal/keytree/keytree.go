@@ -33,10 +33,9 @@ func (t Tree) Get(key string) *Pair {
 	if n == nil {
 		return nil
 	}
-	// The method floor requires a key that begins with the node's prefix. If the tree has the key,
-	// the key begins with the prefix of each node on the way to it. If the tree does not have the
-	// key, floor may find another key that differs only in the prefix. So the call of n.shares at
-	// the end checks the prefix.
+	// The method floor finds an entry by the bytes after the node's prefix. If the tree has the
+	// key, the key begins with the prefix of each node on the way to it. Otherwise floor may find
+	// another key, which differs only in the prefix. So n.shares checks the prefix at the end.
 	for n.below != nil {
 		i, _ := n.floor(key)
 		if i < 0 {

@@ -59,8 +59,9 @@ func head(key string, skip int) uint64 {
 
 const more = 8
 
-// isWhole reports whether a head has all bytes of the key that follow the node's prefix. Two keys
-// with the same prefix and the same whole head are equal.
+// isWhole reports whether a head, which has the first bytes of a key after the node's prefix, has
+// all bytes of the key after the prefix. Two keys with the same prefix and the same whole head are
+// equal.
 func isWhole(head uint64) bool { return head&0xff != more }
 
 // common returns the length of the longest common prefix of two keys.
