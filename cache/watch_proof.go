@@ -29,9 +29,9 @@ func (p *progressProof) want(now time.Time) {
 func (p *progressProof) pending() bool { return !p.since.IsZero() }
 
 // have returns the lowest revision that the answer to a consumer's request for progress may have,
-// if the request can be answered now. Otherwise it returns 0. If it then needs a new linearizable
-// read, because none was sent for the request or the last one was not enough, it joins a shared
-// read that is sent after the request.
+// or 0 if the request cannot be answered yet. If no linearizable read was sent for the request, or
+// the last read did not prove enough, have takes part in a read that is sent after the request, and
+// that several readers share.
 func (p *progressProof) have(c *Cache, v *view) int64 {
 	if v.err != nil {
 		*p = progressProof{} // the cache has ended, so only notices of the server prove progress

@@ -24,12 +24,13 @@ const (
 // watch that starts in the past is in another group until it has caught up. Groups change as
 // follows:
 //
-//    - When another group has been given as much as the head group, its watches join the head
-// group.    - If the log has dropped the next changes of another group, or the cache has missed
-// them, the      group gets them from the server. It goes on with the log when the log has the next
-// changes      that the group needs.    - If the log loses changes that the head group still needs,
-// the head group becomes one of the      other groups, and gets these changes from the server. A
-// new, empty group becomes the head      group.
+//   - When another group has been given as much as the head group, its watches join the head group.
+//   - If the log has dropped the next changes of another group, or the cache has missed them, the
+//     group gets them from the server. It goes on with the log when the log has the next changes
+//     that the group needs.
+//   - If the log loses changes that the head group still needs, the head group becomes one of the
+//     other groups, and gets these changes from the server. A new, empty group becomes the head
+//     group.
 type watchTable struct {
 	history *history
 	view    *view // the newest view (state of the cache) that the stream has seen
