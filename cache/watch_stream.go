@@ -58,7 +58,7 @@ type memoryStream struct {
 	// needsLeader says that the stream ends when the member that serves the cache's watch has no
 	// leader.
 	needsLeader bool
-	leader      int64 // how often that member had been without a leader before the stream was opened
+	leader      int64 // the value of view.leaderLosses when the stream was opened
 
 	// kick receives a signal when a request was sent or CloseSend was called. It has room for one.
 	kick    chan struct{}

@@ -98,7 +98,8 @@ func (f *Fill) Page(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 	return true
 }
 
-// takeAside applies the events that were kept aside for keys of the page that was added last.
+// takeAside is called when a page was added. It applies the events that came before the page, for
+// keys of the page.
 func (f *Fill) takeAside() {
 	last, n := f.pages[len(f.pages)-1], f.keys.Len()
 	if !f.complete {

@@ -10,11 +10,11 @@
 // lie next to each other in memory, so a search in a node reads little memory. The search reads a
 // key only if two heads are equal and more than 7 bytes follow the prefix. Each inner node has the
 // running totals of the pairs below its children, so the keys of a range are counted with two
-// searches. The pairs of a leaf lie next to each other, so a list copies them leaf by leaf.
+// searches. The pairs of a leaf lie next to each other, so a range is copied leaf by leaf.
 //
 // Invariants of a node:
 //
-//   - It has from 1 to most entries, in the order of their keys. The keys of a leaf are those of
+//   - It has from 1 to 61 entries, in the order of their keys. The keys of a leaf are those of
 //     its pairs. The keys of an inner node are the lows of its children: a child's low is not
 //     greater than any key below that child, and greater than every key below the child before it.
 //   - All keys in the node and below it, and its lows, begin with the node's prefix.

@@ -5,8 +5,8 @@
 // use the answer to every question that is sent after that time. At most one question is under way
 // at a time. If it was sent too early for a reader, the reader shares the next question, which is
 // sent when the question under way has been answered or has failed. So a reader waits for at most
-// two questions. And however many readers there are, they cause no more questions than a single
-// reader that always waits for one.
+// two questions. Many readers together cause no more questions than one reader that always waits
+// for an answer.
 package question
 
 import (
