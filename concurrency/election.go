@@ -95,13 +95,13 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	return nil
 }
 
-// stand records that the session is a candidate with the key of the position p. Resign uses this
-// record. If a candidacy with a newer key is recorded already, that record stays. stand reports
-// whether a candidacy with this key or a newer key was already recorded.
+// stand records that the session is a candidate with the key that p describes. Resign uses this
+// record. If there is a record of a newer key already, stand leaves that record. It reports whether
+// there was a record of this key or of a newer key.
 //
-// Clean-up deletes only keys that are not in use. When stand is called, the earlier record uses its
-// key, and the caller uses the key of p. When stand returns, only the record that is left uses its
-// key.
+// Clean-up deletes only keys that are not in use. The caller of stand uses the key that p
+// describes, and stand ends this use unless the new record takes it over. stand also ends the use
+// of a key whose record it replaces.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

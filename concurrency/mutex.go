@@ -160,10 +160,10 @@ func (m *Mutex) acquire(
 	return nil
 }
 
-// acquired records that the session holds the lock with the key of the position p. If the session
-// has already acquired the lock with this key or with a newer key, the earlier record stays. A new
-// record keeps the key in use, so that clean-up does not delete it. If the earlier record stays,
-// acquired ends the caller's use of the key.
+// acquired records that the session holds the lock with the key that p describes. From then on this
+// record counts as the user of the key, so that clean-up does not delete the key. If there is a
+// record of this key or of a newer key already, acquired leaves that record, and ends the caller's
+// use of the key.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -29,8 +29,8 @@ func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 		return ch
 	}
 	o := &observer{client: e.s.client, pfx: e.pfx, ch: ch}
-	// The goroutine closes ch and ends when ctx or the client ends, or when the server refuses to
-	// answer.
+	// The goroutine ends when ctx or the client ends, or when the server refuses to answer. It then
+	// closes ch. The reader of ch waits for that.
 	go o.run(ctx)
 	return ch
 }
