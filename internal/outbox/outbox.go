@@ -206,8 +206,9 @@ func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	return v, false
 }
 
-// quit is called by a pump that was stopped by Abort or Pumps.Close. It drops the queued values and
-// closes the channel. It returns false, because the pump has no further value to send.
+// quit is called by the pump, the goroutine that sends queued values, when Abort or Pumps.Close has
+// stopped it. quit drops the queued values and closes the channel. It returns false, because the
+// pump has no further value to send.
 func (o *Outbox[T]) quit() (ok bool) {
 	o.mu.Lock()
 	o.closed, o.backlog = true, nil
