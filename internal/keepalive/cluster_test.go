@@ -20,7 +20,7 @@ import (
 
 var errHalted = errors.New("halted")
 
-// chanSink is a sink as users have it.
+// chanSink is a sink that delivers answers to a channel, as the client does for its users.
 type chanSink struct {
 	ch     chan *pb.LeaseKeepAliveResponse
 	reason error // read after ch is closed

@@ -31,7 +31,8 @@ type fakeRemote struct {
 	finished int // streams that were half-closed
 }
 
-// streamAnswer is what a stream brings after a delay.
+// streamAnswer is a stream's response to a renewal: after a delay, the stream sends a TTL, or ends
+// with an error.
 type streamAnswer struct {
 	after time.Duration
 	ttl   int64
@@ -202,7 +203,8 @@ func TestRenewOnceOfALeaseThatOneMemberDoesNotKnow(t *testing.T) {
 	})
 }
 
-// TestDialerReplacesWhatEndedTheLastStream shows what the end of one stream means for the next.
+// TestDialerReplacesWhatEndedTheLastStream: after a stream has stalled, the next stream goes to
+// another member. After an auth token was refused, the next stream gets a new token.
 func TestDialerReplacesWhatEndedTheLastStream(t *testing.T) {
 	f := newFakeRemote(make([]streamAnswer, 4)...)
 	f.token = 3
@@ -227,8 +229,9 @@ func TestDialerReplacesWhatEndedTheLastStream(t *testing.T) {
 	assert.Equal(t, 3, f.opened)
 }
 
-// TestConfirmerBoundsItsQuestions: many leases may become doubtful at once, and each is asked about
-// once. After the end of its context no question follows.
+// TestConfirmerBoundsItsQuestions: many leases may be gone at once. The Confirmer asks for the TTL
+// of each lease once, with at most maxConfirming requests at a time. After its context has ended,
+// it sends no request.
 func TestConfirmerBoundsItsQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

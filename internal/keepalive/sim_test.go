@@ -45,7 +45,7 @@ type request struct {
 	id int64
 }
 
-// sim runs a table against a scripted server, on a clock of its own.
+// sim runs a [table] of leases against a simulated server, on a simulated clock.
 type sim struct {
 	tb testing.TB
 	*table

@@ -36,7 +36,7 @@ type model struct {
 	sessions []*modelSession
 	unlocks  []unlock
 	gaveUp   bool     // clean-up has given up, as if the server had denied the deletion
-	lostMark bool     // a put of a mark has no answer, so that a key may be left behind
+	lostMark bool     // the outcome of a putMark is unknown, so a key may be left behind
 	late     []func() // requests that were given up and may still be applied
 }
 
@@ -135,7 +135,8 @@ func (s *modelSession) answered(at Version, old, value string, found bool) {
 	}
 }
 
-// putMark puts the session's mark on what another session has made.
+// putMark changes the value of a key that another session has created. The new value, the mark,
+// shows that this session uses the key too.
 func (s *modelSession) putMark(at Version, old, value string) {
 	st := &s.m.store
 	s.requests = append(s.requests, func() {

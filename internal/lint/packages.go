@@ -30,8 +30,8 @@ var (
 	codeSpan  = regexp.MustCompile("`([^`]+)`")
 )
 
-// PackageTable finds the directories of dirs that no table of text names in its first column.
-// A name that ends in "/..." stands for a directory and all below it.
+// PackageTable returns a problem for each of dirs that no Markdown table in text names in its first
+// column. A name in a table that ends in "/..." stands for a directory and all directories below.
 func PackageTable(text string, dirs []string) []string {
 	var listed []string
 	for _, cell := range firstCell.FindAllStringSubmatch(text, -1) {

@@ -9,8 +9,8 @@ var stateMachines = []string{"internal/watchmux", "internal/keepalive", "interna
 	"cache/internal/evaluate", "cache/internal/fill", "cache/internal/keytree",
 	"cache/internal/question", "cache/internal/watchindex"}
 
-// goroutineFiles may start goroutines: the machinery, and the parts of the API whose background
-// work has no smaller home.
+// goroutineFiles are the files and directories whose code may start goroutines, each with what its
+// goroutines do.
 var goroutineFiles = []string{
 	"internal/etcdfake",                    // handlers of streams
 	"internal/testkit/pipes",               // handlers of streams
@@ -24,7 +24,7 @@ var goroutineFiles = []string{
 	"internal/bidi/bidi.go",                // the receive and the send loop of a link
 	"internal/outbox/outbox.go",            // the pump, while there is a backlog
 	"client.go",                            // auto-sync
-	// one question to each endpoint, all answered before New returns
+	// asks each endpoint once; New waits for all answers
 	"endpoints.go",
 	// copies the responses of one GetStream, until the context of the call ends
 	"kv_stream.go",
@@ -44,16 +44,16 @@ var goroutineFiles = []string{
 	"concurrency/observe.go", // one observer, which ends with its context
 	// follows the health of each connection; ends with the policy, which waits for it
 	"internal/balancer/conn.go",
-	// asks for the TTLs of leases, while there are some in doubt; Wait waits
+	// asks for the TTLs of leases that may be gone, until all are answered; Wait waits
 	"internal/keepalive/confirm.go",
 	"internal/balancer/tick.go", // probes of members, each bounded; Close waits for them
 	// serves one session after another, until the closing function, which waits, is called
 	"leasing/kv.go",
 	// acquires, keeps and releases one lease key; the closing function waits
 	"leasing/owner.go",
-	// watches on the server, for watches that the log of a cache does not reach
+	// watches the server for watches of past revisions that a cache no longer has; Close waits
 	"cache/watch_source.go",
-	// relays watches that a cache cannot answer; Close waits
+	// relays the server's responses to watches that a cache cannot answer; Close waits
 	"cache/watch_direct.go",
 	"cache/follow.go", // what keeps a copy up to date, until Close, which waits
 	"cache/list.go",   // the reader of a list's pages, until the list is over; Close waits

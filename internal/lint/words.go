@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// banned are texts that stand nowhere in the project. The patterns are written so that they do not
-// match themselves.
+// banned are patterns of texts that no file of the project may contain. Each pattern is written so
+// that it does not match its own source.
 var banned = []struct {
 	pattern *regexp.Regexp
 	why     string
@@ -27,7 +27,8 @@ var banned = []struct {
 	{regexp.MustCompile(`(?i)\b(?:for|right) now\b[,.;:)]|\bnot (?:yet implemented|implemented yet)\b|\bwork in [p]rogress\b`), "a plan; describe what is there"},
 }
 
-// Words finds text that the project does not contain.
+// Words returns a finding for each line of a file's text that one of the banned patterns matches.
+// The parameter p is the file's path.
 func Words(p, text string) []string {
 	var found []string
 	line := 0

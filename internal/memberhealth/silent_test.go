@@ -41,8 +41,8 @@ func TestDeadConnectionWithoutPeers(t *testing.T) {
 	}
 }
 
-// TestDeadConnectionOfAStream: a stream that has gone silent is not counted, but has
-// members asked; the lone member that says nothing after that is given up.
+// TestDeadConnectionOfAStream: a stream that waits for its silent member does not count as a
+// request, but the member is probed. The member, the only one, does not answer and is ejected.
 func TestDeadConnectionOfAStream(t *testing.T) {
 	p := newPlay(t, act{noProbes: true})
 	p.run(time.Second)

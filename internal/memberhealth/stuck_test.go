@@ -98,9 +98,9 @@ func TestStuckSinceAnElection(t *testing.T) {
 	assert.Equal(t, []string{"∞", "0", "∞"}, p.limits())
 }
 
-// TestStuckMemberKeepsItsWrites: where only writes wait they may be answered yet, and
-// cannot be sent to a peer. It gets no more of them, and is Ejected for the first read
-// that waits as well.
+// TestStuckMemberKeepsItsWrites: a stuck member is not ejected while only writes wait for it. The
+// member may still answer the writes, and they cannot be sent to a peer. When a read waits for it
+// too, the member is ejected.
 func TestStuckMemberKeepsItsWrites(t *testing.T) {
 	p := newPlay(t, quick, quick, quick)
 	p.run(2 * time.Second)

@@ -142,7 +142,7 @@ func TestAbortDropsWhatWaits(t *testing.T) {
 		for i := range 5 {
 			o.Post(i)
 		}
-		synctest.Wait() // the pump holds 1
+		synctest.Wait() // the pump tries to send the value 1
 		o.Abort()
 		o.Abort()
 		pumps.running.Wait()

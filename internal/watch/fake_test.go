@@ -213,7 +213,7 @@ func (w *world) event(rev int64) {
 	}
 }
 
-// notice sends an answer to a request for progress.
+// notice sends a progress notice, the answer to a progress request.
 func (w *world) notice() {
 	w.mu.Lock()
 	send, rev := w.current.send, w.revision

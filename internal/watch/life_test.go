@@ -49,7 +49,8 @@ func TestASilentStreamIsLeft(t *testing.T) {
 	})
 }
 
-// TestAnythingReceivedIsASignOfLife: a server that sends events need not answer.
+// TestAnythingReceivedIsASignOfLife: a stream is not given up while it receives events, even if its
+// server answers no progress request.
 func TestAnythingReceivedIsASignOfLife(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.known()
@@ -165,8 +166,8 @@ func TestASlowServerIsGivenTime(t *testing.T) {
 	})
 }
 
-// TestMembersAreProbedWhileCreatesAreUnanswered, because a stream without a confirmed watch cannot
-// be checked.
+// TestMembersAreProbedWhileCreatesAreUnanswered: while a create request is unanswered, the members
+// are probed. The stream itself is not checked by a progress request before a watch is confirmed.
 func TestMembersAreProbedWhileCreatesAreUnanswered(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.locked(func() { w.silent = true })

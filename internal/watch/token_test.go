@@ -51,8 +51,9 @@ func TestRefusalsThatDoNotNameTheTokenReconnectOnceASecond(t *testing.T) {
 	}
 }
 
-// TestAStreamThatEndsForItsTokenIsFollowedByOneWithAnother token. It waits while none can be
-// obtained, and goes on with the old one if none can be obtained at all.
+// TestAStreamThatEndsForItsTokenIsFollowedByOneWithAnother: if a stream ends because of its auth
+// token, the next stream waits for a new token. If the login is denied, the next stream is opened
+// with the old token.
 func TestAStreamThatEndsForItsTokenIsFollowedByOneWithAnother(t *testing.T) {
 	for name, c := range map[string]struct {
 		err   error

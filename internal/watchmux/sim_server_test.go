@@ -17,7 +17,7 @@ const simChanSize = 3
 // keys that were changed at each revision.
 type simServer struct {
 	rand   *rand.Rand
-	ownIDs bool // it ignores ids of the client's, as grpc-proxy does
+	ownIDs bool // it chooses all watch IDs and ignores those of the client, as grpc-proxy does
 	// a created response has the revision from before the watch was registered, as in etcd 3.5;
 	// otherwise the revision after it, as in 3.7
 	revBefore bool
@@ -25,7 +25,7 @@ type simServer struct {
 	// as etcd does before 3.4.25 and 3.5.8
 	hasty     bool
 	history   [][]string
-	compacted int64 // revisions below are gone
+	compacted int64 // revisions below this one are compacted
 	calm      bool  // no key changes any more, and no create request is refused at random
 	stream    *simStream
 }
@@ -39,7 +39,7 @@ type simStream struct {
 	events    []*pb.WatchResponse
 	network   []*pb.WatchResponse
 	watchers  map[int64]*simWatcher
-	order     []int64 // of watchers
+	order     []int64 // the IDs of the watchers, oldest first
 	nextID    int64
 	announced map[int64]bool
 	// events of watches whose created response has not passed yet, by watch ID
@@ -112,7 +112,7 @@ func (s *simServer) put(keys ...string) {
 	}
 }
 
-// emit puts a response into the channel of events, if there is room.
+// emit adds a response to the queue events, and reports whether there was room for it.
 func (s *simServer) emit(id, rev int64, events []*mvccpb.Event) bool {
 	if len(s.stream.events) >= simChanSize {
 		return false

@@ -86,8 +86,8 @@ func (l *lister) fields(head string, s *types.Struct) {
 	}
 }
 
-// generated reports whether a field's tag comes with a protobuf message. Programs do not read such
-// tags off a type that is defined by the message.
+// generated reports whether a field's tag is generated for a protobuf message. Such a tag is not
+// listed, because programs do not read it.
 func generated(tag string) bool {
 	_, ok := reflect.StructTag(tag).Lookup("protobuf")
 	return ok
@@ -102,7 +102,8 @@ func (l *lister) interfaceMethods(head string, it *types.Interface) {
 	}
 }
 
-// aliased is what an alias stands for, one step and no further.
+// aliased returns the type that an alias is declared as. If this type is an alias too, aliased
+// returns its name.
 func (l *lister) aliased(t types.Type) string {
 	if a, ok := t.(*types.Alias); ok {
 		t = a.Rhs()

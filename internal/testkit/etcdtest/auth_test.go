@@ -95,8 +95,8 @@ func TestJWTExpires(t *testing.T) {
 	requireTokenExpires(t, c, func(token string) bool { return strings.Count(token, ".") == 2 })
 }
 
-// requireTokenExpires requires that a token is refused once its TTL has passed, which must be one
-// second.
+// requireTokenExpires requires that a token is refused after its TTL has passed. The cluster's
+// tokens must have a TTL of one second.
 func requireTokenExpires(t *testing.T, c *Cluster, looksRight func(string) bool) {
 	t.Helper()
 	require.NoError(t, c.EnableAuth("secret"))

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// parentEnv makes the test binary start a server, print its process id and wait to be killed.
+// parentEnv is an environment variable. If it is set, the test binary starts a server, prints the
+// server's process id and waits to be killed.
 const parentEnv = "ETCDTEST_PARENT"
 
 func runParent() {
