@@ -191,9 +191,9 @@ func (a *asker) run() {
 // cache.
 //
 // A reader can use an answer only after the view of its cache has reached the revision of the
-// answer. If c.eager is set, the view of the cache c had not reached the revision of the previous
-// answer when the previous question was sent. The view is probably too old again, so ask requests
-// watch progress for c before it sends the question.
+// answer. The previous answer may have had a higher revision than the view of a cache c: then
+// c.eager is set. Probably the next answer has a higher revision than the view, too. So ask
+// requests watch progress for c before it sends the question.
 func (a *asker) ask(q *question.Question[*Cache, *reply], timeout time.Duration) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {

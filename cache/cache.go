@@ -93,9 +93,9 @@ type counts struct {
 	pages                      atomic.Int64 // pages counts the pages that were read by all lists
 }
 
-// streams is the last number that was given out. Each cache, and each stream of a cache's Watcher,
-// takes a new number, and adds it to the metadata of the watches that it opens on the server. The
-// client sends watches with different metadata on different gRPC streams.
+// streams is the last number that a cache, or a stream of a cache's Watcher, has taken. Each of
+// them takes a new number and adds it to the metadata of the watches that it opens on the server.
+// The client sends watches with different metadata on different gRPC streams.
 var streams atomic.Int64
 
 // streamKey is the metadata key whose value gives the watch of each cache a gRPC stream of its own.
@@ -104,7 +104,7 @@ var streams atomic.Int64
 const streamKey = "etcd-cache-stream"
 
 // New starts a cache of all keys that begin with prefix, or of the range given by WithRange. New
-// does not block: use WaitSynced to wait until the range has been read. It returns an error if an
+// does not block: use WaitSynced to wait until the range has been read. New returns an error if an
 // option is invalid or the client is nil. The cache reads and watches through the KV and the
 // Watcher that c embeds, and ends when c is closed. Close the cache to free its memory and its
 // watch.

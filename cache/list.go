@@ -195,8 +195,8 @@ type reader struct {
 	pages chan<- answer
 	size  int // how many keys the next page may have
 	most  int // the limit on size; lowered when a page was too large to be received
-	// least is the lowest revision that the next linearizable answer may have: the revision of the
-	// previous linearizable answer.
+	// least is the revision of the previous linearizable answer. A later answer with a lower
+	// revision means that the cluster was restored from a backup.
 	least int64
 	// certain is the revision of the first page. No other page has a lower revision. certain is 0
 	// before the first page.

@@ -161,9 +161,9 @@ func (c *Cache) behind() bool {
 }
 
 // belowLocked reports whether requests for progress are needed because the view v has not reached
-// the target, or because a list (read of the whole range) waits until the watch has caught up with
-// it. In the second case the revision of v does not matter: after a restore it may be greater than
-// the revisions of the list.
+// the target, or because a list (read of the whole range) waits for the watch to reach listTarget.
+// In the second case the revision of v does not matter: after a restore of the cluster, v may have
+// a later revision than the list.
 func (c *Cache) belowLocked(v *view) bool { return c.listTarget > 0 || v.revision < c.target }
 
 // askOnce sends a request for progress and waits for the answer, for at most repeatAfter. A call of

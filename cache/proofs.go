@@ -57,10 +57,10 @@ func (p *proofs) thinOut() {
 	*p = kept
 }
 
-// reached is called when a view has reached the given revision. It removes the proofs up to that
-// revision, which now apply to the view. Every write acknowledged before the returned time is in
-// the view. This time is the latest sentAt of the removed proofs, or the zero time if there are
-// none.
+// reached is called when a view has reached the given revision. It removes the proofs (what the
+// answers to linearizable reads have shown) up to that revision, and returns the latest sentAt of
+// the removed proofs. Every write that was acknowledged before this time is in the view. If no
+// proof is removed, reached returns the zero time.
 func (p *proofs) reached(revision int64) (until time.Time) {
 	for len(*p) > 0 && (*p)[0].revision <= revision {
 		until, *p = (*p)[0].sentAt, (*p)[1:]

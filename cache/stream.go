@@ -128,9 +128,9 @@ func (r *reader) receive(pieces clientv3.GetStreamChan) (*pb.RangeResponse, erro
 }
 
 // streamFailed records why a stream ended before the end of the range. The key from is the first
-// one that was not read. If the server has no RangeStream method, no other stream is tried for
-// streamsAgain. If a piece had more bytes than the client may receive, no other stream is tried for
-// this list.
+// one that was not read. If the server has no RangeStream method, no stream is tried for an hour
+// (see streamsAgain). If one message of the stream had more bytes than the client may receive, the
+// rest of this list (read of the whole range) is read by pages.
 func (r *reader) streamFailed(from string, err error) {
 	switch status.Code(err) {
 	case codes.Unimplemented:

@@ -49,7 +49,7 @@ type origin struct {
 	clusterID, memberID, raftTerm uint64
 }
 
-// originOf returns the ids in a response header from the server.
+// originOf returns the ids and the Raft term in a response header from the server.
 func originOf(header *pb.ResponseHeader) origin {
 	return origin{header.GetClusterId(), header.GetMemberId(), header.GetRaftTerm()}
 }
