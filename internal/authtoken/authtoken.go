@@ -101,10 +101,11 @@ func (s *Source) Ensure(ctx context.Context) error {
 	return s.Refresh(ctx, 0)
 }
 
-// Refresh replaces the current token if seen is its generation. If Refresh returns nil, the refused
-// request can be tried again. It returns nil at once in two cases: the current token has another
-// generation, or the source has neither a user nor a token, as with certificates. Otherwise Refresh
-// waits for the answer to a login. If no login is under way, Refresh starts one.
+// Refresh replaces a refused token. The parameter seen is the [Source.Generation] that was read
+// before the refused request. If Refresh returns nil, the request can be tried again. Refresh
+// returns nil at once in two cases: the current token is of another generation, or the source has
+// neither a user nor a token, as with certificates. Otherwise Refresh waits for the answer to a
+// login. If no login is under way, Refresh starts one.
 //
 // The old token stays in place until the new one is there. If the server says that authentication
 // is not enabled, the token is dropped and Refresh returns nil. If the login fails for another
@@ -131,7 +132,7 @@ func (s *Source) Refresh(ctx context.Context, seen uint64) error {
 }
 
 // Renew is Refresh for a stream that will be opened again. It returns nil for a static token,
-// because the server may accept the next stream with it.
+// because the server may accept that token when the next stream is opened.
 func (s *Source) Renew(ctx context.Context, seen uint64) error {
 	if err := s.Refresh(ctx, seen); !errors.Is(err, ErrStatic) {
 		return err
@@ -197,7 +198,7 @@ func (s *Source) join(seen uint64) (*login, error) {
 	}
 	f := &login{done: make(chan struct{})}
 	s.pending = f
-	// Ends with s.ctx, and Close waits for it.
+	// The goroutine ends when the login is answered or s.ctx ends. Close waits for the goroutine.
 	s.logins.Go(func() { s.run(f) })
 	return f, nil
 }

@@ -102,8 +102,8 @@ func (c *conn) startCheckLocked() {
 	ctx, cancel := context.WithCancel(c.policy.ctx)
 	c.stopCheck = cancel
 	rpc, release := c.rpc()
-	// Ends with ctx, which ends when the connection is lost or the policy is closed. The policy's
-	// Close waits for it.
+	// The goroutine ends at the latest when ctx ends, that is when the connection is lost or the
+	// policy is closed. The policy's Close waits for the goroutine.
 	c.policy.checks.Go(func() {
 		defer release()
 		c.member.withoutHealth.Store(false)

@@ -149,8 +149,8 @@ func IsHalt(ctx context.Context, err error) bool {
 		codes.Unimplemented, codes.DataLoss:
 		return true
 	default:
-		// OK (the server ended the stream), Unknown, DeadlineExceeded, Aborted, Internal,
-		// Unavailable
+		// The code is OK (the server ended the stream), Unknown, DeadlineExceeded, Aborted,
+		// Internal or Unavailable.
 		return false
 	}
 }

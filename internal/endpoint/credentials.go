@@ -23,8 +23,8 @@ type Credentials struct {
 
 // NewCredentials returns credentials for connections to endpoints. With a nil cfg, endpoints
 // without a scheme are not encrypted, and https endpoints are checked against the system's
-// certificate authorities. opened, if not nil, is called with each new connection and the
-// attributes of its address, and returns the connection to use instead.
+// certificate authorities. The function opened, if not nil, is called with each new connection and
+// the attributes of its address, and returns the connection to use instead.
 func NewCredentials(
 	cfg *tls.Config, opened func(*attributes.Attributes, net.Conn) net.Conn,
 ) *Credentials {

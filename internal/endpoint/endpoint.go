@@ -147,7 +147,7 @@ func canonical(host string) string {
 	return strings.ToLower(host)
 }
 
-// headerSafe returns name in a form that may stand in a request's header.
+// headerSafe returns name in a form that is valid in a request's header.
 func headerSafe(name string) string {
 	if strings.IndexFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) < 0 {
 		return name
@@ -188,7 +188,7 @@ func RedactAll(eps []string) []string {
 }
 
 // Resolved returns the address to pass to gRPC, with the name of the server. If creds is not nil,
-// the address carries, as an attribute, the bundle of creds that secures connections to e.
+// the attributes of the address contain the credentials for connections to e (see [BundleOf]).
 func (e Endpoint) Resolved(creds *Credentials) resolver.Address {
 	a := resolver.Address{Addr: e.Address, ServerName: e.Authority}
 	if creds != nil {

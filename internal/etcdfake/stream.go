@@ -18,7 +18,7 @@ var errEnded = status.Error(codes.Canceled, "etcdfake: stream ended from outside
 type memberKey struct{}
 
 // serverStream is one stream, as a handler sees it. It logs and delays the messages that the
-// handler receives. The method end ends the stream even if the handler is blocked.
+// handler receives. [serverStream.end] ends the stream even if the handler is blocked.
 type serverStream struct {
 	grpc.ServerStream
 
@@ -30,7 +30,7 @@ type serverStream struct {
 	cancel context.CancelFunc
 
 	once  sync.Once
-	ended chan struct{} // closed by the method end
+	ended chan struct{} // serverStream.end closes it
 	err   error         // the status of the stream; set before ended is closed
 }
 
