@@ -69,9 +69,8 @@ func (m *memoryStream) openSources() {
 	m.table.orphans = nil
 }
 
-// earliest returns the lowest field next of the watches. Changes that a watch was given since it
-// joined its group do not raise the field, so the watch may already have the changes of this
-// revision.
+// earliest returns the lowest revision whose changes one of the watches still needed when it joined
+// its group. By now the group may have given the changes of this revision to the watch.
 func earliest(items []*watchItem) int64 {
 	revision := int64(math.MaxInt64)
 	for _, it := range items {

@@ -88,8 +88,8 @@ func (t *watchTable) orphan(g *watchGroup) {
 // answerProgress answers a consumer's request for progress if all watches have been given
 // everything up to the revision t.asked. It is also enough if they have everything up to the newest
 // view (state of the cache), because a view may never reach t.asked after the cluster was restored.
-// If a watch starts even later than at the revision that follows the answer's, the answer is
-// delayed.
+// The answer has the revision of the head group. It is delayed while a watch starts later than at
+// the revision after that.
 func (t *watchTable) answerProgress() {
 	switch {
 	case len(t.others) > 0:

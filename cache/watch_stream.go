@@ -178,8 +178,8 @@ func (m *memoryStream) work(v *view) bool {
 	return more || len(requests) > 0 || len(t.out) > 0
 }
 
-// wait blocks until there may be something to do, such as a request, a new view, or a response of
-// the server.
+// wait blocks until there may be something to do, such as a request, a newer view (state of the
+// cache) than v, or a response of the server.
 func (m *memoryStream) wait(v *view) {
 	select {
 	case <-m.ctx.Done():

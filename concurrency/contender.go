@@ -142,9 +142,9 @@ func (c contender) tooLate(ctx context.Context) error {
 
 // putMarked runs txn. If txn finds a key that another session on the same lease has written,
 // putMarked writes the contender's mark (a random text of its session) into that key, or runs txn
-// again if the key is gone by then. It returns the position of the key. After an error, putMarked
-// records in the session's keystate.State that the put has ended. After success the caller must
-// record it.
+// again if the key is gone by then. It returns the place of the key in the queue. If putMarked
+// fails, it records the failed put in the session's state of the key. If it succeeds, the caller
+// must record the result there.
 func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		sending, proof := retry.WithProof(ctx)
@@ -276,9 +276,9 @@ func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
 	return string(kvs[0].Key), nil
 }
 
-// abandon ends the caller's use of the key of p. If this session has created the key and no other
-// call uses it, the key is deleted. abandon waits until the key is deleted, but no longer than the
-// constant grace says. After that the deletion goes on in the background.
+// abandon ends the caller's use of the key that p describes. If this session has created the key
+// and no other call uses it, the key is deleted. abandon waits until the key is deleted, but no
+// longer than the constant grace says. After that the deletion goes on in the background.
 func (c contender) abandon(p position) {
 	c.s.update(c.key, func(k *keystate.State) { k.Release(p.incarnation) })
 	c.s.waitCleanedUp(c.key)

@@ -119,8 +119,8 @@ func (e *Election) stand(p position) (before bool) {
 	return before
 }
 
-// win gives the candidate's key the value val, if it has another value, and waits until the
-// candidate leads.
+// win waits until the candidate leads. Before that it sets the value of the candidate's key to val,
+// if the key existed already and had another value.
 func (e *Election) win(ctx context.Context, p position, val string) error {
 	if p.found != nil && string(p.found.Value) != val {
 		if err := e.proclaim(ctx, candidacy{key: e.key, rev: p.rev()}, val); err != nil {

@@ -58,8 +58,8 @@ type acquisition struct {
 	since    int64                 // a revision at which the session held the lock
 	released bool                  // Unlock has been called for this acquisition
 
-	// ctx is the context that Mutex.Ctx returns, and end ends it. Both are nil until Mutex.Ctx is
-	// called.
+	// ctx is the context that Mutex.Ctx returns. The function end cancels it. Both are nil until
+	// Mutex.Ctx is called.
 	ctx context.Context
 	end context.CancelCauseFunc
 }

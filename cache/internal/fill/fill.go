@@ -70,8 +70,8 @@ func (f *Fill) Least() int64 { return f.least }
 func (f *Fill) Size() (keys int, bytes int64) { return f.tree.Len(), f.bytes }
 
 // Page adds the next page: the pairs from the key that Next returns on, in order, as they were at
-// the given revision. more says that the range has more keys after the last pair. Page keeps kvs
-// and its pairs without copying them.
+// the given revision. The parameter more says that the range has more keys after the last pair.
+// Page keeps kvs and its pairs without copying them.
 //
 // Page refuses the page and returns false if all pages have been added, or if the revision is lower
 // than the result of Least. In the second case the page must be read again.
@@ -140,7 +140,7 @@ func (f *Fill) apply(key string, ev *mvccpb.Event, watermark int64) {
 	f.bytes += Bytes(ev.Kv)
 }
 
-// Pass records that the watch has delivered all events up to revision.
+// Pass records that the watch has delivered all events up to the given revision.
 func (f *Fill) Pass(revision int64) { f.passed = max(f.passed, revision) }
 
 // Passed returns the revision up to which the watch has delivered all events.

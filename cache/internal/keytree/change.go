@@ -108,8 +108,8 @@ func (n *node) append(kvs []*Pair) []*node {
 }
 
 // set returns the one or two nodes that replace n after the pair kv has been added, or has replaced
-// the pair of its key. If n was made by the Editor whose number is edit, set may change n and
-// return it. The second node is nil if there is only one.
+// the pair of its key. The second node is nil if there is only one. set may change n and return it
+// if the Editor with the number edit has made n.
 func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 	i, found := n.find(key)
 	switch {
@@ -137,10 +137,10 @@ func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 	return leaf(pairs[:half]), leaf(pairs[half:])
 }
 
-// replace returns the one or two nodes that take the place of n after the pair of the given key has
-// been set below the child i. The nodes child and next take the place of the child i; next is nil
-// if only one node does. If n was made by the Editor whose number is edit, replace may change n and
-// return it.
+// replace is called when the pair of the given key has been set below the child i, and the node
+// child has taken the place of the child i. The node next follows the node child if the set has
+// made two nodes; otherwise it is nil. replace returns the one or two nodes that take the place of
+// n. It may change n and return it if the Editor with the number edit has made n.
 func (n *node) replace(
 	i int, key string, child, next *node, edit uint64,
 ) (first, second *node) {
@@ -165,8 +165,8 @@ func (n *node) replace(
 }
 
 // withChild returns a copy of n that has the node child in place of the child i. The entry of this
-// child in lows stays the same. If n was made by the Editor whose number is edit, withChild changes
-// n itself and returns n. It does not read the other children, because it would have to wait for
+// child in lows stays the same. If the Editor with the number edit has made n, withChild changes n
+// itself and returns n. It does not read the other children, because it would have to wait for
 // their memory.
 func (n *node) withChild(i int, child *node, edit uint64) *node {
 	same := n.own(edit)

@@ -92,9 +92,10 @@ func (t Tree) Range(from, end string) iter.Seq[*Pair] {
 	}
 }
 
-// Each calls yield with the pairs whose rank r (the number of lower keys) is in from <= r < to, in
-// order, until yield returns false. It returns false if yield has returned false. Between pairs it
-// sometimes calls runtime.Gosched, so that a long loop does not keep other goroutines waiting.
+// Each calls yield with each pair that has from <= rank < to, in order, until yield returns false.
+// The rank of a pair is the number of lower keys in the tree. Each returns false if yield has
+// returned false. Between pairs it sometimes calls runtime.Gosched, so that a long loop does not
+// keep other goroutines waiting.
 func (t Tree) Each(from, to int, yield func(*Pair) bool) bool {
 	if from >= to {
 		return true
@@ -111,8 +112,8 @@ func (t Tree) Each(from, to int, yield func(*Pair) bool) bool {
 	})
 }
 
-// Slice returns the pairs whose rank r (the number of lower keys) is in from <= r < to, in order,
-// in a new slice.
+// Slice returns a new slice of the pairs that have from <= rank < to, in order. The rank of a pair
+// is the number of lower keys in the tree.
 func (t Tree) Slice(from, to int) []*Pair {
 	if from >= to {
 		return nil
