@@ -337,7 +337,7 @@ func (m *model) check() {
 	}
 }
 
-// finish lets all calls end, and then lets clean-up delete what is left.
+// finish lets all calls end. Then it lets clean-up delete the keys that are left.
 func (m *model) finish() {
 	busy := func(s *modelSession) bool {
 		return len(s.requests) > 0 || len(s.answers) > 0 || len(s.users) > 0
@@ -359,8 +359,8 @@ func (m *model) finish() {
 	}
 }
 
-// TestAnyHistory runs random histories. A session deletes a key that a session still uses only by
-// Unlock. In the end, no key is left that a session created and no session uses.
+// TestAnyHistory runs random histories. Only Unlock deletes a key that a session still uses. In the
+// end, no key is left that a session created and no session uses.
 func TestAnyHistory(t *testing.T) {
 	for name, nonces := range map[string][]string{
 		"mutex": {"a"}, "mutexes on one lease": {"a", "b"}, "candidate": {""},

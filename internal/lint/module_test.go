@@ -97,8 +97,8 @@ func TestTextHoldsTheRules(t *testing.T) {
 	}
 }
 
-// The settings must name files and directories that exist. Otherwise, a file that is added later
-// under such a name would be excepted unnoticed.
+// The settings must name files and directories that exist. Otherwise, an old entry would allow
+// something in a file that is added later.
 func TestSettingsNameWhatExists(t *testing.T) {
 	for _, p := range append(goroutineFiles, stateMachines...) {
 		if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(p))); err != nil {

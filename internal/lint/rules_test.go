@@ -10,7 +10,7 @@ import (
 type snippet struct {
 	name  string
 	check func(*File) []string
-	path  string // "": "x/x.go"
+	path  string // the file's path; if empty, "x/x.go"
 	src   string // the file's text below its package clause
 	want  []string
 }

@@ -39,7 +39,7 @@ var goroutineFiles = []string{
 	"naming/endpoints/watch.go",     // one follower for each watch channel
 	"naming/resolver/resolver.go",   // one for each connection
 	"mock/mockserver/mockserver.go", // serves
-	// cleans up one key of a session; ends with the session, whose Close waits
+	// the background work of a session and its clean-up; Close of the session ends both and waits
 	"concurrency/cleaner.go",
 	"concurrency/observe.go", // one observer, which ends with its context
 	// follows the health of each connection; ends with the policy, which waits for it

@@ -32,9 +32,10 @@ func TestARefusedCreateIsTriedOnceMoreWithAnotherToken(t *testing.T) {
 	}
 }
 
-// TestRefusalsThatDoNotNameTheTokenReconnectOnceASecond: a consumer creates a watch that the server
-// refuses, again and again. The stream is opened anew at most once a second, because all other
-// watches of the stream must resume each time.
+// TestRefusalsThatDoNotNameTheTokenReconnectOnceASecond: a consumer creates a watch that is not
+// permitted, again and again. The stream is opened anew at most once a second, because all other
+// watches of the stream must resume each time. A refusal because of the auth token has no such
+// limit.
 func TestRefusalsThatDoNotNameTheTokenReconnectOnceASecond(t *testing.T) {
 	for reason, most := range map[string]int{denied: 12, namesTheToken: 200} {
 		inWorld(t, func(t *testing.T, w *world) {

@@ -42,13 +42,13 @@ type simStream struct {
 	order     []int64 // the IDs of the watchers, oldest first
 	nextID    int64
 	announced map[int64]bool
-	// events of watches whose created response has not passed yet, by watch ID
+	// events of watches whose created response is not in the network yet, by watch ID
 	pending map[int64][]*pb.WatchResponse
 }
 
 type simWatcher struct {
 	key      string
-	from     int64 // the first revision whose events were not put into the stream's events
+	from     int64 // the first revision whose events are not in the queue events yet
 	start    int64
 	synced   bool
 	fragment bool
@@ -252,7 +252,8 @@ func (s *simServer) transmit() {
 	s.wire(resp)
 }
 
-// wire sends a response in fragments of two events.
+// wire adds a response to the network. If its watch wants fragments, a fragment has at most two
+// events.
 func (s *simServer) wire(resp *pb.WatchResponse) {
 	st := s.stream
 	if w := st.watchers[resp.WatchId]; w == nil || !w.fragment {
