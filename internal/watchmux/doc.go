@@ -30,8 +30,8 @@
 //	active     Cancel                                     done       cancel the watch
 //	active     its backlog is over the limit              paused     cancel the watch
 //	paused     its consumer has read the backlog          queued
-//	active     its shadow is confirmed (see Shadows)      active     take over the shadow's id,
-//	                                                                 cancel the old one
+//	active     its shadow is confirmed (see Shadows)      active     keep one of the two ids, cancel
+//	                                                                 the other
 //	creating,  a message over the client's limit broke    queued or  Done, if the message was
 //	active     the stream (see oversize)                  paused     certainly for this watcher
 //	creating,  the stream breaks                          queued     in the order in which they
@@ -118,11 +118,12 @@
 //
 // # Progress
 //
-// A notice that answers a progress request has the watch id −1. The notice is about all watchers
-// that existed when the server computed it. The server may confirm a younger watcher before it
-// sends the notice, which does not apply to that watcher. So a watcher ignores a notice if the
-// notice may be older than the watcher, and covers revisions which the watcher has yet to receive:
-// see the type progress.
+// A notice that answers a progress request has the watch id −1. The notice applies to all watchers
+// that existed when the server computed it. But the server may confirm a new watcher after it has
+// computed the notice and before it sends the notice. The notice does not apply to this watcher. So
+// a watcher ignores a notice if two things are true: the server may have computed the notice before
+// the watcher existed, and the notice's revision is not below the revision from which the watcher
+// was created. See the type progress.
 //
 // Servers before 3.4.25 and 3.5.8 answer a progress request at once. Their notice overtakes events
 // that wait in another queue, and comes also while a watcher catches up. A notice of such a server
@@ -155,11 +156,10 @@
 // # Shadows
 //
 // A shadow is a second create for an active watcher, from the latest revision that the stream has
-// shown. It has no sink. When the shadow is confirmed, one of two things happens. If the watcher
-// waits for a revision that the store has not reached, the watcher takes over the shadow's id, and
-// its former id is cancelled, because etcd answers no progress request on a stream with a watch
-// from such a revision. If the watcher does not wait for such a revision, the shadow is cancelled.
-// If the shadow is refused, or the stream breaks, the watcher stays as it was.
+// shown. It has no sink. etcd answers no progress request on a stream with a watch from a revision
+// that the store has not reached. If the watcher waits for such a revision when the shadow is
+// confirmed, the watcher takes over the shadow's id, and its former id is cancelled. Otherwise the
+// shadow is cancelled. If the shadow is refused, or the stream breaks, the watcher stays as it was.
 //
 // After a watcher has taken over its shadow's id, events of this id below floor are dropped. If the
 // server ends the id because of a compaction of revisions before next, the watcher needs none of

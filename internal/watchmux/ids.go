@@ -54,11 +54,11 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 	return m.ids.last
 }
 
-// largeEvent is the average size, in bytes, from which the events of a watcher count as large. If
-// Config.Limited is not set, the mux does not ask for fragments of smaller events, because etcd
-// computes the size of the whole fragment anew for each event that it adds to the fragment. With
-// events of less than a hundred bytes, etcd needs many seconds for a fragment, and the stream
-// stands still meanwhile.
+// largeEvent is the average size, in bytes, from which the events of a watcher count as large. The
+// mux asks for fragments of smaller events only if the server may send messages that are too large
+// for the client (Config.Limited). The reason is that etcd, for each event that it adds to a
+// fragment, computes the size of the whole fragment anew. With events of less than a hundred bytes,
+// a fragment takes many seconds, in which the server sends nothing else on the stream.
 const largeEvent = 1 << 10
 
 // wantsFragmentsLocked reports whether the mux sets the fragment option in a create of w. It does

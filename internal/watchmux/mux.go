@@ -220,8 +220,8 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.requeueLocked()
 	m.narrowLocked(causes, err)
 	if !errors.Is(err, ErrRefused) {
-		// The next stream may have another authentication token. So each watcher gets a second try
-		// there, too, if its create is refused.
+		// The next stream may have another authentication token. If a create is refused on that
+		// stream, it is again tried once more.
 		for _, w := range m.queue.all() {
 			w.retried = false
 		}

@@ -86,9 +86,8 @@ func Eventually(tb testing.TB, cond func() bool, msg string, args ...any) {
 	require.Eventuallyf(tb, cond, time.Minute, time.Millisecond, msg, args...)
 }
 
-// Throughout calls the function cond again and again until the duration in the parameter lasting
-// has passed. If any call returns false, the test fails. Throughout calls cond on the test's
-// goroutine. So no call of cond still runs when Throughout returns.
+// Throughout calls cond every 10 ms for the given duration. The test fails if a call returns false.
+// The calls are made on the test's goroutine, so none is still running when Throughout returns.
 func Throughout(tb testing.TB, lasting time.Duration, cond func() bool, msg string, args ...any) {
 	tb.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
