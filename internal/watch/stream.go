@@ -26,9 +26,8 @@ const (
 	// client chose. If it takes longer, a second create is sent for the watch, without an id.
 	createOverdue = 250 * time.Millisecond
 	// holdPeriod is the time from each call of watchmux.Config.Holding to the call of Mux.Release.
-	// The mux calls Holding when it holds watches back (it pauses them) after a message over the
-	// client's limit. These watches resume once Release was called a few times and the stream has
-	// not broken in between.
+	// The mux calls Holding when it pauses watches, because a message for one of them may have been
+	// too large for the client. A few calls of Release later, these watches resume.
 	holdPeriod = time.Second
 	// minFragment is the size of the fragments that a server with default settings sends. It is the
 	// server's limit for requests (1.5 MiB) plus 512 KiB. If the client cannot receive messages of

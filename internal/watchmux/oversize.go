@@ -89,11 +89,12 @@ func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	}
 }
 
-// Release is called some time after each call of Config.Holding, which the mux calls when it holds
-// watchers back after a message over the client's limit. If Release was called minQuiet times and
-// the stream has not broken in between, such messages were for none of the watchers on the stream.
-// Then Release lets the watchers resume that were held back. Release calls Config.Holding again,
-// until it finds no watcher that is held back.
+// Release must be called some time after each call of Config.Holding. The mux calls Holding when it
+// holds watchers back (it pauses them), because a message for one of them may have been too large
+// for the client to receive. If the stream has not broken during minQuiet calls of Release, the
+// watchers on the stream were not the cause, and Release resumes the watchers that were held back.
+// Each call of Release calls Holding again, except a call that could resume watchers and found no
+// watcher held back.
 func (m *Mux) Release() {
 	m.mu.Lock()
 	defer m.unlock()

@@ -87,7 +87,7 @@ func Eventually(tb testing.TB, cond func() bool, msg string, args ...any) {
 }
 
 // Throughout calls cond every 10 ms for the given duration. The test fails if a call returns false.
-// The calls are made on the test's goroutine, so none is still running when Throughout returns.
+// The calls are made on the test's goroutine, so no call runs after Throughout has returned.
 func Throughout(tb testing.TB, lasting time.Duration, cond func() bool, msg string, args ...any) {
 	tb.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
