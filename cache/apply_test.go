@@ -86,8 +86,8 @@ func TestLateEventsCostTheSameHoweverManyThereAre(t *testing.T) {
 	require.Less(t, allocated(4000)/allocated(2000), 3.0)
 }
 
-// TestLateEventsAreTakenAgain shows that the late events can be added again if the view that they
-// led to is not published.
+// TestLateEventsAreTakenAgain shows that a successor (the next state of a copy) does not change the
+// late events that it was given. If it is not published, another successor can use them.
 func TestLateEventsAreTakenAgain(t *testing.T) {
 	v := confirmedView()
 	kept := successorOf(v, 2, nil, putEvent("b", 4), putEvent("c", 5), deleteEvent("b", 6)).late

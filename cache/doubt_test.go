@@ -78,9 +78,10 @@ func TestAnAnswerProvesNothingOfADoubtedView(t *testing.T) {
 	require.True(t, a.takenBy(&view{era: 2, revision: 1}))
 }
 
-// TestAtLeastOfADoubtedCopyWaitsForTheNextEra asks a cache for a revision while it lists again
-// after a restore of its cluster. Its old copy has passed that revision, but does not satisfy the
-// reader. The restored cluster reaches the revision later, by writes outside of the range.
+// TestAtLeastOfADoubtedCopyWaitsForTheNextEra calls AtLeast while the cache lists its range again
+// after a restore of the cluster. The old copy has passed the wanted revision, but AtLeast does not
+// return it. AtLeast waits until the restored cluster reaches the revision, by writes outside of
+// the range.
 func TestAtLeastOfADoubtedCopyWaitsForTheNextEra(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		loseHistory(t, cluster, c)
@@ -102,8 +103,9 @@ func TestAtLeastOfADoubtedCopyWaitsForTheNextEra(t *testing.T) {
 	})
 }
 
-// TestTheFloorOfAWriteIsOfALaterEra replaces the copy of a cache twice between a write and its
-// answer. After that, serializable reads must wait until the newest copy contains the write.
+// TestTheFloorOfAWriteIsOfALaterEra has the cache replace its copy twice, as after restores of the
+// cluster, between the request of a write and its answer. Later serializable reads must wait until
+// the newest copy contains the write.
 func TestTheFloorOfAWriteIsOfALaterEra(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mustPut(t, c.client, "a/k", "0")

@@ -98,7 +98,8 @@ func TestGivingUpARevisionKeepsWhatIsKnown(t *testing.T) {
 
 // TestProofsOfAnotherClusterProveNothing has a member of another cluster answer a read by which the
 // cache learns what has changed. The cache sends such reads because its server ignores requests for
-// progress. It takes nothing from an answer with another cluster id, and lists again.
+// progress. The cache ignores what an answer with another cluster id says, and lists its range
+// again.
 func TestProofsOfAnotherClusterProveNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mute(cluster)
@@ -143,8 +144,9 @@ func (s *strayKV) Get(
 	return resp, err
 }
 
-// TestKVSeesItsOwnWritesAfterARestore writes after the cluster was restored from a backup, which
-// the cache has not found yet. A serializable read, which memory may answer, sees the write.
+// TestKVSeesItsOwnWritesAfterARestore writes after the cluster was restored from a backup, before
+// the cache has noticed the restore. A serializable read sees the write, although the cache may
+// answer it from memory.
 func TestKVSeesItsOwnWritesAfterARestore(t *testing.T) {
 	for name, write := range map[string]func(context.Context, clientv3.KV) error{
 		"Put": func(ctx context.Context, kv clientv3.KV) error {
@@ -175,8 +177,8 @@ func TestKVSeesItsOwnWritesAfterARestore(t *testing.T) {
 }
 
 // TestKVSeesItsOwnWritesWhileAnEraEnds writes after the cache has found that its cluster was
-// restored from a backup. A read sees the write although the revision of the new copy is lower than
-// that of the write, as it is while the watch lags.
+// restored from a backup. A read sees the write, even while the watch lags and the revision of the
+// new copy is still lower than that of the write.
 func TestKVSeesItsOwnWritesWhileAnEraEnds(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		loseHistory(t, cluster, c)

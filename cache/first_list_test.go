@@ -118,7 +118,7 @@ func TestOwnWriteWhileTheFirstListStartsOver(t *testing.T) {
 }
 
 // TestKnownAfterARestoreInTheFirstList has the first page of a list come from a cluster that is
-// then restored from a backup. Status must not report the revision of that page as known.
+// then restored from a backup. Afterwards, Status.Known must not be the revision of that page.
 func TestKnownAfterARestoreInTheFirstList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

@@ -93,9 +93,9 @@ func TestReadersShareQuestions(t *testing.T) {
 	})
 }
 
-// TestReadersOfAgeDoNotWait reads often, and allows that the snapshot is some time old. No read
-// waits, because the cache asks the server how fresh it is whenever half of that time has passed.
-// It asks only while there are readers.
+// TestReadersOfAgeDoNotWait calls Fresh often, and accepts a snapshot that is up to a second old.
+// No call waits, because the cache asks the server every half second how fresh its copy is. It asks
+// only while there are readers.
 func TestReadersOfAgeDoNotWait(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		_, err := c.Fresh(t.Context(), 0)

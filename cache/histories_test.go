@@ -277,8 +277,8 @@ func (w *world) step() {
 	case n < 98:
 		w.fault()
 	case !w.cache.listing():
-		// Not during a list, because the cache could not find the restore if the new cluster has
-		// passed the revision of the old one by the end of the list.
+		// Not during a list: the cache notices a restore by a revision that is too low. By the end
+		// of the list, the new cluster may have passed the revision of the old one.
 		w.restore()
 	}
 	s := w.cache.Snapshot()

@@ -133,8 +133,9 @@ func TestProgressComesAfterLateEvents(t *testing.T) {
 	}, clientv3.WithProgressNotify())
 }
 
-// TestLateEventsAreNotLost shows that a consumer's watch gets the late events even if the cache
-// does not: because it has listed its range again, has opened its own watch again, or has ended.
+// TestLateEventsAreNotLost shows that a consumer's watch gets the events of a/x, which come after
+// the cache has already shown a later revision. It gets them even if the cache lists its range
+// again, opens its own watch again, or ends before they arrive.
 func TestLateEventsAreNotLost(t *testing.T) {
 	for name, disturb := range map[string]func(l *late){
 		"a list": func(l *late) { l.cache.startOver("of the test") },

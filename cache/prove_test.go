@@ -77,8 +77,8 @@ func TestFreshWithoutNoticesOfProgress(t *testing.T) {
 }
 
 // TestRevisionsToComeAreNotProvenWithoutABreak waits for a revision that does not exist. The server
-// ignores requests for progress, so the cache asks by reads what has changed. It waits between
-// these reads.
+// ignores requests for progress, so the cache reads from the server what has changed. It waits
+// between these reads.
 func TestRevisionsToComeAreNotProvenWithoutABreak(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mute(cluster)
@@ -144,8 +144,8 @@ func TestProofsHoldUnderWrites(t *testing.T) {
 	})
 }
 
-// TestAnswersWithoutHeadersAreErrors has a server answer reads without a header. The cache takes
-// them for failed, and goes on when the answers have headers again.
+// TestAnswersWithoutHeadersAreErrors has a server send answers without a header. The cache treats
+// such a read as failed, and goes on when the answers have headers again.
 func TestAnswersWithoutHeadersAreErrors(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {

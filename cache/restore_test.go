@@ -34,10 +34,10 @@ func (w *confirmedWatcher) Watch(
 	return confirmed
 }
 
-// TestAnEraEndsWhileAListBegins shows that a cache lists its range again if it finds that its
-// cluster was restored while another list begins. It finds that at the moment at which the watch of
-// the other list is confirmed. The test repeats this, because chance decides which of both events
-// the cache handles first.
+// TestAnEraEndsWhileAListBegins has the cache find that its cluster was restored, at the moment at
+// which the server confirms the watch of a list that has just begun. The cache must list its range
+// once more. The test repeats this, because chance decides which of the two the cache handles
+// first: the restore or the confirmation.
 func TestAnEraEndsWhileAListBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := etcdfake.New(t).Client()

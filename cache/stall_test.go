@@ -72,9 +72,9 @@ func stick(cluster *etcdfake.Cluster, n int) (release func()) {
 	return func() { close(stuck) }
 }
 
-// TestAStuckStreamIsOpenedAgain has the first streams of the watch bring nothing, although their
-// members work. A key changes after the list, or between two pages of it. The cache opens another
-// stream and gets the change.
+// TestAStuckStreamIsOpenedAgain has the first streams of the cache's watch deliver no events,
+// although the members work. A key changes after the list, or between two pages of it. The cache
+// opens another stream and gets the change.
 func TestAStuckStreamIsOpenedAgain(t *testing.T) {
 	for streams, listing := range map[int]bool{1: false, 2: true} {
 		t.Run(fmt.Sprint("while listing: ", listing), func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestALostEventIsFoundByAReader(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		t.Run(fmt.Sprint("it loses it again: ", again), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				// The cache does not trust notices of progress from this version, as they may
+				// The cache does not trust notices of progress from this version, because they may
 				// overtake events.
 				cluster, lost := etcdfake.New(t, etcdfake.WithVersion("3.5.7")), atomic.Int64{}
 				cluster.On("Watch", func(*etcdfake.Call) etcdfake.Action {
@@ -196,8 +196,8 @@ func TestAnIdleCacheSendsOnlyAudits(t *testing.T) {
 	})
 }
 
-// TestAStalledWatchDoesNotEndAList has the cache list its range just before it finds that its watch
-// has lost an event, which is a reason to list, too. The range is listed once.
+// TestAStalledWatchDoesNotEndAList has the cache find, while it lists its range, that its watch has
+// lost an event. Without the running list, the cache would now start one. It lists the range once.
 func TestAStalledWatchDoesNotEndAList(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		slowPages(cluster)
@@ -232,9 +232,8 @@ func TestAuditsMoveACopyOn(t *testing.T) {
 	})
 }
 
-// TestACompactionKeepsAList shows that a list goes on with its next page although a compaction and
-// the end of its watch stream happen meanwhile. Keys outside of the range are written before the
-// compaction.
+// TestACompactionKeepsAList shows that a list goes on with its next page after a compaction, and
+// after its watch stream has ended. Before the compaction, keys outside of the range are written.
 func TestACompactionKeepsAList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)
@@ -300,7 +299,7 @@ func TestALimitedRateDoesNotShrinkPages(t *testing.T) {
 	})
 }
 
-// singleKeys is a KV that answers gets of one key from memory, at a revision of the past.
+// singleKeys is a KV that answers gets of one key from memory, always with the old revision 1.
 type singleKeys struct{ clientv3.KV }
 
 func (k singleKeys) Get(
@@ -312,9 +311,9 @@ func (k singleKeys) Get(
 	return &clientv3.GetResponse{Header: &pb.ResponseHeader{Revision: 1}}, nil
 }
 
-// TestQuestionsAreNotAnsweredFromMemory shows that the reads by which a cache learns how fresh it
-// is go to the server, although the client embeds a KV that answers gets of one key from memory, as
-// a leasing KV does.
+// TestQuestionsAreNotAnsweredFromMemory shows that a cache learns only from the server how fresh
+// its copy is. It does not believe the client's KV, which answers gets of one key from memory, like
+// a leasing KV.
 func TestQuestionsAreNotAnsweredFromMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

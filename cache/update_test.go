@@ -103,9 +103,9 @@ func TestWriteSkewIsCaught(t *testing.T) {
 	})
 }
 
-// TestPhantomsAreCaught has writers each count the keys of a range and add one if there are fewer
-// than ten. The range never has more than ten keys: a key that another writer has added since the
-// count is a conflict.
+// TestPhantomsAreCaught runs several writers. Each one counts the keys of a range, and adds a key
+// if there are fewer than ten. A key that another writer has added in between is a conflict, so the
+// range never has more than ten keys.
 func TestPhantomsAreCaught(t *testing.T) {
 	full := errors.New("full")
 	add := func(ctx context.Context, c *Cache, key string) error {
@@ -311,9 +311,9 @@ func TestUnknownOutcomes(t *testing.T) {
 	}
 }
 
-// TestUpdateWaitsForTheWinner shows that Update does not try again before the cache has the change
-// that its first attempt has conflicted with. The member that serves the cache's watch gets that
-// change late.
+// TestUpdateWaitsForTheWinner shows that an Update that has conflicted with another client's write
+// does not try again before the write has reached the cache. The member that serves the cache's
+// watch gets the write late.
 func TestUpdateWaitsForTheWinner(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		mustPut(t, c.client, "a/n", "1")

@@ -230,9 +230,9 @@ func TestWatchesWaitForALongList(t *testing.T) {
 	})
 }
 
-// TestWatchAsksForAProofAgainAfterAnOutage shows that a Watch asks the server again what is newest
-// after an earlier Watch has got no answer to that. So the later Watch starts after everything that
-// was written before its call.
+// TestWatchAsksForAProofAgainAfterAnOutage shows that each Watch asks the server for its revision,
+// even if the server did not answer an earlier Watch. So the later Watch starts after everything
+// that was written before its call.
 func TestWatchAsksForAProofAgainAfterAnOutage(t *testing.T) {
 	onEdge(t, func(e edge) {
 		e.cluster.On("Range", func(*etcdfake.Call) etcdfake.Action {

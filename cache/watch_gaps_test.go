@@ -181,7 +181,7 @@ func (w *gapWorld) outage() {
 	w.refuses.Store(false)
 }
 
-// expected returns the events of a watch from a revision on.
+// expected returns the events that the watch of the pair p must get from the revision from on.
 func (w *gapWorld) expected(p *randomwatch.Pair, from int64) []*mvccpb.Event {
 	op := opOf(p)
 	create := &memoryWatch{next: from}

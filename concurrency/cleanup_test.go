@@ -40,8 +40,8 @@ func TestLostAnswersLeaveNoKey(t *testing.T) {
 	}
 }
 
-// TestPutAppliedLateLeavesNoKey has a member apply a request long after the call has failed, as a
-// member that was stopped does.
+// TestPutAppliedLateLeavesNoKey has a member apply the request of a failed Lock late, as a member
+// that was stopped for a while does. The session then deletes the key.
 func TestPutAppliedLateLeavesNoKey(t *testing.T) {
 	for name, acquire := range map[string]func(*Mutex, context.Context) error{"Lock": (*Mutex).Lock,
 		"TryLock": (*Mutex).TryLock} {

@@ -53,7 +53,7 @@ func (p programs) round(
 	return nil
 }
 
-// fed runs a contender while the workload's feeder writes, if it has one.
+// fed calls run, which runs a contender. If the workload has a feeder, the feeder writes meanwhile.
 func (p programs) fed(
 	ctx context.Context, w work, endpoint string, run func() (figures.Sample, error),
 ) (figures.Sample, error) {

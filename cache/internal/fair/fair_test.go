@@ -21,11 +21,10 @@ func busyFor(length time.Duration) {
 	}
 }
 
-// TestLoopsLetOthersRun runs loops that only compute on one processor, and another goroutine that
-// counts how often it gets the processor. One long loop looks at the clock some 80 times, and calls
-// runtime.Gosched each time, because a millisecond has passed. Short loops call it less often, as
-// many of their looks come sooner. Without fair.Loop, the scheduler would give the other goroutine
-// the processor about ten times.
+// TestLoopsLetOthersRun shows that loops that compute on the only processor let another goroutine
+// have it at least twenty times. A long loop looks at the clock about 80 times. A millisecond has
+// passed each time, so it calls runtime.Gosched. Short loops look at random times, often too soon
+// for such a call. Without fair.Loop, the other goroutine would get the processor about ten times.
 func TestLoopsLetOthersRun(t *testing.T) {
 	const rounds, pairs, least = 1280, 128, 20
 	for name, length := range map[string]int{"one long loop": rounds, "short loops": 1} {

@@ -92,7 +92,7 @@ func (h *history) step(t *testing.T, f *Fill, keys int) {
 	}
 }
 
-// certain returns a revision up to which f has every change of every key in its pages.
+// certain returns a revision. f has every change up to it for all keys of the pages that it has.
 func certain(f *Fill) int64 {
 	least := f.greatest
 	for _, p := range f.pages {
