@@ -193,8 +193,8 @@ func (h *handshakes) note(state balancer.SubConnState) {
 	}
 }
 
-// connect runs f, which starts an attempt to connect: at once, or after handshakeBackoff if the
-// last handshakes were refused.
+// connect runs f, which starts an attempt to connect. If the last handshakes were refused, connect
+// runs f after handshakeBackoff, otherwise at once.
 func (h *handshakes) connect(f func()) {
 	switch {
 	case h.stopped:

@@ -1,9 +1,10 @@
 // Package balancer is a gRPC load-balancing policy: it decides which member gets the next request.
 //
 // Requests go round-robin over the healthy members. Package memberhealth decides which members are
-// healthy. This package counts requests and received bytes for it, sends the probes, and closes the
-// connection of each member that memberhealth ejects. gRPC then connects again, and the requests
-// that wait on the closed connection can be sent to other members.
+// healthy. This package counts requests and received bytes for memberhealth, sends probes (health
+// checks of silent members), and closes the connection of each member that memberhealth ejects.
+// gRPC then connects again, and the requests that wait on the closed connection can be sent to
+// other members.
 //
 // gRPC dials, and sends each request over the connection that a picker names. The policy makes one
 // connection for each address, and makes it again when it is lost. If health checks are enabled,

@@ -29,7 +29,7 @@ const healthStallTimeout = time.Second
 // followHealth opens another one, and the last status stays valid in between. But if a stream ends
 // before the server has sent a status, followHealth reports the server as not serving.
 //
-// report must ignore a call whose context has ended.
+// The function report must ignore a call whose context has ended.
 func followHealth(
 	ctx context.Context, rpc grpc.ClientConnInterface,
 	report func(ctx context.Context, serving bool),

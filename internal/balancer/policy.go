@@ -144,11 +144,13 @@ func (p *policy) updateLocked() {
 }
 
 // usableLocked returns the connections that requests may use, and the state to report to gRPC.
+// If there is no connection to use, err is the error for requests.
+//
 // Requests may use the connections to healthy servers. If there are none, and no connection is
-// still connecting or unchecked, requests may use the connections to unhealthy servers. Without
-// this rule, gRPC would let the requests wait for ever. A server is unhealthy if it reports that it
-// does not serve, or if it refuses the health check. Learners refuse the health check, because they
-// refuse all streams. If there is no connection to use, err is the error for requests.
+// still connecting or waiting for its first health check, requests may use the connections to
+// unhealthy servers. Otherwise gRPC would let the requests wait for ever. A server is unhealthy if
+// it reports that it does not serve, or if it refuses the health check. Learners refuse the health
+// check, because they refuse all streams.
 func (p *policy) usableLocked() (usable []*conn, whole connectivity.State, err error) {
 	var fallback []*conn
 	pending := false

@@ -65,7 +65,7 @@ type Link[Req, Resp any] struct {
 	opts    Options
 	handler Handler[Req, Resp]
 
-	// Own synchronisation.
+	// These channels are used without mu.
 	wake       chan struct{} // capacity 1; tells the send goroutine to look at the fields under mu
 	work       chan struct{} // capacity 1; tells the receive goroutine that Wake was called
 	senderDone chan struct{} // closed by the send goroutine when it ends

@@ -78,9 +78,9 @@ func IsConnClosing(err error) bool {
 // IsUnimplemented reports whether the server does not know the method.
 func IsUnimplemented(err error) bool { return Code(err) == codes.Unimplemented }
 
-// IsTooManyRequests reports whether the member refused the request because it has too many others
-// to apply. Servers decide that before they propose a request, so it has no effect. The code may be
-// Unknown, because servers return this error without a status code.
+// IsTooManyRequests reports whether the member refused the request because the member still has to
+// apply too many others. Servers decide that before they propose the request, so the request has no
+// effect. The code may be Unknown, because servers return this error without a status code.
 func IsTooManyRequests(err error) bool {
 	code, message := describe(err)
 	return (code == codes.ResourceExhausted || code == codes.Unknown) &&

@@ -2,8 +2,8 @@
 // renewals are not answered. It passes the server's answers to the subscribers of the lease. When a
 // lease ends, the package passes the reason to its subscribers.
 //
-// The table is the state machine: its methods are given the time and return what to do. The
-// [Keeper] guards the table with a mutex, and calls the table's methods when a timer fires or an
+// The type table is the state machine: its methods are given the time and return what to do. The
+// [Keeper] guards its table with a mutex, and calls the table's methods when a timer fires or an
 // answer arrives. The Keeper sends the requests over one link of package bidi, which opens one
 // LeaseKeepAlive stream after another. Any number of leases need only the link's two goroutines,
 // and one more while the timer fires.
@@ -16,8 +16,8 @@
 //
 // # States
 //
-// An entry is one kept lease. Its subscribers are the KeepAlive calls that share it. An entry has
-// one of these states:
+// An entry is one kept lease. Its subscribers are the KeepAlive calls that share it. Each
+// subscriber has a [Sink], which receives the answers. An entry has one of these states:
 //
 //	resting   no request is in flight
 //	waiting   a request is in flight
@@ -28,7 +28,7 @@
 // and "gone" that of a lease that is no longer kept. A lease is due when the next request for it
 // must be sent. A lease expires when the keeper has had no answer for the lease's whole TTL. The
 // stall timeout is how long a stream may be silent while a request is in flight: a third of the
-// lease's TTL, or longer.
+// lease's TTL, or longer. The section "When leases are due" explains steps.
 //
 //	state     event                               next      action
 //	none      first subscriber                    resting   due at once; expires after

@@ -38,9 +38,9 @@ type Remote struct {
 type Tokens interface {
 	// Generation returns the number of the current token. It changes with each new token.
 	Generation() uint64
-	// Renew gets a new token if seen is still the number of the current token. If the client cannot
-	// get another token, Renew returns nil, because the server may accept the next stream with the
-	// old token.
+	// Renew replaces the token with the number seen, if that token is still the current one. If the
+	// client cannot get another token, Renew returns nil, because the server may accept the old
+	// token when the next stream is opened.
 	Renew(ctx context.Context, seen uint64) error
 }
 
