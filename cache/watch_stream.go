@@ -25,7 +25,7 @@ const noticePeriod = 10 * time.Minute
 // server.
 type memoryServer struct {
 	cache *Cache
-	tasks sync.WaitGroup // the goroutines that receive from the server, of all streams
+	tasks sync.WaitGroup // the goroutines of all streams that receive from the server
 }
 
 // Watch implements pb.WatchClient. The stream ends with ctx.

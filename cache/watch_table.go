@@ -290,8 +290,8 @@ func (t *watchTable) leaveServer(g *watchGroup) {
 	}
 }
 
-// refuse ends the watches of a group with the error that the server has given. If the error is a
-// compaction, watches that start at the compacted revision or later go on.
+// refuse ends the watches of a group with the error that the server has given. If that error says
+// that revisions were compacted, the watches that start at or after the compacted revision go on.
 func (t *watchTable) refuse(g *watchGroup, resp *clientv3.WatchResponse, err error) {
 	header := resp.Header
 	if header == nil {

@@ -103,11 +103,12 @@ func (w *cacheWatcher) Watch(
 }
 
 // proveNow waits for a proof that the cache has everything that was acknowledged before the call,
-// but no longer than proofOfNow. Whenever pages of a list (read of the whole range) have arrived
-// within that time, it waits for another proofOfNow. If there is no proof, it returns an error.
+// but no longer than two seconds (proofOfNow). If the cache is reading its whole range, and pages
+// of it have arrived within these two seconds, proveNow waits for two seconds more. If there is no
+// proof, it returns an error.
 //
-// After a wait without success, calls of proveNow do not wait until missedFor has passed or a proof
-// has come.
+// After a wait without success, calls of proveNow return at once for the next ten seconds
+// (missedFor). If a proof comes earlier, calls wait again.
 func (w *cacheWatcher) proveNow(ctx context.Context) error {
 	c, now := w.cache, time.Now()
 	ctx, cancel := context.WithCancel(ctx)

@@ -91,8 +91,8 @@ func WithAbortContext(ctx context.Context) STMOption {
 }
 
 // WithPrefetch makes NewSTM read the given keys in one request before each call of the function.
-// Without this option, each Get of a key that was not read before costs a request. The keys count
-// as read by the function.
+// Without this option, each Get of a key that was not read before costs a request. NewSTM treats
+// the given keys as if the function had read them.
 func WithPrefetch(keys ...string) STMOption {
 	return func(o *stmOptions) { o.prefetch = append(o.prefetch, keys...) }
 }

@@ -41,8 +41,8 @@ type Loop struct{ left int }
 // as one loop over all of their pairs.
 func Start() Loop { return Loop{left: 1 + rand.IntN(pairsBetweenLooks)} }
 
-// Did records that the loop has handled the given number of further pairs. After pairsBetweenLooks
-// of them, it may call runtime.Gosched to let other goroutines run.
+// Did records that the loop has handled more pairs. Whenever the loop has handled pairsBetweenLooks
+// pairs, Did may call runtime.Gosched to let other goroutines run.
 func (l *Loop) Did(pairs int) {
 	if l.left -= pairs; l.left <= 0 {
 		l.look()

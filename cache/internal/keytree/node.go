@@ -142,8 +142,9 @@ func (n *node) last() string {
 // shares reports whether a key begins with the prefix of the node.
 func (n *node) shares(key string) bool { return strings.HasPrefix(key, n.prefix) }
 
-// floor returns the index of the greatest entry whose key is not greater than key, or -1. found
-// reports whether the key of that entry equals key. key must begin with the prefix of the node.
+// floor returns the index of the greatest entry whose key is not greater than the given key, or -1
+// if there is none. found reports whether the entry has the given key itself. The given key must
+// begin with the prefix of the node.
 func (n *node) floor(key string) (i int, found bool) {
 	h := head(key, len(n.prefix))
 	i = n.upper(h) - 1
@@ -181,9 +182,9 @@ func (n *node) upper(h uint64) int {
 	return i
 }
 
-// find returns the index of the greatest entry whose key is not greater than key, or -1. found
-// reports whether the key of that entry equals key. Unlike floor, find accepts a key that does not
-// begin with the prefix of the node.
+// find returns the index of the greatest entry whose key is not greater than the given key, or -1
+// if there is none. found reports whether the entry has the given key itself. Unlike floor, find
+// accepts a key that does not begin with the prefix of the node.
 func (n *node) find(key string) (i int, found bool) {
 	switch {
 	case n.shares(key):
