@@ -34,9 +34,9 @@ type Cache struct {
 	// history is the log of changes. An entry is appended before the view that refers to it is
 	// published.
 	history *history
-	// eager says that the next question (linearizable read that proves freshness) is to be sent
-	// together with a request for watch progress. It is set if the newest view had a lower
-	// revision, when the previous question was sent, than the answer to that question.
+	// eager says that the next question (linearizable read that proves freshness) must be sent
+	// together with a request for watch progress. It is set if the previous question was answered
+	// at a later revision than the newest view had when that question was sent.
 	eager  atomic.Bool
 	counts counts
 	// missed is when a call of Watch last gave up waiting for a proof that the cache is up to date;

@@ -208,8 +208,8 @@ func (f *follower) open(list listing) error {
 }
 
 // ended returns the error with which a response ends the watch, or nil if the watch goes on. If the
-// events that the watch should deliver next were compacted, ended has the range listed (read as a
-// whole) again.
+// events that the watch should deliver next were compacted, ended demands another list (read of the
+// whole range).
 func (f *follower) ended(resp *clientv3.WatchResponse) error {
 	// The client resumes an interrupted watch after its last event. So a compaction may end the
 	// watch although notices of progress have shown that the compacted revisions have no events in
@@ -222,7 +222,7 @@ func (f *follower) ended(resp *clientv3.WatchResponse) error {
 }
 
 // sameCluster returns nil if a response header comes from the cluster that the copy was read from,
-// or has no cluster id. Otherwise it has the range listed (read as a whole) again, and returns
+// or has no cluster id. Otherwise it demands another list (read of the whole range), and returns
 // errListAgain.
 func (f *follower) sameCluster(header *pb.ResponseHeader) error {
 	c := f.c

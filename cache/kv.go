@@ -51,8 +51,8 @@ type floor struct {
 	at            time.Time
 }
 
-// shownBy reports whether a view is as new as the floor demands, so that it shows all earlier
-// writes through the KV.
+// shownBy reports whether the view v is as new as the floor f demands. Such a view shows all
+// earlier writes through the KV.
 func (f floor) shownBy(v *view) bool {
 	return v.synced() && (v.era > f.era ||
 		v.era == f.era && v.revision >= f.revision && !v.provenAt.Before(f.at))

@@ -103,7 +103,7 @@ func (f *follower) startList(list listing, header *pb.ResponseHeader) error {
 	return nil
 }
 
-// stopList gives up the list that is under way, if there is one.
+// stopList gives up the list (read of the whole range) that is under way, if there is one.
 func (f *follower) stopList() {
 	if f.stopPage != nil {
 		f.stopPage()

@@ -103,12 +103,13 @@ type stall struct {
 	// there is no stall.
 	since  time.Time
 	logged int64 // view.logged when the watch was first found stalled
-	steps  int   // how often Cache.proved has reopened the watch or had the range read again
+	steps  int   // how often Cache.proved has reopened the watch or demanded another list
 	slow   int   // how many reads of Cache.prove have timed out
 }
 
-// proved takes the result of prove. If the watch has been stalled for long, proved has it opened
-// again. If that does not help, proved has the whole range read again.
+// proved takes the result of prove. If the watch has been stalled for long, proved makes the cache
+// open the watch again. If that does not help, proved demands another list (read of the whole
+// range).
 func (c *Cache) proved(err error) {
 	s, now, logged := &c.stall, time.Now(), c.now().logged
 	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errStalled) {

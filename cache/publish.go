@@ -125,9 +125,10 @@ func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view
 
 // sameEra takes the header of the answer to a linearizable request. The parameter before is the
 // view that was the newest one when the request was sent. If the answer shows that the cluster was
-// replaced or restored, sameEra has the range read again and returns false. It also returns false
-// if the copy was replaced after the request was sent, or if it is already known that the copy has
-// to be replaced. Otherwise it records that the revision of the answer exists, and returns true.
+// replaced or restored, sameEra makes the cache read the range again and returns false. It also
+// returns false if the copy was replaced after the request was sent, or if it is already known that
+// the copy has to be replaced. Otherwise it records that the revision of the answer exists, and
+// returns true.
 func (c *Cache) sameEra(header *pb.ResponseHeader, before *view) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,9 +168,9 @@ type listing struct {
 	why      string // the reason, for the log line; empty for the first list
 }
 
-// startOver has the whole range read again, and logs the text why as the reason. If a list (read of
-// the whole range) is under way, startOver gives it up. Readers see the old view until the new list
-// is complete.
+// startOver demands another list (read of the whole range), and logs the text why as the reason. If
+// a list is under way, startOver gives it up. Readers see the old view until the new list is
+// complete.
 func (c *Cache) startOver(why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

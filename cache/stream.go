@@ -136,7 +136,7 @@ func (r *reader) streamFailed(from string, err error) {
 	case codes.Unimplemented:
 		now := time.Now()
 		r.c.asker.noStreams.Store(&now)
-	case codes.ResourceExhausted: // a piece had more bytes than the client may receive
+	case codes.ResourceExhausted:
 		r.fruitless = streamTries
 	}
 	r.c.wait("keys from %q on to be read after: %v", from, err)

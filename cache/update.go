@@ -136,7 +136,7 @@ func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) 
 // The change usually comes as an event of the cache's watch. If it has not come after repeatAfter,
 // awaitWinner requests progress, so that the copy reaches rev even if there is no such event. If
 // the conditions then hold for the state of the copy at rev, although the server has found that
-// they do not, the copy is wrong, and awaitWinner has the range read again.
+// they do not, the copy is wrong, and awaitWinner makes the cache read the range again.
 func (tx *Tx) awaitWinner(ctx context.Context, rev int64) error {
 	c, conditions := tx.c, tx.compares()
 	overdue := time.AfterFunc(repeatAfter, func() { c.reach(rev) })
