@@ -80,7 +80,7 @@ func newReply() *reply {
 	return &reply{done: make(chan struct{}), answers: map[*Cache]answered{}}
 }
 
-// askers has the asker of each client that has caches.
+// askers has, for each client that has caches, the asker that sends their linearizable reads.
 var askers = struct {
 	mu       sync.Mutex
 	byClient map[*clientv3.Client]*asker

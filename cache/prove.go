@@ -18,8 +18,8 @@ import (
 const proveWait = 5 * time.Second
 
 // stalledFor is how long the watch may bring nothing, although reads show that it lacks changes,
-// before the cache opens the watch again. If that does not help, the cache waits longer before each
-// further step.
+// before the cache opens the watch again. If that does not help, the cache waits longer, and then
+// reads the whole range again. It waits still longer before it repeats that.
 var stalledFor = backoff.Policy{Base: 20 * time.Second, Max: 10 * time.Minute}
 
 // errStalled is the reason why the cache opens its watch again although the server has not ended
@@ -99,8 +99,8 @@ func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 // The reason may be a stream that is stuck although its connection and its member are well, or an
 // event that a member has lost. Only the goroutine that requests progress uses stall.
 type stall struct {
-	// since is when the stall was found, or when the last step against it was taken. It is zero if
-	// there is no stall.
+	// since is when the stall was found, or when Cache.proved last reopened the watch or demanded
+	// another list (read of the whole range). It is zero if there is no stall.
 	since  time.Time
 	logged int64 // view.logged when the watch was first found stalled
 	steps  int   // how often Cache.proved has reopened the watch or demanded another list
