@@ -89,7 +89,7 @@ func (m *Mux) cancelledLocked(id int64) {
 	p.order.waits = false
 	if !p.order.answered {
 		p.ordered = true
-		p.unanswered = max(p.unanswered-1, 0) // the test's request gets no answer
+		p.unanswered = max(p.unanswered-1, 0) // the server has dropped the test's progress request
 		m.requestProgressLocked(false)
 	}
 }
