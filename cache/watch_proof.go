@@ -53,7 +53,8 @@ func (p *progressProof) have(c *Cache, v *view) int64 {
 
 // look reports as proven whether the view v (a state of the cache) has reached the revision of the
 // linearizable read. It reports as failed whether another read is needed: this read has failed, or
-// the cache has replaced its copy since this read was sent, and v belongs to the new copy.
+// the cache has replaced its copy of the range since this read was sent, and v belongs to the new
+// copy.
 func (p *progressProof) look(c *Cache, v *view) (proven, failed bool) {
 	if p.reply == nil {
 		return false, false

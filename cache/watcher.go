@@ -77,7 +77,7 @@ type cacheWatcher struct {
 	server *memoryServer
 	// memory is the Watcher of package clientv3, with server in place of a connection.
 	memory clientv3.Watcher
-	direct *directWatches // the watches that memory cannot answer
+	direct *directWatches // the watches that the cache cannot answer
 }
 
 func (w *cacheWatcher) Watch(

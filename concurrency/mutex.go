@@ -115,9 +115,9 @@ func (m *Mutex) Lock(ctx context.Context) error {
 	})
 }
 
-// wasReleased reports whether the session lives and an Unlock by another goroutine of the session
-// has deleted the key of p. The caller, which was waiting with this key, must then wait with a new
-// key.
+// wasReleased reports whether the session lives, and another goroutine of the session has deleted
+// the key that p describes, by Unlock. The caller, which was waiting with this key, must then wait
+// with a new key.
 func (m *Mutex) wasReleased(p position) (released bool) {
 	m.s.update(m.key, func(*keystate.State) { released = p.incarnation.Ended() })
 	return released && m.s.over() == nil

@@ -49,7 +49,7 @@ func (t Tree) Get(key string) *Pair {
 	return nil
 }
 
-// Rank returns how many keys of the tree are lower than key.
+// Rank returns how many keys of the tree are lower than the given key.
 func (t Tree) Rank(key string) int {
 	rank, n := 0, t.root
 	for n != nil {

@@ -38,10 +38,10 @@ type below struct {
 	ends     []int // ends[i] is how many pairs are below the children 0 to i together
 }
 
-// head returns a number for a key without its first skip bytes. Of two keys that begin with the
-// same skip bytes, the key with the lower head is the lower key. The upper 7 bytes of the head are
-// the next bytes of the key, filled up with zeros. The lowest byte is how many of these bytes the
-// key has, from 0 to 7, or the constant more if the key has more bytes.
+// head returns a number for the rest of a key: its bytes from the index skip on. If two keys have
+// the same bytes before that index, the key with the lower head is the lower key. The upper 7 bytes
+// of the head are the first 7 bytes of the rest, filled up with zeros. The lowest byte is the
+// length of the rest, from 0 to 7. For a longer rest it is 8, the constant more.
 func head(key string, skip int) uint64 {
 	left := len(key) - skip
 	switch {

@@ -83,7 +83,7 @@ func (x *Index[T]) Remove(it *Item[T]) {
 	it.prev, it.next = nil, nil
 }
 
-// Each calls f for each item whose key or range contains key.
+// Each calls f for each item that watches the given key, alone or in a range.
 func (x *Index[T]) Each(key string, f func(*Item[T])) {
 	for it := x.keys[key]; it != nil; it = it.next {
 		f(it)

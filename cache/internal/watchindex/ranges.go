@@ -135,7 +135,7 @@ func join[T any](left, right *node[T]) *node[T] {
 	return right
 }
 
-// each calls f for each item below n whose range contains key.
+// each calls f for each item below n whose range contains the given key.
 func (n *node[T]) each(key string, f func(*Item[T])) {
 	if n == nil || !above(n.greatest, key) {
 		return
