@@ -1,8 +1,9 @@
 // Package authtoken holds the authentication token that a client attaches to its requests, and
 // replaces it when a server refuses it.
 //
-// A token has a generation, which changes with the token. A request notes the generation before it
-// is sent. If a server refuses its token, the request hands that generation to [Source.Refresh]:
+// Each token has a number, its generation. The client reads [Source.Generation] before it sends a
+// request. If a server refuses the token, the client passes that generation to [Source.Refresh],
+// which does one of three things:
 //
 //	the token has changed since     return; the request is tried again
 //	a login is under way            wait for its answer

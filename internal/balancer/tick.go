@@ -99,8 +99,8 @@ func (t *Tracker) ownerLocked(h *memberhealth.Member) *Member {
 	return t.ready[slices.Index(t.health, h)]
 }
 
-// observeLocked takes a sample of each member's counters. It reports whether there must be another
-// tick.
+// observeLocked takes a sample of each member's counters. It reports whether the members must be
+// compared again at the next tick.
 func (t *Tracker) observeLocked(now time.Time) (busy bool) {
 	elapsed := now.Sub(t.lastTick)
 	t.lastTick = now

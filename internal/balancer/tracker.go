@@ -190,8 +190,8 @@ func (t *Tracker) Failures() map[string]error {
 	return t.failures
 }
 
-// ProbeAll probes every member, because a stream went silent. If some members answer, those that do
-// not are ejected, which ends their streams.
+// ProbeAll sends a health check to every connected member, because a stream went silent. If some
+// members answer, the others are ejected: their connections are closed, which ends their streams.
 func (t *Tracker) ProbeAll() {
 	if t == nil || t.Even || t.NoProbes {
 		return

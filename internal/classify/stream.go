@@ -17,8 +17,8 @@ const NoEndpoints = "etcdclient: no available endpoints"
 
 var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)
 
-// IsFinal reports whether a stream that ended with err must not be opened again. opened says
-// whether err is the end of an open stream; otherwise err is the failure to open one.
+// IsFinal reports whether a stream that ended with err must not be opened again. The parameter
+// opened is true if an open stream has ended with err, and false if the stream could not be opened.
 //
 // Load balancers and proxies end a stream with any status while something is wrong with them. Such
 // a fault is temporary. So an error is final only if it is in this list:

@@ -28,8 +28,8 @@ func (t *table) notFound(e *entry) {
 }
 
 // confirmed handles another member's answer about a doubtful lease, which is a lease that was never
-// renewed and that the stream's member did not know. gone says that the lease is gone. Otherwise
-// left is a lower bound of the time until the lease expires; it is 0 if no member has answered.
+// renewed and that the stream's member did not know. If the parameter gone is false, left is a
+// lower bound of the time until the lease expires. left is 0 if no member has answered.
 //
 // confirmed returns true if the stream must move to another member. Three conditions must hold: the
 // other member knows the lease, the lease is doubtful for the second time, and the stream on which

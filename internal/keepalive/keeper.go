@@ -125,8 +125,8 @@ func (k *Keeper) now() instant { return time.Since(k.start) }
 // KeepAlive begins to keep the lease id alive, and returns at once. The keeper delivers the answers
 // for the lease to sink until the lease, ctx or the keeper ends, and then closes sink with the
 // reason. If requireLeader is set, the keeper also closes sink when the stream's member has no
-// leader. s belongs to the keeper from now on. If the keeper has stopped, KeepAlive returns the
-// keeper's error and does not call sink.
+// leader. After the call, only the keeper may use s. If the keeper has stopped, KeepAlive returns
+// the keeper's error and does not call sink.
 func (k *Keeper) KeepAlive(
 	ctx context.Context, id int64, s *Subscriber, sink Sink, requireLeader bool,
 ) error {
@@ -244,10 +244,10 @@ func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 	}
 }
 
-// Confirmed handles another member's answer about a lease that [Config.Confirm] asked about. gone
-// says that the lease is gone. Otherwise left is a lower bound of the time until the lease expires;
-// it is 0 if no member has answered. Confirmed moves the keeper's stream to another member if the
-// member of that stream has said for the second time that an existing lease is gone.
+// Confirmed handles another member's answer about a lease that [Config.Confirm] asked about. If the
+// parameter gone is false, left is a lower bound of the time until the lease expires. left is 0 if
+// no member has answered. Confirmed moves the keeper's stream to another member if the member of
+// that stream has said for the second time that an existing lease is gone.
 func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	k.mu.Lock()
 	defer k.unlock()

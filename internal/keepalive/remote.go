@@ -22,8 +22,7 @@ type Remote struct {
 	TimeToLive func(ctx context.Context, id int64) (*pb.LeaseTimeToLiveResponse, error)
 	// Tokens holds the authentication token with which streams are opened.
 	Tokens Tokens
-	// ProbeMembers starts a health check of each member that has unanswered requests. It does not
-	// block.
+	// ProbeMembers starts a health check of each connected member. It does not block.
 	ProbeMembers func()
 	// NoAnswer is the error of a renewal if the server has ended the stream without an error and
 	// without an answer. It must be an error after which RenewOnce tries again.
