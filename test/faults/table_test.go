@@ -191,7 +191,7 @@ func cutOff(p *faultnet.Proxy, on bool, dir faultnet.Direction) {
 }
 
 // TestFaultTable runs the table of faults with typical settings and with a zero Config. The faults
-// last longer if ETCD_FAULTS is long.
+// last longer with the environment variable ETCD_FAULTS=long.
 func TestFaultTable(t *testing.T) {
 	for name, cfg := range map[string]clientv3.Config{
 		"typical": {DialTimeout: 2 * time.Second, DialKeepAliveTime: 2 * time.Second,
@@ -229,7 +229,7 @@ func (row faultRow) run(b *bench3) {
 	wait()
 	waitControl()
 	kept := during[0] / before[0]
-	if member >= 0 { // not a fault of all members, which hits the control too
+	if member >= 0 { // the fault is of one member, so the control is free of it
 		share := func(rates []float64) float64 { return rates[0] / (rates[0] + rates[1]) }
 		kept = max(kept, share(during)/share(before))
 	}

@@ -153,7 +153,7 @@ func TestInvalidSortIsAnError(t *testing.T) {
 	assert.Empty(t, remote.Requests(), "nothing may be sent")
 }
 
-// callsOf has a call of each unary method of kv.
+// callsOf returns, for each unary method of kv, a function that calls the method.
 func callsOf(ctx context.Context, kv clientv3.KV) map[string]func() error {
 	return map[string]func() error{
 		"Put":     func() error { _, err := kv.Put(ctx, "k", "v"); return err },

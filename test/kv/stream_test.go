@@ -47,7 +47,7 @@ func (u *unstreamed) options() []grpc.DialOption {
 	}
 }
 
-// client returns a client of the cluster with the interceptors.
+// client returns a client of the cluster that has the interceptors of u.
 func (u *unstreamed) client(t *testing.T, cluster *etcdtest.Cluster) *clientv3.Client {
 	t.Helper()
 	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(),

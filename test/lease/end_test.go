@@ -61,7 +61,8 @@ var ends = []struct {
 		}},
 	{name: "context", want: context.DeadlineExceeded,
 		ctx: func(ctx context.Context) context.Context {
-			ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // after the first answer
+			// The context ends after the server has answered the first renewal.
+			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 			context.AfterFunc(ctx, cancel)
 			return ctx
 		}, do: func(*testing.T, *etcdfake.Server, *clientv3.Client, clientv3.LeaseID) {}},

@@ -107,7 +107,7 @@ func TestMuteServerIsNotFlooded(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, server.sent, 10)
 		for _, at := range server.sent {
-			at = at[1:] // the first was answered
+			at = at[1:] // without the first renewal, which the server answered
 			assert.LessOrEqual(t, len(at), 3)
 			assert.NotEmpty(t, at)
 			for i := range at[1:] {

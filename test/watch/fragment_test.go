@@ -71,7 +71,9 @@ func TestMessageOverTheLimitEndsNoSibling(t *testing.T) {
 			if limit < 2<<20 {
 				value = value[:1_200_000]
 			}
-			for range 3 { // with the previous value, the second is over three million bytes
+			// From the second put on, the event has the previous value too, so its size is twice
+			// that of the value.
+			for range 3 {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				_, err := writer.Put(ctx, big, value)
 				cancel()

@@ -49,7 +49,8 @@ func fuzzWatches(t *testing.T, server *fuzzServer, byContext bool) {
 		consumers.Go(func() { fuzzConsumer(t, ctx, w, i) })
 	}
 	for left := -1; left != server.left(); {
-		// until the server has sent all, or has no watch left to send to
+		// The loop ends when the server has sent nothing for a minute: either it has sent all its
+		// data, or no watch is left to which it can send the rest.
 		left = server.left()
 		time.Sleep(time.Minute)
 		_ = w.RequestProgress(ctx)

@@ -51,7 +51,7 @@ type observer struct {
 	prevKV   bool
 	leader   bool          // requires a leader, and watches again when there is none
 	churn    bool          // ends its watch now and then, and begins another
-	lag      time.Duration // how long it works on a response at most
+	lag      time.Duration // the longest time that it works on a response
 	progress bool
 
 	mu       sync.Mutex

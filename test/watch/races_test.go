@@ -35,7 +35,7 @@ type raced struct {
 // raceStates bring the watch into each of its states.
 var raceStates = map[string]func(*raced){
 	"queued": func(r *raced) {
-		r.session.end(errCut) // nothing is answered from then on
+		r.session.end(errCut) // the test does not serve the client's next stream
 		r.session = nil
 		synctest.Wait()
 		r.watch()

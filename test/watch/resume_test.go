@@ -194,7 +194,8 @@ func TestFragmentsOfARealServer(t *testing.T) {
 		resp, err := c.Txn(t.Context()).Then(ops...).Commit()
 		require.NoError(t, err)
 		wr := nextResponse(t, ch)
-		// the second response, with the previous values, takes 100 KiB: more than one message
+		// In the second loop the events also have the previous values. They take 100 KiB, which
+		// the server sends in more than one message.
 		require.Len(t, wr.Events, 100)
 		for i, e := range wr.Events {
 			require.Equal(t, fmt.Sprintf("big/%03d", i), string(e.Kv.Key))

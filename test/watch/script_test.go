@@ -133,7 +133,7 @@ func (ss *watchSession) created(id, rev int64) {
 		Created: true})
 }
 
-// refused refuses a create.
+// refused answers a create request with a refusal.
 func (ss *watchSession) refused(id int64, reason string) {
 	ss.respond(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, WatchId: id,
 		Created: true, Canceled: true, CancelReason: reason})

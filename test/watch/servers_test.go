@@ -24,11 +24,11 @@ import (
 // requests that have neither a watch id nor options, and chooses the watch id. The header of the
 // confirmation is empty. Then it sends one event of the watch's key.
 type plainServer struct {
-	// refuse returns the status that ends the stream at a create with an id or options. If it is
-	// nil, such a create stays unanswered.
+	// refuse returns the status that ends the stream at a create request with an id or options. If
+	// refuse is nil, such a request stays unanswered.
 	refuse func() error
 
-	options atomic.Int64 // creates with an id or options
+	options atomic.Int64 // counts the create requests with an id or options
 	cut     cutter
 }
 
@@ -107,8 +107,8 @@ func (s *plainServer) answer(
 }
 
 // TestServersWithoutWatchOptions: a server refuses create requests with a watch id or options, or
-// leaves them unanswered. The client sends only one such request to it. No watch ends or is delayed
-// by half a second, also after a reconnect.
+// leaves them unanswered. The client sends only one such request to it. Every watch gets its event
+// within half a second, at the start and after each reconnect.
 func TestServersWithoutWatchOptions(t *testing.T) {
 	for name, refuse := range map[string]func() error{
 		"unanswered": nil,
@@ -170,7 +170,7 @@ func requireKey(t *testing.T, ch clientv3.WatchChan, key string) {
 // distantServer answers each create request after a round trip of 20 ms, many at a time. It accepts
 // the watch ids that the client chooses.
 type distantServer struct {
-	slow  atomic.Int64 // the create with this number, from 1, is answered after four seconds
+	slow  atomic.Int64 // the slow-th create request is answered after four seconds
 	order bool         // the answers keep the order of the requests
 	cut   cutter
 }

@@ -138,8 +138,8 @@ func lastReceived(t *testing.T, p *faultnet.Proxy) time.Time {
 }
 
 // TestWatchesOpenedOnASilentMember: a member goes silent after the client has connected to it and
-// before watch streams are opened on it. Creates that stay unanswered make the client probe the
-// members, so the watches are created on other members.
+// before watch streams are opened on it. The silent member does not confirm the watches. So the
+// client probes the members, and the watches are created on other members.
 func TestWatchesOpenedOnASilentMember(t *testing.T) {
 	s := newSilenceable(t, 3, clientv3.Config{})
 	s.proxies[0].Blackhole(faultnet.Both)

@@ -164,7 +164,7 @@ func TestWatchesOutliveEveryStatusOfTheirStream(t *testing.T) {
 			s, w := newWatchScript(t)
 			ss, a := s.watch(t.Context(), w, "a", 0)
 			openB := watchAsync(t.Context(), w, "b")
-			ss.create() // not answered
+			ss.create() // the server does not confirm the watch of "b"
 			ss.events(0, 2)
 			ss.end(err)
 			requireRevisions(t, a, 2)
