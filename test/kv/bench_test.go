@@ -113,9 +113,9 @@ type requestCase struct {
 	client func() error
 }
 
-// requestCases returns requests to a server with canned answers. The function stub sends one message
-// again and again, while the function client builds a message for each call. So a comparison of the
-// two includes the cost of building messages.
+// requestCases returns requests to a server with canned answers. The function stub sends one
+// message again and again, while the function client builds a message for each call. So a
+// comparison of the two includes the cost of building messages.
 func requestCases(tb testing.TB) []requestCase {
 	s := etcdfake.Start(tb, etcdfake.WithCanned())
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})

@@ -206,7 +206,7 @@ func TestReadsAreRetried(t *testing.T) {
 			}
 			c := testclient.New(t, clientv3.Config{Endpoints: eps,
 				BackoffWaitBetween: time.Millisecond})
-			// Only when all are connected do attempts reach each of them.
+			// Attempts reach every member only when the client is connected to all members.
 			testclient.Eventually(t, func() bool {
 				_, err := c.Put(t.Context(), "k", "v")
 				require.NoError(t, err)

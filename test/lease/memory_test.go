@@ -28,8 +28,8 @@ func heapInUse() int64 {
 	return least
 }
 
-// channelSize returns how many bytes a channel like that of KeepAlive takes, including the slice
-// element that refers to it.
+// channelSize returns the size in bytes of a channel like the one that KeepAlive returns, plus the
+// size of the slice element that refers to the channel.
 func channelSize() float64 {
 	const n = 1000
 	before := heapInUse()

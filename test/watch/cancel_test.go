@@ -256,8 +256,8 @@ func TestRealServerRefusesAnEmptyRange(t *testing.T) {
 	assert.Equal(t, rpctypes.ErrCompacted, wr.Err())
 }
 
-// TestWatchRequestTooLarge: a key that does not fit into a request ends its own watch before
-// anything is sent, and no other watch.
+// TestWatchRequestTooLarge: a watch whose key does not fit into a request ends before anything is
+// sent. Other watches go on.
 func TestWatchRequestTooLarge(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{})
 	ch := c.Watch(t.Context(), "k")

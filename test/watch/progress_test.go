@@ -197,8 +197,9 @@ func TestProxyIsNotAskedForProgress(t *testing.T) {
 }
 
 // awaitProgress waits until a server with idle watches has sent the given number of messages on
-// their watch streams. The messages are answers to requests for progress, except for two: on its
-// first request for progress a client tests the order of the server's messages with another watch.
+// their watch streams. Two of the messages confirm and cancel a short extra watch, with which the
+// client tests the order of the server's messages when it first asks for progress. The other
+// messages are answers to requests for progress.
 func awaitProgress(t *testing.T, m *etcdtest.Member, messages float64) {
 	t.Helper()
 	etcdtest.NeedsEtcd(t, "metrics")

@@ -69,7 +69,7 @@ func (s *watchScript) serve(
 		err = ctx.Err()
 	}
 	if err != nil && ctx.Err() == nil {
-		return err // recv ends with the stream, which ends when this returns
+		return err // the stream ends when serve returns, so received is closed only after that
 	}
 	<-received
 	return err
