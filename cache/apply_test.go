@@ -19,8 +19,9 @@ func deleteEvent(key string, revision int64) *mvccpb.Event {
 	return ev
 }
 
-// confirmedView returns a view with the key "a" of revision 2. A read has proven that the view has
-// all keys of the range up to revision 9, without the events up to there.
+// confirmedView returns a view (a state of a cache) with the key "a" of revision 2. A read has
+// proven that at revision 9 the range has no other keys. The events up to revision 9 have not
+// arrived yet.
 func confirmedView() *view {
 	return &view{tree: tree{}.Set(putEvent("a", 2).Kv), revision: 9, confirmed: 9}
 }

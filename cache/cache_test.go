@@ -12,7 +12,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// TestCacheFollows shows the way of a copy: empty, listed by pages, then following each write.
+// TestCacheFollows shows that a copy is empty at first, has the range after a list of several
+// pages, and then follows each write.
 func TestCacheFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

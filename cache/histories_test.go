@@ -154,10 +154,10 @@ func (w *world) write() {
 	w.newest().commit(w, ops)
 }
 
-// restore replaces the cluster by a new one that has only its first writes, as a backup has them.
-// The cache has seen later writes. Both clusters have the same id, so the cache finds the restore
-// only by an answer with a lower revision than its copy. restore gives the cache such an answer at
-// once, because the new cluster may pass that revision later.
+// restore replaces the cluster by a new one that lacks the last writes, as after a restore from a
+// backup. The cache has seen some of the lost writes. Both clusters have the same id, so the cache
+// notices the restore only by an answer with a lower revision than its copy. restore passes such an
+// answer to the cache at once, because the new cluster may soon reach the revision of the copy.
 func (w *world) restore() {
 	m, seen := w.newest(), w.cache.now().revision
 	kept := sort.Search(len(m.writes), func(i int) bool { return m.revisions[i] >= seen })

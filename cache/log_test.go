@@ -12,7 +12,8 @@ func span(first, last int64) *entry { return &entry{first: first, last: last, si
 func gapAt(rev int64) *entry { return &entry{first: rev, last: rev, size: 1, gap: true} }
 
 // revisionsAfter returns the last revision of each entry that follows e. The result behind is true
-// if an entry was dropped from the history before its successor was read.
+// if the history has dropped the last entry that could be read, so later entries may have been
+// missed.
 func revisionsAfter(e *entry) (revs []int64, behind bool) {
 	for {
 		next, behind := e.following()

@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// TestBadOptionsAreNamed shows that New refuses what no cache can be made of, and that the error
-// has the value.
+// TestBadOptionsAreNamed shows that New refuses an invalid range or option, and names its value in
+// the error.
 func TestBadOptionsAreNamed(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, _ *Cache) {
 		client := cluster.Client()

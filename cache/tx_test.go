@@ -16,7 +16,8 @@ import (
 )
 
 // TestTxShowsItsOwnWrites runs transactions of random writes and reads, and applies the writes to a
-// map as well. Each read must return what the map has, and so must the server after the commit.
+// map as well. Each read must return what the map has. After the commit, the server must have the
+// pairs of the map.
 func TestTxShowsItsOwnWrites(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(9, 10))
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
@@ -113,8 +114,10 @@ func TestPutsOfATxTakeOptions(t *testing.T) {
 	})
 }
 
-// TestLoopsThatEndWithoutAWordCount leaves a loop over a range early, in ways that its iterator
-// does not notice. If another client then creates a key in the range, the transaction runs again.
+// TestLoopsThatEndWithoutAWordCount leaves a loop over a range early without the iterator's
+// knowledge, for example by a panic, or runs two loops over the range and leaves only one early. In
+// both cases, the commit depends on the whole range: if another client creates a key in it, Update
+// runs its function again.
 func TestLoopsThatEndWithoutAWordCount(t *testing.T) {
 	for name, read := range map[string]func(*Tx){
 		"a panic that is recovered": func(tx *Tx) {

@@ -33,7 +33,8 @@ func increment(tx *Tx) error {
 	return nil
 }
 
-// TestUpdatesOfOneKeyLoseNothing has writers of two caches increment one number.
+// TestUpdatesOfOneKeyLoseNothing has writers of two caches increment one number. No increment is
+// lost.
 func TestUpdatesOfOneKeyLoseNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, a *Cache) {
 		b := synced(t, cluster.Client(), "a/")

@@ -144,9 +144,9 @@ func TestWatchFromARevisionDoesNotWaitForTheFirstList(t *testing.T) {
 	})
 }
 
-// TestWatchOfACacheThatFailsUnreadStartsWhereItWants shows what the server gets for a watch if the
-// cache may not read its range: a watch from the revision that the caller asked for, not from an
-// earlier one.
+// TestWatchOfACacheThatFailsUnreadStartsWhereItWants opens a watch through a cache that lacks the
+// permission to read its range. The watch becomes one on the server. It begins at the revision that
+// the caller asked for, not at an earlier one.
 func TestWatchOfACacheThatFailsUnreadStartsWhereItWants(t *testing.T) {
 	onEdge(t, func(e edge) {
 		for range 20 {

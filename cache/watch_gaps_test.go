@@ -225,7 +225,7 @@ func (w *gapWorld) check(g *gapWatch) {
 	require.LessOrEqual(w.t, len(l.Events), len(expected), g.Name)
 	for i, ev := range l.Events {
 		if ev.PrevKv == nil && ev.Kv.ModRevision-1 < w.compacted {
-			expected[i].PrevKv = nil // the server has compacted the pair before
+			expected[i].PrevKv = nil // the server had already compacted the old pair
 		}
 	}
 	want, got := randomwatch.Lines(expected), randomwatch.Lines(l.Events)

@@ -41,8 +41,8 @@ func (e edge) requireChange(l *randomwatch.Log) {
 	require.Equal(e, rev, l.Events[0].Kv.ModRevision)
 }
 
-// TestProgressOfQuietWatchesOnTheServer shows that a watcher answers a request for progress
-// although the server ignores such requests and the watch has had no events.
+// TestProgressOfQuietWatchesOnTheServer shows that a cache's Watcher sends a progress notice to a
+// watch that has had no events, although the server ignores requests for progress.
 func TestProgressOfQuietWatchesOnTheServer(t *testing.T) {
 	onEdge(t, func(e edge) {
 		mute(e.cluster)

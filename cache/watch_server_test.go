@@ -27,8 +27,8 @@ func (w endingWatcher) Watch(
 	return ch
 }
 
-// TestAnEndedWatchIsForgotten shows that a Watcher does not keep the context of a watch on the
-// server that has ended, even if the parent of that context lives on.
+// TestAnEndedWatchIsForgotten shows that a cache's Watcher drops the context of a watch when the
+// server has ended the watch, even if the parent of that context has not ended.
 func TestAnEndedWatchIsForgotten(t *testing.T) {
 	client := etcdfake.New(t).Client()
 	client.Watcher = endingWatcher{client.Watcher}

@@ -19,7 +19,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestLostAnswersLeaveNoKey loses the answer to an acquisition that the server has applied.
+// TestLostAnswersLeaveNoKey loses the answer to a Lock that the server has applied. The session
+// then deletes the key.
 func TestLostAnswersLeaveNoKey(t *testing.T) {
 	admin, p := sharedClient(t)
 	for name, acquire := range map[string]func(*Mutex, context.Context) error{"Lock": (*Mutex).Lock,
@@ -207,8 +208,8 @@ func TestAnEndedContextLeavesNothing(t *testing.T) {
 	assert.Empty(t, fake.Requests("Txn", "Range", "Watch"))
 }
 
-// TestWhatNoConnectionTookLeavesNothing asks for locks while all connections are refused. As no
-// request was sent, the session has no key to clean up.
+// TestWhatNoConnectionTookLeavesNothing asks for locks while all connections are refused. No
+// request is sent, so the session has no key to clean up.
 func TestWhatNoConnectionTookLeavesNothing(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client)

@@ -51,7 +51,8 @@ type server struct {
 	in      io.Closer
 }
 
-// startServer starts the server, which ends when stop closes its standard input, or with ctx.
+// startServer starts the server. The server ends with ctx, or when the method stop closes its
+// standard input.
 func (p programs) startServer(ctx context.Context) (*server, error) {
 	cmd := exec.CommandContext(ctx, p.path("server"))
 	cmd.Stderr = os.Stderr

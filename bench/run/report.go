@@ -99,7 +99,7 @@ func targetTable(comparisons []comparison) string {
 	return markdown(rows)
 }
 
-// metricRows has a row for each workload that has the metric, below the header.
+// metricRows returns a header row, and a row for each workload that has the metric.
 func metricRows(m metric, comparisons []comparison) [][]string {
 	rows := [][]string{{"work", "this", "published", "stub", "this ÷ stub", "published ÷ stub",
 		"this ÷ published"}}

@@ -103,8 +103,8 @@ func (c comparison) median(m metric, contender string) float64 {
 	return figures.Median(c.values(m, contender))
 }
 
-// quotients returns, for each round, a quotient of two figures: that of the contender named above,
-// divided by that of the contender named below.
+// quotients returns, for each round, the figure of one contender divided by that of another. The
+// parameters above and below are their names: numerator and denominator.
 func (c comparison) quotients(m metric, above, below string) []float64 {
 	return figures.Quotients(c.values(m, above), c.values(m, below))
 }

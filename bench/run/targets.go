@@ -36,7 +36,7 @@ func (t target) measured(c comparison) string {
 	return fmt.Sprintf("%s (%s–%s)", number(middle), number(low), number(high))
 }
 
-// cpuOfStub limits the CPU of this client to a multiple of the stub's.
+// cpuOfStub limits the CPU of this client to a multiple of what gRPC's generated stubs need.
 func cpuOfStub(limit float64) target {
 	return target{text: fmt.Sprintf("CPU, this ÷ stub ≤ %.2f", limit), limit: limit,
 		rounds: func(c comparison) []float64 {

@@ -26,7 +26,7 @@ func main() {
 	}
 }
 
-// serve answers until in ends or ctx does.
+// serve answers requests until ctx ends, or until the reader in returns an error or io.EOF.
 func serve(ctx context.Context, address string, in io.Reader, out io.Writer) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

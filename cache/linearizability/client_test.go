@@ -40,7 +40,7 @@ type client struct {
 type ledger struct {
 	mu     sync.Mutex
 	at     []time.Time // when each write was acknowledged
-	newest []int64     // the greatest revision that was acknowledged until that time
+	newest []int64     // the greatest revision acknowledged up to the time in at
 }
 
 func (l *ledger) add(rev int64) {

@@ -102,7 +102,7 @@ func certain(f *Fill) int64 {
 }
 
 // prove passes to f what a read of the newest revision returns: the pairs that f may lack, and the
-// number of keys. If f lacks no change, that proves it.
+// number of keys. If f agrees with them, it has every change up to this revision.
 func (h *history) prove(f *Fill) {
 	rev := h.revision()
 	if f.Passed() == rev {
