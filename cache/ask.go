@@ -103,7 +103,8 @@ func joinAsker(client *clientv3.Client) *asker {
 }
 
 // leaveAsker is called when a cache of the client is closed. If that was the client's last cache,
-// leaveAsker ends the asker and waits for its goroutines.
+// leaveAsker ends the asker, which sends the linearizable reads of the caches, and waits for the
+// asker's goroutines.
 func leaveAsker(client *clientv3.Client) {
 	askers.mu.Lock()
 	a := askers.byClient[client]

@@ -47,9 +47,9 @@ const (
 // already seen when the read was sent. So the cluster was restored from a backup.
 var errWentBack = errors.New("the cluster was restored to a revision of the past")
 
-// answer is one result that the goroutine which reads a list delivers to the follow goroutine: a
-// page, a proof that the list is complete (see fill.Prove), or the error because of which the
-// reading has ended.
+// answer is one result of a list (read of the whole range): a page, a proof that the list is
+// complete (see fill.Prove), or the error that has ended the list. reader.run delivers the answers
+// to the follow goroutine.
 type answer struct {
 	kvs    []*mvccpb.KeyValue
 	header *pb.ResponseHeader

@@ -95,7 +95,8 @@ func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 	return true
 }
 
-// stall notes for how long the watch has brought nothing although reads show that it lacks changes.
+// stall records for how long the watch has brought nothing although reads show that it lacks
+// changes.
 // The reason may be a stream that is stuck although its connection and its member are well, or an
 // event that a member has lost. Only the goroutine that requests progress uses stall.
 type stall struct {

@@ -52,9 +52,9 @@ func (c *Cache) wait(format string, args ...any) {
 // publish copies the newest view, calls f to change the copy, and makes the copy the newest view.
 // It does nothing if the cache has ended.
 //
-// The follow goroutine can build a new tree before it takes the lock, because no other goroutine
-// changes the tree. But Cache.prove may set the revision of the newest view to a later one in the
-// meantime.
+// Only the follow goroutine publishes a new tree, so it can build the tree before it takes the
+// lock. In the meantime, Cache.prove may set the revision of the newest view to a later one: see
+// follower.publish.
 func (c *Cache) publish(f func(next *view)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -204,8 +204,8 @@ func (c *Cache) doubtLocked() {
 	}
 }
 
-// reopen ends the watch with the error why. The follow goroutine then opens the watch again, after
-// the last revision that the watch has delivered.
+// reopen ends the watch with the parameter why as its error. The follow goroutine then opens the
+// watch again, after the last revision that the watch has delivered.
 func (c *Cache) reopen(why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -24,8 +24,8 @@ type silence struct {
 	answered bool
 }
 
-// silent reports whether the server has left a request unanswered for repeatAfter or longer. Such a
-// server perhaps never answers.
+// silent reports whether the server has left a request for progress unanswered for repeatAfter or
+// longer. Such a server perhaps never answers.
 func (s *silence) silent(now time.Time) bool {
 	return !s.since.IsZero() && now.Sub(s.since) >= repeatAfter
 }
