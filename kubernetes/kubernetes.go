@@ -103,7 +103,8 @@ type GetResponse struct {
 	// KV is the key-value pair that was read, or nil if the key does not exist.
 	KV *mvccpb.KeyValue
 
-	// Revision is the store's revision when the server answered, not the revision that was read.
+	// Revision is the newest revision of the store when the server answered, even if the options
+	// asked for an older one.
 	Revision int64
 }
 
@@ -116,7 +117,8 @@ type ListResponse struct {
 	// cut the list short, Count is greater than the number of Kvs.
 	Count int64
 
-	// Revision is the store's revision when the server answered, not the revision that was read.
+	// Revision is the newest revision of the store when the server answered, even if the options
+	// asked for an older one.
 	Revision int64
 }
 

@@ -44,9 +44,9 @@ func newCache(leaseKeys leasePrefix) *cache {
 		blocked:   map[*[]keyRange]bool{}}
 }
 
-// get returns the response to a get, or nil if the cache has no answer. If the key is being
-// acquired, get returns the key's ownership instead, so that the caller can wait until the request
-// that puts the lease key has ended. op is nil for a get without options.
+// get returns the response to a get, or nil if the cache has no answer. While the key is being
+// acquired, get returns the key's ownership instead. The caller can then wait for the end of the
+// acquisition, which also reads the key. op is nil for a get without options.
 func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *ownership) {
 	c.mu.RLock()
 	o := c.ownerships[key]
@@ -89,11 +89,11 @@ func (c *cache) begin(key string) *ownership {
 	return c.addLocked(key, acquiring)
 }
 
-// beginRelease adds an ownership in the state "releasing" for a key whose lease key is orphaned,
-// and returns the ownership as added. A lease key is orphaned if it is attached to the session's
-// lease, but the key has no ownership. The caller starts the goroutine of the new ownership. If the
-// key has an ownership already, added is nil. The channel change is closed when the key's ownership
-// changes its state or ends. While there is no session, both results are nil.
+// beginRelease is called for an orphan: a lease key that is attached to the session's lease, but no
+// ownership records it. beginRelease adds an ownership in the state "releasing", and returns it as
+// added. The caller starts the goroutine that deletes the lease key. If the key has an ownership
+// already, added is nil. The channel change is closed when the key's ownership leaves its state.
+// While there is no session, both results are nil.
 func (c *cache) beginRelease(key string) (added *ownership, change <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,9 +15,9 @@ import (
 // keys, and the branch that the conditions choose has only gets of cached keys. The other branch
 // may have any operations that servers accept. For all other transactions txn returns nil.
 //
-// txn reads the clock last, by calling epoch.isCertain. If the lease is certain to live at that
-// moment, the server has all of the cached keys unchanged, and so it had them unchanged at each
-// revision that was seen before that moment.
+// txn calls epoch.isCertain after it has read the cached keys. If the lease still lives at that
+// moment, no other client has changed a cached key up to then. So the cached keys are those of the
+// newest revision that this client has seen, and the response is given that revision.
 func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 	cmps, branch, other := op.Txn()
 	c.mu.RLock()
@@ -122,8 +122,8 @@ func newTxnResponse(
 	return resp
 }
 
-// isKnown reports whether the method satisfies can evaluate a condition: the condition's target and
-// operator must be known to this client.
+// isKnown reports whether this client knows the target and the operator of a condition, and so can
+// evaluate the condition.
 func isKnown(c *pb.Compare) bool {
 	return c.Target >= pb.Compare_VERSION && c.Target <= pb.Compare_LEASE &&
 		c.Result >= pb.Compare_EQUAL && c.Result <= pb.Compare_NOT_EQUAL

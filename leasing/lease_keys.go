@@ -79,8 +79,8 @@ func (p leasePrefix) refusal(op clientv3.Op) error {
 		"leasing: write of %q: the keys with the prefix %q are the lease keys of this KV", key, p)
 }
 
-// isCacheable reports whether the cache can answer a get as soon as the key is cached. The get must
-// ask for the latest revision of a single key that is not a lease key.
+// isCacheable reports whether a get is one that a cache can answer: it asks for the latest revision
+// of a single key that is not a lease key.
 func (p leasePrefix) isCacheable(op *clientv3.Op) bool {
 	return !strings.HasPrefix(string(op.KeyBytes()), string(p)) && len(op.KeyBytes()) > 0 &&
 		len(op.RangeBytes()) == 0 && op.Rev() == 0 && op.IsSortOptionValid()

@@ -150,9 +150,10 @@ func (wr *writer) outcome(
 	return now
 }
 
-// releaseLost starts the release of those ownerships in the slice own that are lost: the lease key
-// does not exist any more, or was deleted and created again. The parameter resp is the response to
-// a write that was not applied. It holds the lease keys that exist.
+// releaseLost is called after a write that was not applied. It starts the release of each ownership
+// in the slice own whose lease key (the key in etcd that shows that a key has an owner) does not
+// exist any more, or was deleted and created again. The parameter resp is the response to the
+// write. It holds the lease keys that exist.
 func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResponse) {
 	for _, o := range own {
 		i, _ := slices.BinarySearch(w.keys, o.key)

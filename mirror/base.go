@@ -29,8 +29,8 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 		return b.pages, b.errs
 	}
 	s.rev.CompareAndSwap(0, b.rev)
-	// The goroutine ends after the last page, when ctx ends, or when the client is closed. It then
-	// closes both channels. The reader waits for the close.
+	// The goroutine ends after the last page, when ctx ends, or when the client is closed. At its
+	// end it closes both channels, which tells the program that the goroutine has ended.
 	go func() { b.end(b.deliver(first)) }()
 	return b.pages, b.errs
 }

@@ -19,8 +19,8 @@ type Syncer interface {
 	// delivers it before it is closed: rpctypes.ErrCompacted if the revision was compacted, ctx's
 	// error if ctx has ended, or another error of [clientv3.KV].
 	//
-	// At most one page is buffered. A reader that stops reading must end ctx. Closing the client
-	// also ends the goroutine of the call.
+	// At most one page is buffered. A goroutine waits until the reader takes the next page. A
+	// program that stops reading must end ctx or close the client, which ends the goroutine.
 	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
 
 	// SyncUpdates watches the keys with the prefix. It begins at the revision after the one that

@@ -39,8 +39,8 @@ type watchRewriter interface {
 		key string, opts ...clientv3.OpOption) clientv3.WatchChan
 }
 
-// WatchRewritten implements watchRewriter. So a namespace that is made inside this one needs no
-// goroutine to change its events.
+// WatchRewritten is a Watch that runs rewrite on the events before they are delivered. A namespace
+// that is made inside this one calls it to change the keys of its events.
 func (w *prefixWatcher) WatchRewritten(
 	ctx context.Context, rewrite func([]*clientv3.Event) []*clientv3.Event, key string,
 	opts ...clientv3.OpOption,

@@ -13,9 +13,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// ErrNoGreaterRev is the error of a request if every response to the request was older than the
-// response to an earlier request. A transaction that can write is sent once, so one older response
-// is enough.
+// ErrNoGreaterRev is the error of a request if every response to the request had a lower revision
+// than the response to an earlier request. A transaction that can write is sent only once, so it
+// fails after one such response.
 var ErrNoGreaterRev = errors.New(
 	"etcdclient: no cluster members have a revision higher than the previously received revision")
 

@@ -29,11 +29,10 @@ import (
 // grpc.WithResolvers. One builder can serve any number of connections.
 //
 // RPCs of a connection wait until there is an endpoint, even while etcd cannot be reached. If etcd
-// refuses to list the endpoints, RPCs without WaitForReady fail with etcd's error. Meanwhile the
-// resolver repeats the list, with growing waits. After the first list, the connection keeps the
-// endpoints that it knows for as long as etcd cannot be reached. Soon after etcd can be reached
-// again, the connection gets the current endpoints. When the last endpoint is deleted, RPCs without
-// WaitForReady fail.
+// refuses to list the endpoints, RPCs without WaitForReady fail with etcd's error, and the resolver
+// tries again, with growing waits. When the endpoints were listed once, the connection keeps them
+// for as long as etcd cannot be reached. Soon after etcd can be reached again, the connection gets
+// the current endpoints. When the last endpoint is deleted, RPCs without WaitForReady fail.
 //
 // gRPC gets each endpoint both in State.Endpoints and in State.Addresses, ordered by key.
 // Address.Metadata is the endpoint's Metadata if that is a string, a number, a boolean or nil. If
@@ -53,8 +52,9 @@ type builder struct{ client *clientv3.Client }
 // Scheme returns "etcd".
 func (b builder) Scheme() string { return "etcd" }
 
-// Build starts to follow the endpoints of a target. It does not wait for the first list. It returns
-// an error with codes.InvalidArgument if the target has no name or the builder has no client.
+// Build starts to follow the endpoints of a target. It does not wait until they are listed. It
+// returns an error with codes.InvalidArgument if the target has no name or the builder has no
+// client.
 func (b builder) Build(
 	target gresolver.Target, cc gresolver.ClientConn, _ gresolver.BuildOptions,
 ) (gresolver.Resolver, error) {
