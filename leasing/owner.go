@@ -26,9 +26,10 @@ type owner struct {
 	cache     *cache
 }
 
-// acquire starts to acquire a key, by a request that puts the key's lease key. It blocks until the
-// request has ended, and returns the ownership of the key. It returns nil if the key must not be
-// acquired. If ctx ends before the request, it returns the error of ctx.
+// acquire starts to acquire a key. It sends a request that puts the key's lease key, by which other
+// clients see that the key has an owner. It blocks until the request has ended, and returns the
+// ownership of the key. It returns nil if the key must not be acquired. If ctx ends before the
+// request, it returns the error of ctx.
 func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	o := ow.cache.begin(key)
 	if o == nil {

@@ -30,7 +30,7 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 	}
 	s.rev.CompareAndSwap(0, b.rev)
 	// The goroutine ends after the last page, when ctx ends, or when the client is closed. At its
-	// end it closes both channels, which tells the program that the goroutine has ended.
+	// end it closes both channels. The program, which reads the channels, waits for that.
 	go func() { b.end(b.deliver(first)) }()
 	return b.pages, b.errs
 }

@@ -58,7 +58,7 @@ import (
 // key-file without the other, and all but the last occurrence of a key. It logs one warning, which
 // names all ignored settings except repeated keys. The warning goes to a logger made from the
 // file's LogConfig, or to the default logger of clients if the file has no LogConfig.
-// [NewStrictConfig] refuses such settings.
+// [NewStrictConfig] returns an error instead.
 //
 // Unless the file has insecure-transport: true, the Config has a TLS config, even if the file has
 // no key about TLS. Connections to endpoints without a scheme are then encrypted, and the system's
