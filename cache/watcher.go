@@ -75,7 +75,7 @@ type cacheWatcher struct {
 	ctx    context.Context // ends when the Watcher or the client is closed
 	cancel context.CancelFunc
 	server *memoryServer
-	// memory is the Watcher of package clientv3, with server in place of a connection.
+	// memory is the Watcher of package clientv3, with the field server in place of a connection.
 	memory clientv3.Watcher
 	direct *directWatches // the watches that the cache cannot answer
 }

@@ -182,11 +182,11 @@ func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	return p, err
 }
 
-// failed returns a function for session.update, which records in the state of the key that a put of
-// val has failed with err. unsent says that no request was sent. A put that was refused or not sent
-// has no effect. Every other failed put is uncertain: a member may apply it later. So clean-up
-// watches the key and deletes it if it is created. In two cases clean-up does not watch, and a key
-// that is created stays until the lease ends:
+// failed returns a change of the key's state. It records that a put of the value val has failed
+// with err; the caller passes it to session.update. The parameter unsent says that no request was
+// sent. A put that was refused or not sent has no effect. Every other failed put is uncertain: a
+// member may apply it later. So clean-up watches the key and deletes it if it is created. In two
+// cases clean-up does not watch, and a key that is created stays until the lease ends:
 //
 //   - The session is orphaned. Another session may have taken over the lease, and may use the key.
 //   - The key is a candidate's, and the session's lease was given by WithLease. The value of the

@@ -14,9 +14,10 @@
 //
 // Invariants of a node:
 //
-//   - It has from 1 to 61 entries, in the order of their keys. The keys of a leaf are those of
-//     its pairs. The keys of an inner node are the lows of its children: a child's low is not
-//     greater than any key below that child, and greater than every key below the child before it.
+//   - It has from 1 to 61 entries (the constant most), in the order of their keys. The keys of a
+//     leaf are those of its pairs. The keys of an inner node are the lows of its children: a
+//     child's low is not greater than any key below that child, and greater than every key below
+//     the child before it.
 //   - All keys in the node and below it, and its lows, begin with the node's prefix.
 //   - heads[i] is head(key of entry i, length of the prefix). Of two keys with different heads, the
 //     one with the lower head is lower. Keys with equal heads are equal if the head is whole: if it

@@ -8,7 +8,7 @@ import "sync/atomic"
 // used concurrently. The zero Editor begins with an empty tree, and copies a node at every change.
 type Editor struct {
 	tree Tree
-	edit uint64 // the number of the Editor; 0 if it changes no node
+	edit uint64 // the number of the Editor; 0 if it copies a node at every change
 }
 
 // edits is the last number that was given to an Editor.

@@ -57,8 +57,10 @@ func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P
 	return q
 }
 
-// Send makes the next question the one that is under way, sets its SentAt to now, and returns it.
-// It returns nil if there is no next question, or if another question is still under way.
+// Send is called when the next question, a linearizable read that readers share, is about to be
+// sent. It makes the next question the one that is under way, records the given time as the time of
+// sending, and returns the question. It returns nil if there is no next question, or if another
+// question is still under way.
 func (l *Line[P, A]) Send(now time.Time) *Question[P, A] {
 	if l.underWay != nil || l.next == nil {
 		return nil
