@@ -140,8 +140,8 @@ type faultRow struct {
 	long, short  time.Duration
 	member       func(leader int) int // the index of the member with the fault
 	throughput   float64              // the least allowed, relative to that before the fault
-	failedWrites int64                // how many may fail
-	stall        time.Duration        // how long the watch may pause
+	failedWrites int64                // the greatest allowed number of failed writes
+	stall        time.Duration        // the longest allowed gap between two events of the watch
 	fault        func(b *bench3, member int, on bool)
 }
 

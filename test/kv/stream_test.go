@@ -140,8 +140,8 @@ func TestGetStreamEqualsGetAgainstAServer(t *testing.T) {
 	}
 }
 
-// TestPagesOfOneRevisionAgainstAServer writes between the pages of a range. No page shows the
-// writes.
+// TestPagesOfOneRevisionAgainstAServer reads a range in pages, and changes keys of the range before
+// each further page. No page shows these changes.
 func TestPagesOfOneRevisionAgainstAServer(t *testing.T) {
 	cluster := etcdtest.Start(t)
 	client := testclient.Open(t, cluster)

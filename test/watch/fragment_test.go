@@ -48,8 +48,8 @@ func TestWatchCatchesUpUnderAReceiveLimit(t *testing.T) {
 	requireEvents(t, sibling)
 }
 
-// TestMessageOverTheLimitEndsNoSibling: a change that is larger than the client can receive ends
-// the watches of its key, and no other watch of the stream.
+// TestMessageOverTheLimitEndsNoSibling: an event that is larger than the client can receive ends
+// the watch that the event is for. The other watches on the stream go on.
 func TestMessageOverTheLimitEndsNoSibling(t *testing.T) {
 	for name, limit := range map[string]int{"fragments are of no use": 1 << 20,
 		"with the previous value": 3_000_000} {

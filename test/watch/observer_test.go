@@ -283,7 +283,7 @@ func (o *observer) check(history []change) {
 // history reads all changes from one member, without the client under test.
 func (m *watchModel) history(ctx context.Context) []change {
 	conn := m.cluster.Members()[0].Conn(m.t)
-	// A linearizable read: once it is answered, the member has applied all changes.
+	// The read is linearizable. So when it returns, the member has applied all changes.
 	last, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("x")})
 	require.NoError(m.t, err)
 	stream, err := pb.NewWatchClient(conn).Watch(ctx)

@@ -17,8 +17,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// raced is a watch to which the events of raceEvents happen, and another watch on the same stream,
-// the sibling, which must not be affected.
+// raced is a watch that the functions of raceEvents act on, and its sibling: another watch on the
+// same stream, which must not be affected.
 type raced struct {
 	t       *testing.T
 	server  *watchScript

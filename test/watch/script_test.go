@@ -15,8 +15,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 )
 
-// watchScript is the server of a Watcher in the same process. The test decides what it sends, on
-// one session for each stream.
+// watchScript is a server in the same process that a Watcher uses. The test decides what the server
+// sends. For each stream that the Watcher opens, the test gets a watchSession to send with.
 type watchScript struct {
 	t        *testing.T
 	pipes    *pipes.Watch
@@ -160,7 +160,8 @@ func eventsResponse(id int64, revs ...int64) *pb.WatchResponse {
 // end ends the stream with err.
 func (ss *watchSession) end(err error) { ss.over <- err }
 
-// watchAsync calls Watch on another goroutine, and returns a function that waits for its channel.
+// watchAsync calls Watch on another goroutine. It returns a function that waits until Watch returns
+// its channel.
 func watchAsync(
 	ctx context.Context, w clientv3.Watcher, key string, opts ...clientv3.OpOption,
 ) func() clientv3.WatchChan {

@@ -219,7 +219,8 @@ func (s *distantServer) serve(
 				time.AfterFunc(trip, func() { answer(create) })
 				continue
 			}
-			// timers that expire at the same instant run in any order
+			// Each answer waits for the previous one, because timers that expire at the same
+			// instant run in any order.
 			previous, done := before, make(chan struct{})
 			before = done
 			time.AfterFunc(trip, func() { <-previous; answer(create); close(done) })

@@ -131,7 +131,7 @@ func TestBrokenStreamsAreReopenedWithBackoff(t *testing.T) {
 					return opened() > 0
 				}, patience, time.Millisecond)
 				begin := time.Now()
-				time.Sleep(time.Second) // which the rate is measured over
+				time.Sleep(time.Second) // the test measures the rate over this second
 				assert.Less(t, float64(opened()), 20*time.Since(begin).Seconds())
 				require.Eventually(t, func() bool {
 					return opened() > 1
