@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// neverAnswers is how long a server may take to answer its first request for progress. If the
-// stream ends before this time is over, the server may be asked again. Otherwise a server that has
-// not answered is taken for one that never answers such requests.
+// neverAnswers is how long a server may take to answer its first request for progress. A server
+// that has not answered by then is never asked again. But if a stream to the server ends within
+// this time, the request may be lost, and the server may be asked again.
 const neverAnswers = 3 * time.Second
 
 // ProgressServers remembers which servers answer requests for progress; see the package comment. It
