@@ -11,10 +11,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// PutUntil starts many goroutines, each of which puts its own key ("key0", "key1" and so on) again
-// and again. When every goroutine has made its first put, PutUntil calls the function during. When
-// that function returns, PutUntil stops the goroutines. It returns the number of puts. If a put
-// fails, the test fails.
+// PutUntil starts many goroutines. Each goroutine puts its own key ("key0", "key1" and so on) again
+// and again. After the first put of every goroutine, PutUntil calls the given function. When the
+// function returns, PutUntil stops the goroutines. It returns the number of puts. If a put fails,
+// the test fails.
 func PutUntil(t *testing.T, kv clientv3.KV, goroutines int, during func()) int64 {
 	t.Helper()
 	var puts, failed atomic.Int64
