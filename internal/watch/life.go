@@ -31,8 +31,8 @@ type life struct {
 	proof proof
 }
 
-// startTicks starts the timer of the ticks. If [Config.Progress] is nil, startTicks does nothing,
-// and the stream is never checked.
+// startTicks starts the timer of the ticks, which check that the stream's server is alive. If
+// [Config.Progress] is nil, startTicks does nothing, and the stream is never checked.
 func (st *stream) startTicks() {
 	if st.owner.cfg.Progress == nil {
 		return

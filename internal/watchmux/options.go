@@ -99,8 +99,8 @@ func (m *Mux) Overdue(id int64) {
 }
 
 // strayLocked handles the confirmation of a watch with the given id, if answeredLocked cannot tell
-// which create was confirmed. If Overdue has sent a create a second time, without an id, that second
-// create may be the confirmed one.
+// which create was confirmed. If Overdue has sent a create a second time, without an id, the
+// confirmed create may be that second one.
 func (m *Mux) strayLocked(id int64) {
 	known := m.active[id] != nil
 	switch {

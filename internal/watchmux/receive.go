@@ -74,7 +74,7 @@ func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	w.created = resp.Header.Revision
 	w.catchingUp = !w.createdInStep()
 	m.active[w.id] = w
-	if w.doubted { // the create was refused with options, but not without them
+	if w.doubted { // the server refused the create with a watch id, and confirmed it without one
 		w.doubted, m.ids.mode = false, plain
 		m.cfg.Servers.refuse()
 	}
