@@ -259,7 +259,7 @@ func (s *watchSink) Closed() {
 	}
 }
 
-// follow sets a callback that ends the watch when ctx ends. Closed cancels the callback.
+// follow sets a callback that ends the watch when ctx ends. The method Closed cancels the callback.
 func (s *watchSink) follow(ctx context.Context) {
 	if ctx.Done() == nil {
 		return

@@ -128,8 +128,8 @@ func (n *successor) add(ev *mvccpb.Event) {
 }
 
 // logged returns the revision up to which the log will have every change when the successor is
-// published. The log will not have the events in n.late, which go to the log together with later
-// events.
+// published. The log will lack the changes in n.late, which began at the revision n.late.first.
+// They go to the log when all of their keys have been deleted again.
 func (n *successor) logged() int64 {
 	if n.late != nil {
 		return max(n.view.logged, n.late.first-1)

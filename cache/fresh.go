@@ -30,9 +30,10 @@ func (c *Cache) Fresh(ctx context.Context, maxAge time.Duration) (Snapshot, erro
 	return Snapshot{view: v}, nil
 }
 
-// fresh returns a view that contains every write acknowledged more than maxAge ago. If the provenAt
-// of the view (the view has every write acknowledged before this time) is more than maxAge/2 ago,
-// fresh also starts the next linearizable read. The next reader then need not wait for that read.
+// fresh returns a view that contains every write acknowledged more than maxAge ago. The provenAt of
+// a view is a time such that the view has every write acknowledged before it. If provenAt is more
+// than maxAge/2 ago, fresh also starts the next linearizable read. The next reader then need not
+// wait for that read.
 func (c *Cache) fresh(ctx context.Context, maxAge time.Duration) (*view, error) {
 	now := time.Now()
 	v := c.now()

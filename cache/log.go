@@ -127,8 +127,8 @@ func (h *history) oldestRevision() int64 {
 }
 
 // before returns an entry of the log such that all changes at revision rev or later come after it.
-// Some older changes may come after it, too. It returns nil if the log is empty or no longer has
-// all changes from rev on.
+// Some older changes may come after that entry, too. before returns nil if the log is empty or no
+// longer has all changes from rev on.
 func (h *history) before(rev int64) *entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
