@@ -35,9 +35,10 @@ func successorOf(v *view, listed int64, late *lateChanges, events ...*mvccpb.Eve
 	return n
 }
 
-// TestEventsBehindAProofReachTheLog shows what happens to the events of keys that were created and
-// deleted before a read proved the copy to be current. When all these keys are deleted again, their
-// events are added to the log for watches. They never change the tree.
+// TestEventsBehindAProofReachTheLog delivers events late: a read has already proven that a copy is
+// current at a later revision. Such events come from keys that were created and deleted in between.
+// When the last of their deletions arrives, all late events are added to the log, from which
+// watches read. They never change the tree.
 func TestEventsBehindAProofReachTheLog(t *testing.T) {
 	v := confirmedView()
 	first := successorOf(v, 2, nil, putEvent("b", 4), putEvent("c", 5), deleteEvent("b", 6))
@@ -55,8 +56,8 @@ func TestEventsBehindAProofReachTheLog(t *testing.T) {
 }
 
 // TestLateEventsCostTheSameHoweverManyThereAre shows that twice as many late events allocate less
-// than three times as much memory. A late event is one that arrives after the copy has passed its
-// revision without it.
+// than three times as much memory. An event is late if the copy has already reached a higher
+// revision when it arrives.
 func TestLateEventsCostTheSameHoweverManyThereAre(t *testing.T) {
 	allocated := func(keys int) float64 {
 		v := confirmedView()

@@ -311,7 +311,8 @@ func TestTooLarge(t *testing.T) {
 	})
 }
 
-// TestPageLargerThanTheClientTakes shows that pages which the client may not receive are halved.
+// TestPageLargerThanTheClientTakes shows that the cache halves its pages if they are larger than
+// the client's limit for a response.
 func TestPageLargerThanTheClientTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

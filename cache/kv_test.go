@@ -88,7 +88,8 @@ func compareStream(
 		"stream of %s\nwant %v\ngot  %v", read.Text, want, got)
 }
 
-// TestReadOnlyTxnsAreAnsweredAsByTheServer compares answers to random transactions.
+// TestReadOnlyTxnsAreAnsweredAsByTheServer compares the cache's answers to random transactions with
+// the server's.
 func TestReadOnlyTxnsAreAnsweredAsByTheServer(t *testing.T) {
 	cluster := etcdfake.New(t)
 	client := cluster.Client()

@@ -131,8 +131,9 @@ func (l leasedKV) Get(
 	return resp, err
 }
 
-// TestErrorsOfWaits shows that calls which wait return the error of their context with what was
-// waited for, and that of the cache when it is closed.
+// TestErrorsOfWaits shows two errors of a call that waits. If its context ends, the error wraps the
+// context's error and says what the call waited for. If the cache is closed, the error is
+// ErrClosed.
 func TestErrorsOfWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

@@ -106,7 +106,7 @@ func TestAStuckStreamIsOpenedAgain(t *testing.T) {
 }
 
 // TestALostEventIsFoundByAReader has a server lose an event, or every event. A fresh read finds
-// that the copy lacks a change, and returns it.
+// that the copy lacks a change, and returns a snapshot with the change.
 func TestALostEventIsFoundByAReader(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		t.Run(fmt.Sprint("it loses it again: ", again), func(t *testing.T) {
@@ -133,7 +133,8 @@ func TestALostEventIsFoundByAReader(t *testing.T) {
 	}
 }
 
-// TestReadsMayTakeLong has a server answer reads correctly, but later than the first timeout.
+// TestReadsMayTakeLong has a server answer reads later than the cache's first timeout. The cache
+// gets its answer by a later try, which has a longer timeout.
 func TestReadsMayTakeLong(t *testing.T) {
 	for name, slow := range map[string]func(*pb.RangeRequest) bool{
 		"every read":       func(*pb.RangeRequest) bool { return true },

@@ -52,7 +52,7 @@ func TestTxShowsItsOwnWrites(t *testing.T) {
 	})
 }
 
-// compareRange requires that a range begins with the pairs that it has in the model. It compares no
+// compareRange requires that the first pairs of tx.Range are those of the model. It compares no
 // more pairs than the parameter most says.
 func compareRange(
 	t *testing.T, tx *Tx, model map[string]string, from, to string, most int,

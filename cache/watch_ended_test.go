@@ -17,7 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/randomwatch"
 )
 
-// onEnded runs a test with a watch that was opened before its cache has ended with ErrTooLarge.
+// onEnded runs a test with a watch that was opened through a cache. The cache has since ended with
+// ErrTooLarge.
 func onEnded(t *testing.T, f func(e edge, watch *randomwatch.Log), opts ...clientv3.OpOption) {
 	onEdge(t, func(e edge) {
 		watch := e.follow(e.Context(), "a/1", opts...)

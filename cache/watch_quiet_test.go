@@ -72,8 +72,9 @@ func TestProgressWaitsForAChangeWithoutNotices(t *testing.T) {
 	})
 }
 
-// TestQuietWatchesOnTheServerOutliveCompactions shows that a watch without events outlives a
-// compaction that is later than its start, although the server then ignores a request for progress.
+// TestQuietWatchesOnTheServerOutliveCompactions compacts revisions after the start revision of a
+// watch that has had no events. The watch goes on, although the server ignores the next request for
+// progress.
 func TestQuietWatchesOnTheServerOutliveCompactions(t *testing.T) {
 	onEdge(t, func(e edge) {
 		mute(e.cluster)
@@ -97,9 +98,9 @@ func TestQuietWatchesDoNotReadTheRange(t *testing.T) {
 	}, WithHistory(0))
 }
 
-// watchesOfRange returns a counter of the watches of the whole range that start at revision 2. The
-// server takes the time create to open the watch of a/quiet. The function progress decides what it
-// does with each request for progress.
+// watchesOfRange makes the server count the watches of a key range that start at revision 2, and
+// returns the counter. The server opens the watch of the key a/quiet after the delay create. It
+// handles each request for progress as the function progress says.
 func (e edge) watchesOfRange(
 	create time.Duration, progress func() etcdfake.Action,
 ) *atomic.Int64 {

@@ -34,7 +34,7 @@ var realWorks = []work{
 		atLeast: 3 * time.Second, warm: 2 * time.Second},
 }
 
-// realFills has the flags of each client program that runs before the workloads. It writes the keys
+// realFills has the flags of the client programs that run before the workloads. They write the keys
 // that the range workloads read.
 var realFills = [][]string{{"-work", "fill", "-n", "1000", "-size", "256"}}
 

@@ -16,7 +16,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/gobuild"
 )
 
-// metric is a figure of an operation.
+// metric is a quantity that is measured for an operation, such as its CPU time.
 type metric struct {
 	title string
 	value func(figures.Sample) float64

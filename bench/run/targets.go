@@ -6,7 +6,7 @@ import (
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
 
-// target is a figure that is to be reached.
+// target is the greatest value that a figure of a workload should have.
 type target struct {
 	text  string
 	limit float64

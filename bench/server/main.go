@@ -34,7 +34,7 @@ func serve(ctx context.Context, address string, in io.Reader, out io.Writer) err
 	}
 	s := canned.NewServer()
 	defer context.AfterFunc(ctx, s.Stop)()
-	// Ends when in ends. The process does not wait for this goroutine when it exits.
+	// Ends when the reader in does. The process does not wait for this goroutine when it exits.
 	go func() {
 		_, _ = io.Copy(io.Discard, in)
 		s.Stop()

@@ -23,7 +23,8 @@ const (
 	maxAge    = 300 * time.Millisecond
 )
 
-// client is a client with proxies of its own, some with a cache.
+// client is an etcd client that reaches the members through proxies of its own. Some clients have a
+// cache.
 type client struct {
 	number  int
 	proxies []*faultnet.Proxy

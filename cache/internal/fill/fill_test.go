@@ -50,7 +50,8 @@ func (h *history) write(keys int) {
 	h.states, h.events = append(h.states, state), append(h.events, events)
 }
 
-// page returns at most limit pairs from the key on, at a revision, and whether more follow.
+// page returns at most limit pairs, in the order of their keys, that the store had at a revision.
+// The first key is from, or the next one after it. The result more says that further pairs follow.
 func (h *history) page(from string, rev int64, limit int) (kvs []*mvccpb.KeyValue, more bool) {
 	for _, key := range slices.Sorted(maps.Keys(h.states[rev])) {
 		switch {

@@ -55,7 +55,9 @@ func TestReadersOfAnOlderStateShareTheQuestionUnderWay(t *testing.T) {
 	require.NotSame(t, first, l.Join("b", at(0), numbers()), "b was not asked what it knew")
 }
 
-// TestRandomReaders lets readers come, and questions be sent and answered, in any order.
+// TestRandomReaders runs three steps in any order: a reader joins a question (a shared linearizable
+// read), a question is sent, and a question is answered. No reader waits for more than two
+// questions.
 func TestRandomReaders(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	type reader struct {
