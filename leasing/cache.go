@@ -72,9 +72,9 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 }
 
 // begin adds an ownership in the state "acquiring", and returns it. The caller starts the
-// ownership's goroutine. begin returns nil if the key must not be acquired: while there is no
-// session, if the key has an ownership, during the key's cooldown, and while the key's lease key is
-// in a blocked range.
+// ownership's goroutine. begin returns nil if the key must not be acquired: if there is no session,
+// if the key has an ownership or a cooldown, or if its lease key is in a blocked range, because a
+// write of a range that contains the key is running or waits.
 func (c *cache) begin(key string) *ownership {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -234,13 +234,13 @@ func (c *cache) block(ranges []keyRange) (unblock func()) {
 }
 
 // beginWrite begins a write of the keys in w.keys, and of all keys whose lease keys are in
-// w.ranges. It returns as own the ownerships of those keys in w.keys that this client owns. Until
-// endWrite is called, the cache does not answer gets of these keys.
+// w.ranges. It returns as own the ownerships of the keys in w.keys. Until endWrite is called, the
+// cache does not answer gets of keys that are in w.keys.
 //
-// If the write has to wait, beginWrite does not begin it, and returns channels to wait for. There
-// is one channel for each key in w.keys that is being acquired or released. There is also one
-// channel for each ownership whose lease key is in w.ranges: beginWrite starts the release of these
-// ownerships.
+// If the write has to wait, beginWrite does not begin it, and returns channels that the caller
+// waits for. There is one channel for each key in w.keys that is being acquired or released. There
+// is also one for each ownership whose lease key is in w.ranges. The write of a range needs all its
+// keys without owners, so beginWrite starts the release of these ownerships.
 func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -89,10 +89,11 @@ func (wr *writer) tryWrite(
 	return resp, err
 }
 
-// conditions returns the conditions for a write: no other client owns a key that is written. If
-// this client owns the key, the lease key must have the create revision that the ownership has
-// recorded. Any other create revision shows that this ownership has ended, and that the cached key
-// may be stale. If this client does not own the key, the lease key must not exist.
+// conditions returns the conditions for a write. They are on lease keys: a key's lease key exists
+// while a client owns the key. If this client owns a written key, the lease key must have the
+// create revision that it had when this client put it. Any other create revision shows that the
+// server has deleted that lease key meanwhile, and that the cached key may be stale. If this client
+// does not own a written key, the lease key must not exist.
 func (wr *writer) conditions(w writes, own []*ownership) []clientv3.Cmp {
 	created := make(map[string]int64, len(own))
 	for _, o := range own {

@@ -23,5 +23,5 @@ package mirror
 //
 // SyncBase reads the first page before it returns. All other pages are read at the revision of the
 // first page, and updates begin after that revision. So no extra request is needed to find a
-// revision. A page that does not begin after the end of the previous page is an error. Otherwise a
-// server that repeats a page would keep SyncBase reading for ever.
+// revision. A page that does not begin after the end of the previous page is an error. Without this
+// check, a server that repeats a page would keep SyncBase reading for ever.
