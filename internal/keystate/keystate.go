@@ -56,14 +56,14 @@ func (in *Incarnation) refuses(v Version) bool {
 		v.Create == in.Create && (in.ended || in.status != known && v.Mod <= in.Mod)
 }
 
-// State holds what a session knows about one key. The zero State is for a key about which the
-// session knows nothing.
+// State holds what a session knows about one key. An incarnation of the key is the key from its
+// creation to its deletion. The zero State is for a key about which the session knows nothing.
 type State struct {
 	puts      int            // the number of this session's puts of the key that are under way
 	current   *Incarnation   // the newest incarnation of the key that is known, or nil
 	uncertain map[string]int // the number of puts with an unknown outcome, by the value of the put
 	unlooked  bool           // clean-up has not read the key since a put had an unknown outcome
-	unique    bool           // Discard was called: at most one put has used this key
+	unique    bool           // Discard was called, which is only for keys that one put has used
 	seen      *Incarnation   // the key as clean-up has read it last; nil if there was no key
 }
 
@@ -206,8 +206,9 @@ func (k *State) Saw(v Version, value string) {
 func (k *State) SawNone() { k.seen, k.unlooked = nil, false }
 
 // settle finds out whether a put with an unknown outcome has created the newest incarnation of the
-// key. If so, the outcome of that put is known, and the key is deleted unless it has users. settle
-// does nothing while a put is under way, because that put may have created the key.
+// key. If so, the outcome of that put is known. If no call of this session uses the key, settle
+// also marks the key for deletion. settle does nothing while a put is under way, because that put
+// may have created the key.
 func (k *State) settle() {
 	if k.puts > 0 {
 		return

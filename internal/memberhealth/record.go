@@ -25,38 +25,38 @@ const (
 	minLoad            = 0.01
 )
 
-// record holds what is known about a member, which the comments call "it". At each tick of a timer,
-// the owner takes a sample of the member's counters. A field such as silentSince is the time at
-// which a condition began. The field is zero while the condition is false.
+// record holds what is known about a member. At each tick of a timer, the owner takes a sample of
+// the member's counters. A field such as silentSince is the time at which a condition began. The
+// field is zero while the condition is false.
 type record struct {
 	health        Health
-	healthBefore  Health    // its state before it became suspect
-	reported      Health    // the state that Decisions.Changed has reported last
-	last          sample    // its counters at the last tick
-	lastReceived  time.Time // when the client last received anything from it
-	silentSince   time.Time // since when the client has waited for it and received nothing
+	healthBefore  Health    // the member's health before the member became suspect
+	reported      Health    // the health that Decisions.Changed has reported last
+	last          sample    // the member's counters at the last tick
+	lastReceived  time.Time // when the client last received anything from the member
+	silentSince   time.Time // since when the client has waited for an answer and received nothing
 	stallTimeout  time.Duration
 	probing       bool // a probe has been sent and has not ended
 	probedAt      time.Time
-	streamWaiting bool // ExpectStream was called, and it has sent nothing since
+	streamWaiting bool // ExpectStream was called, and the member has sent nothing since
 	onlyWrites    bool // only writes are outstanding
 
 	load           float64       // smoothed number of outstanding requests
 	rate           float64       // smoothed number of answers a second, without refusals
-	typicalLatency time.Duration // the latency at its last answer; 0: unknown
-	slowTicks      int           // consecutive ticks with a latency that makes it slow
+	typicalLatency time.Duration // the latency at the member's last answer; 0: unknown
+	slowTicks      int           // consecutive ticks with a latency that makes the member slow
 	// how many of the outstanding requests were sent before the member became slow; their answers
-	// do not count for its rate and load
+	// do not count for the fields rate and load
 	sentBeforeSlow uint64
 	active         bool // requests are outstanding, or were answered since the last tick
 
-	unansweredSince time.Time // since when it has had outstanding requests and answered none
-	receivedBefore  uint64    // the count of received bytes at unansweredSince
-	lastUnanswered  time.Time // the last tick at which it had answered nothing for 200 ms
+	unansweredSince time.Time // since when the member has had requests and answered none
+	receivedBefore  uint64    // number of bytes received until unansweredSince
+	lastUnanswered  time.Time // the last tick at which the member had answered nothing for 200 ms
 	movableRate     float64   // smoothed answers a second to requests that a peer can take over
-	reading         bool      // it was sent a read of one key, which has not ended
+	reading         bool      // a read of one key was sent to the member and has not ended
 	readAt          time.Time // when the last read of one key was sent; zero: another may be sent
-	stuck           bool      // it was ejected as stuck, and has not answered quickly since
+	stuck           bool      // the member was ejected as stuck, and has not answered quickly since
 }
 
 // sample holds a member's counters at one time.

@@ -28,7 +28,7 @@ type loop struct {
 	end    func()          // releases ctx
 
 	attempts   uint  // number of attempts that have failed
-	tokenTries int   // refusals of the token that count toward maxTokenTries
+	tokenTries int   // number of refused tokens, without those that a member may not know yet
 	crowded    int   // attempts refused with "too many requests"
 	sent       bool  // whether any attempt may have left the client
 	result     error // the error of the request, once shouldRetry has returned false
@@ -45,9 +45,9 @@ func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
 
 // shouldRetry reports whether the request must be sent again after the attempt a has failed with
 // err. It blocks until the next attempt is due. If shouldRetry returns false, s.result is the error
-// of the request. The parameter seen is the generation that the client's token had before the
-// attempt a. If a server refused that token, shouldRetry gets a new one, unless another request has
-// replaced it already.
+// of the request. The parameter seen is the generation (the number) of the token that the client
+// had before the attempt a. If a server refused that token, shouldRetry gets a new token, unless
+// another request has replaced the token already.
 func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	s.attempts++
 	s.sent = s.sent || a.sent()

@@ -37,9 +37,10 @@ func idempotent(ctx context.Context, method string) *Idempotent {
 	return i
 }
 
-// Proof records whether any unary request that was made with a context may have reached a server.
-// The error of such a request cannot carry that fact: once the context has ended, the error is the
-// context's own, because callers compare it with ==. A Proof is safe for concurrent use.
+// Proof records whether a server may have received any unary request made with the context that
+// [WithProof] has returned. The error of a request cannot carry that fact: after the context has
+// ended, that error is the context's own error, because callers compare it with ==. A Proof is safe
+// for concurrent use.
 type Proof struct {
 	begun  atomic.Int32 // number of requests that were begun
 	unsent atomic.Int32 // number of requests that failed without ever leaving the client
