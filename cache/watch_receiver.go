@@ -14,8 +14,9 @@ import (
 // if they had no event.
 const sourceAsks = 500 * time.Millisecond
 
-// asksBeforeWide is how many requests for progress must bring no answer that can be trusted before
-// a sourceReceiver opens its wide watch: a watch of the whole range of the cache. With one request
+// asksBeforeWide is how many requests for progress must bring no notice of progress that can be
+// trusted, before a sourceReceiver opens its wide watch: a watch of the whole range of the cache. A
+// notice cannot be trusted if the server may have sent it before older events. With one request
 // every sourceAsks, that takes 30 seconds. A server that is merely slow answers within that time,
 // even if the client has to open its stream again. For such a server the wide watch would be a
 // waste, because the server would have to send all events of the range.
@@ -116,8 +117,9 @@ func (r *sourceReceiver) open(key, end string) serverWatch {
 }
 
 // ask sends a RequestProgress, which asks the server how far the watches are. It returns true if
-// asksBeforeWide of these requests have brought no notice of progress that can be trusted. The
-// caller must then open the wide watch, of the whole range of the cache.
+// asksBeforeWide of these requests have brought no notice of progress that can be trusted, because
+// the server may have sent it before older events. The caller must then open the wide watch, of the
+// whole range of the cache.
 //
 // After the end of the cache, its log gets no more changes, so the cache itself has no use for a
 // notice. Then ask sends a request only if a consumer has requested progress.

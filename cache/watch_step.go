@@ -55,8 +55,8 @@ func (t *watchTable) stepHead() bool {
 	return true
 }
 
-// stepOther gives one of the other groups (whose watches are catching up) some of the changes that
-// it has missed. It returns false if nothing has changed.
+// stepOther gives g, a group whose watches are catching up, some of the changes that its watches
+// still need. It returns false if nothing has changed.
 func (t *watchTable) stepOther(g *watchGroup) bool {
 	if g.at == nil {
 		if t.view.err == nil && g.source != nil {
@@ -120,7 +120,8 @@ func (t *watchTable) awaitNotices() {
 }
 
 // answerByNotices answers a request for progress if the server has sent a notice for each group
-// since the request, and no watch starts after the revision of the answer.
+// since the request. The answer has the lowest revision of a group. It is delayed while a watch
+// starts later than at the revision after that.
 func (t *watchTable) answerByNotices() {
 	if len(t.watches) == 0 {
 		t.noticesAwaited = false
@@ -140,7 +141,7 @@ func (t *watchTable) answerByNotices() {
 	t.send(&pb.WatchResponse{Header: t.header(revision), WatchId: clientv3.InvalidWatchID})
 }
 
-// startsAfter reports whether a watch starts later than at the revision that follows the given one.
+// startsAfter reports whether a watch starts later than at revision+1.
 func (t *watchTable) startsAfter(revision int64) bool {
 	for _, it := range t.watches {
 		if it.Value.next > revision+1 {

@@ -13,8 +13,9 @@ import (
 // everything that was acknowledged before the call.
 const proofOfNow = 2 * time.Second
 
-// missedFor is a time in which calls of Watch do not wait for a proof that the cache is up to date.
-// It begins when a call has waited for proofOfNow and got no proof. It ends early if a proof comes.
+// missedFor is how long calls of Watch skip the wait for a proof that the cache is up to date,
+// after one call has waited for proofOfNow and got no proof. They wait again as soon as a proof has
+// come.
 const missedFor = 10 * time.Second
 
 // Watcher returns a Watcher that answers watches from the cache. The number of watches does not

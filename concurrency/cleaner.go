@@ -102,8 +102,8 @@ func (c *cleaner) look(ctx context.Context) (rev int64, err error) {
 	return max(resp.Header.GetRevision(), 1), nil
 }
 
-// changed waits until the key has an event whose revision is not lower than since, or until the
-// state of the key changes. Then it returns true. It returns false if the watch ends first.
+// changed waits until the key has an event at the given revision or later, or until the state of
+// the key changes. Then it returns true. It returns false if the watch ends first.
 func (c *cleaner) changed(ctx context.Context, since int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()

@@ -142,8 +142,8 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 	})
 }
 
-// acquire is the common part of Lock and TryLock. It calls enter, which returns the position of the
-// session's key in the queue once the session has the lock. Then it records the acquisition.
+// acquire is the common part of Lock and TryLock. The parameter enter gets the lock and returns the
+// place of the session's key in the queue. acquire then records that the session has the lock.
 func (m *Mutex) acquire(
 	ctx context.Context, enter func(context.Context) (position, error),
 ) error {

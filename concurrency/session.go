@@ -337,9 +337,9 @@ func (s *session) hasEnded() bool {
 }
 
 // failure returns the error of a call that is made for the session, after one of its requests has
-// failed with err. The result is the error of ctx, ErrSessionExpired, or err. ctx is the context of
-// the call. inner is the context of the request: either ctx, or the child of ctx that s.within has
-// returned.
+// failed with err. The result is the error of ctx, ErrSessionExpired, or err. The parameter ctx is
+// the context of the call. The parameter inner is the context of the request: either ctx, or the
+// child of ctx that s.within has returned.
 func (s *session) failure(ctx, inner context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // err wraps ctx.Err() and may say more

@@ -95,8 +95,8 @@ func lowsOf(nodes []*node) []string {
 	return lows
 }
 
-// append returns the nodes that replace n after kvs have been added at its end. n must be the last
-// node of its level.
+// append returns the nodes that replace n after the pairs kvs have been added at its end. n must be
+// the last node of its level.
 func (n *node) append(kvs []*Pair) []*node {
 	if n.below == nil {
 		return chunks(slices.Concat(n.pairs[:n.size], kvs))
