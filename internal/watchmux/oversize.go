@@ -63,10 +63,10 @@ func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 }
 
 // narrowLocked narrows the search for the watcher whose messages are over the client's limit. The
-// parameter causes has the watchers that it may be. All of them are in the queue, and narrowLocked
-// holds half of them back. If causes has only one watcher, the last message over the limit was
-// certainly for that watcher. narrowLocked ends the watcher after maxStrikes such messages, or at
-// the first one if creates do not ask for fragments.
+// parameter causes has the queued watchers for which the last such message may have been. If there
+// are several, narrowLocked holds half of them back (it pauses them). If there is only one, the
+// message was certainly for this watcher. narrowLocked ends the watcher after maxStrikes such
+// messages, or at the first one if creates do not ask for fragments.
 func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	if len(causes) == 1 {
 		w := causes[0]
