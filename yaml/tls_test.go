@@ -86,8 +86,8 @@ func shown(t *testing.T, client *tls.Config, acceptable *x509.CertPool) string {
 }
 
 // TestRenewedCertificateIsShown: the client reads the certificate and its key from the files for
-// each handshake. If that fails, it shows the certificate that it read before. It fails, for
-// example, while only one of the two files is renewed.
+// each handshake. If the reading fails, the client shows the certificate that it read before. The
+// reading fails, for example, while only one of the two files is renewed.
 func TestRenewedCertificateIsShown(t *testing.T) {
 	certFile, keyFile := selfSigned(t, "before")
 	cfg := withPair(t, certFile, keyFile).TLS

@@ -26,8 +26,8 @@ const (
 	faultCall    = 2 * time.Second // each call's deadline
 )
 
-// bench3 has three real members with a proxy in front of each, and the load of a client that is
-// connected through the proxies.
+// bench3 has three real members with a proxy in front of each. A client reads, writes and watches
+// through the proxies. The embedded load is the work of this client.
 type bench3 struct {
 	*load
 	cluster *etcdtest.Cluster
@@ -207,9 +207,10 @@ func TestFaultTable(t *testing.T) {
 	}
 }
 
-// run puts the bench and a control, which the fault does not reach, under load and makes the fault.
-// A busy machine slows both down. So a lower throughput is accepted if the bench keeps its share of
-// their total throughput. The failures and the stall of the control are added to the other limits.
+// run makes the fault while two loads run: the load of b, whose client the fault hits, and the
+// control, whose client bypasses the faulty member. A busy machine slows both loads down. So the
+// throughput of b may fall below its limit if b keeps its share of the total throughput of the two
+// loads. The failures and the stall of the control are added to the other limits.
 func (row faultRow) run(b *bench3) {
 	length := row.short
 	if os.Getenv("ETCD_FAULTS") == "long" {

@@ -80,7 +80,7 @@ func BenchmarkOverCannedStub(b *testing.B) {
 }
 
 // TestAllocationsOverTheStub limits how often a KV allocates for a request. The stub has canned
-// answers and allocates nothing. The copies of the key and the value count.
+// answers and allocates nothing. The limits include the copies of the key and the value.
 func TestAllocationsOverTheStub(t *testing.T) {
 	kv, ctx := clientv3.NewKVFromKVClient(&cannedKV{}, nil), t.Context()
 	tests := []struct {

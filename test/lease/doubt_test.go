@@ -108,8 +108,9 @@ func TestQuestionAboutALeaseGoesToAnotherMember(t *testing.T) {
 	assert.Zero(t, asked.Load(), "questions to the member that lags")
 }
 
-// TestManyDeniedLeasesAreConfirmedTogether: the server denies 160 leases. The client asks for their
-// TTLs with 16 requests at a time.
+// TestManyDeniedLeasesAreConfirmedTogether: the server answers the renewals of 160 leases as if the
+// leases did not exist. To make sure, the client asks for the TTL of each lease. It makes 16 of
+// these requests at a time.
 func TestManyDeniedLeasesAreConfirmedTogether(t *testing.T) {
 	t.Parallel()
 	fake := etcdfake.Start(t)

@@ -163,9 +163,9 @@ func TestRevokeClosesTheChannelAtOnce(t *testing.T) {
 	assert.False(t, isOpen(ch), "by the time that Revoke returns")
 }
 
-// TestUnreadAnswersOfALeaseThatIsGone: the answers that a program has not read when its lease is
-// revoked are taken out of the channel before it closes. One is nearly always there, because the
-// first renewal goes out at once, and a program that read it would take the lease for alive.
+// TestUnreadAnswersOfALeaseThatIsGone: when a lease is revoked or expires, the client removes the
+// unread answers from the channel before it closes the channel. Otherwise a program that reads such
+// an answer would think that the lease is alive. When the client is closed, the answers stay.
 func TestUnreadAnswersOfALeaseThatIsGone(t *testing.T) {
 	for _, tc := range []struct {
 		name   string

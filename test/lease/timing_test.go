@@ -17,7 +17,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/pipes"
 )
 
-// timedLeases is a lease service in the process that records when each lease's renewals are sent.
+// timedLeases is an in-process lease service. It records when each lease's renewals are sent.
 type timedLeases struct {
 	pb.LeaseClient
 	mu   sync.Mutex

@@ -133,8 +133,8 @@ func (m *watchModel) write(n int) {
 	wg.Wait()
 }
 
-// modelOps returns n puts, each of another key. The values are number, number+1 and so on. Half of
-// the time a delete of one more key follows.
+// modelOps returns puts of n different keys with the values number, number+1 and so on. In half of
+// the cases a delete of one more key follows.
 func modelOps(rng *rand.Rand, number, n int) []clientv3.Op {
 	var ops []clientv3.Op
 	for i, k := range rng.Perm(modelKeys)[:n+1] {

@@ -18,7 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// change is one event of the history.
+// change is one event, as the store records it and as a watch delivers it.
 type change struct {
 	rev   int64
 	kind  string

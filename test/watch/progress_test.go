@@ -30,7 +30,7 @@ func TestProgressGoesToAllWatches(t *testing.T) {
 	requireEvents(t, elsewhere)
 
 	first := c.Watch(t.Context(), "a")
-	// the server refuses this one, which leaves the first as it is
+	// The server refuses this watch. The refusal does not affect the first watch.
 	requireLast(t, c.Watch(t.Context(), "b", clientv3.WithRange("a")))
 	second := c.Watch(t.Context(), "b")
 	require.NoError(t, c.RequestProgress(t.Context()))

@@ -52,9 +52,9 @@ func clientGoroutines(tb testing.TB) int {
 	return n
 }
 
-// TestTenThousandWatches: ten thousand watches of one client on a real server take four of the
-// client's goroutines at most, and little memory. All of them resume after a cut of the connection,
-// and Close ends them in less time than it took to open them.
+// TestTenThousandWatches: with ten thousand watches on a real server, a client runs at most four
+// goroutines and uses little memory. All watches resume after the connection is cut. Close ends the
+// watches in less time than it took to open them.
 func TestTenThousandWatches(t *testing.T) {
 	etcdtest.NeedsEtcd(t, "metrics")
 	cluster := etcdtest.Start(t)
@@ -213,7 +213,7 @@ func BenchmarkWatchTenThousand(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/manyWatches, "ns/watch")
 }
 
-// confirmAll confirms creates and sends nothing else.
+// confirmAll confirms every create request and sends nothing else.
 func confirmAll(
 	_ context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
 ) error {

@@ -159,8 +159,8 @@ func TestWatchesOpenedOnASilentMember(t *testing.T) {
 }
 
 // TestWatchLeavesAMemberSilentFromTheStart: a member goes silent before it has answered any request
-// for progress on a watch's stream. The watch moves to another member, also if no other stream has
-// shown the client that the silent member answers such requests.
+// for progress on a watch's stream. The watch moves to another member, whether or not the client
+// knows from an earlier stream that the silent member answers such requests.
 func TestWatchLeavesAMemberSilentFromTheStart(t *testing.T) {
 	for name, known := range map[string]bool{"that is not known to answer": false,
 		"that is": true} {

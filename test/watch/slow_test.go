@@ -94,8 +94,9 @@ func TestTwoHundredThousandUnreadEventsCostBoundedMemory(t *testing.T) {
 	}
 }
 
-// TestWatchPausesAtItsBufferLimit: the client cancels a watch on the server when its buffer is over
-// its limit, and creates it again from the revision that the consumer has reached.
+// TestWatchPausesAtItsBufferLimit: when the unread events of a watch exceed its buffer limit, the
+// client cancels the watch on the server. Later the client creates the watch again, from the
+// revision that the consumer has reached.
 func TestWatchPausesAtItsBufferLimit(t *testing.T) {
 	for name, opt := range map[string]clientv3.OpOption{
 		"responses": clientv3.WithWatchBuffer(0, 10),
