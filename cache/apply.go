@@ -102,7 +102,7 @@ type successor struct {
 	wrong bool
 }
 
-// add applies the next event of the response to the successor.
+// add applies the next event of the response to the successor n, which is a view in the making.
 func (n *successor) add(ev *mvccpb.Event) {
 	key, revision := keytree.Key(ev.Kv.Key), ev.Kv.ModRevision
 	n.passed = max(n.passed, revision)

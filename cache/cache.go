@@ -99,8 +99,8 @@ type counts struct {
 var streams atomic.Int64
 
 // streamKey is the metadata key whose value gives the watch of each cache a gRPC stream of its own.
-// The server answers a request for progress for all watches of a stream at once, so a stream that
-// is shared with other watches would make the answer depend on them.
+// An answer to a request for progress is about all watches of a stream. If the cache's watch shared
+// its stream, the answer would come only when the other watches have caught up, too.
 const streamKey = "etcd-cache-stream"
 
 // New starts a cache of all keys that begin with prefix, or of the range given by WithRange. New

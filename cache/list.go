@@ -22,9 +22,9 @@ import (
 )
 
 // pageTimeout is the timeout of a request for a page. Each time that a request for a page times
-// out, the next request for that page gets a longer timeout. The read that proves that the list is
-// complete (see fill.Prove) also gets a longer timeout each time. The shortest timeout,
-// pageTimeout.Base, applies to each piece of a streamed answer.
+// out, the next request for that page gets a longer timeout. The read that proves that the list
+// (read of the whole range) is complete also gets a longer timeout each time: see fill.Prove. The
+// shortest timeout, pageTimeout.Base, applies to each piece of a streamed answer.
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
 // proofWait is the wait before each read that proves whether the list is complete (see fill.Prove).
@@ -115,8 +115,8 @@ func (f *follower) stopList() {
 	f.c.listTarget = 0
 }
 
-// page takes one answer from the goroutine that reads the list, and adds it to the state that the
-// list is building.
+// page takes one answer of the list (read of the whole range) that is under way, and adds it to the
+// state that the list is building.
 func (f *follower) page(a answer) error {
 	c := f.c
 	switch {

@@ -246,9 +246,9 @@ func (tx *Tx) compares() []*pb.Compare {
 	return cmps
 }
 
-// ops returns the writes in the order in which their keys were first written. It also returns
-// whether one of the writes is a put in the range of the cache (the result shows). If so, the
-// commit brings an event that the cache sees.
+// ops returns the writes in the order in which their keys were first written. The second result is
+// true if one of the writes is a put in the range of the cache. The commit then brings an event
+// that the cache sees.
 func (tx *Tx) ops() (ops []clientv3.Op, shows bool) {
 	for _, key := range tx.order {
 		put := tx.writes[key].put
