@@ -80,8 +80,8 @@ func TestRevisionsOfALostHistoryAreForgotten(t *testing.T) {
 }
 
 // TestGivingUpARevisionKeepsWhatIsKnown has a cache request progress up to a revision that may not
-// exist. It gives that up after some attempts, but still requests progress up to a lower revision
-// that is known to exist. It gives up nothing while a call waits for a revision.
+// exist. After some attempts it gives up, but still requests progress up to a lower revision that
+// is known to exist. While a call waits for a revision, the cache does not give up.
 func TestGivingUpARevisionKeepsWhatIsKnown(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		now := c.Snapshot().Revision()

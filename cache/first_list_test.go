@@ -88,9 +88,9 @@ func TestRestoreBetweenTheLastPageAndTheWatch(t *testing.T) {
 	}
 }
 
-// TestOwnWriteWhileTheFirstListStartsOver has a KV write while the cache lists its range again,
-// because it has found that the cluster was restored during the first list. A serializable read
-// then sees the write.
+// TestOwnWriteWhileTheFirstListStartsOver restores the cluster during the first list, so the cache
+// lists its range again. A put through the cache's KV runs meanwhile. A serializable read then sees
+// this put.
 func TestOwnWriteWhileTheFirstListStartsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)
@@ -134,8 +134,8 @@ func TestKnownAfterARestoreInTheFirstList(t *testing.T) {
 	})
 }
 
-// TestClosedCachesAreForgotten shows that the asker, which all caches of one client share, keeps no
-// closed cache.
+// TestClosedCachesAreForgotten shows that no closed cache is kept in memory by the asker, which
+// sends the linearizable reads of all caches of a client.
 func TestClosedCachesAreForgotten(t *testing.T) {
 	cluster := etcdfake.New(t)
 	client := cluster.Client()

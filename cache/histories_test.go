@@ -71,7 +71,8 @@ func (w *world) newest() *model {
 // asRoot lets a client log in.
 func asRoot(cfg *clientv3.Config) { cfg.Username, cfg.Password = "root", "root" }
 
-// addCluster starts a cluster and makes the given writes, which the cluster before began with.
+// addCluster starts a cluster and makes the given writes in it. They are the first writes of the
+// previous cluster, if there was one.
 func (w *world) addCluster(writes [][]clientv3.Op) {
 	m := &model{states: []map[string]string{{}, {}}}
 	m.cluster = etcdfake.New(w.t, etcdfake.WithMembers(3), etcdfake.WithVersion(w.version),
@@ -315,11 +316,11 @@ func (w *world) consume(slow bool, rng *rand.Rand) {
 	}
 }
 
-// TestRandomHistories runs a cache and its consumers through random writes, faults, compactions
-// and restored backups. Every snapshot and every fold of a consumer is the state at its revision,
-// and when the faults are over, the cache and all consumers reach the last write. CACHE_HISTORIES
-// sets how many histories there are. CACHE_SEED picks one; the order in which goroutines run is not
-// repeated.
+// TestRandomHistories runs a cache and its consumers through random writes, faults, compactions and
+// restored backups. Every snapshot must equal the range at its revision, and so must the map to
+// which a consumer has applied all changes so far. When the faults are over, the cache and all
+// consumers must get the last write. CACHE_HISTORIES sets the number of histories. CACHE_SEED
+// repeats the history of one seed, but its goroutines may run in another order.
 func TestRandomHistories(t *testing.T) {
 	first, seeds := number(t, "CACHE_SEED", 1), number(t, "CACHE_HISTORIES", 200)
 	if os.Getenv("CACHE_SEED") != "" {

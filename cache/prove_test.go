@@ -95,7 +95,8 @@ func TestRevisionsToComeAreNotProvenWithoutABreak(t *testing.T) {
 }
 
 // TestNoticesOfOldServersAreNotTrusted shows that a cache does not use notices of progress from a
-// server that may send them before earlier events. It asks by reads what has changed.
+// server that may send them before earlier events. The cache reads from the server what has
+// changed.
 func TestNoticesOfOldServersAreNotTrusted(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		before := cluster.Calls("Range")

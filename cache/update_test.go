@@ -250,8 +250,8 @@ func TestUpdatesOutsideOfTheRange(t *testing.T) {
 	})
 }
 
-// TestTooManyReadsAreRefused shows that an Update with too many reads fails before it sends a
-// request, or because the server has a lower limit.
+// TestTooManyReadsAreRefused shows that an Update with more than 128 reads fails before it sends a
+// request. If the server has a lower limit, an Update can also fail by the server's refusal.
 func TestTooManyReadsAreRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *etcdfake.Cluster, c *Cache) {
 		read := func(n int) error {

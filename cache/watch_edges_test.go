@@ -273,8 +273,8 @@ func TestWatchReturnsDuringAListThatStandsStill(t *testing.T) {
 	})
 }
 
-// TestAnUpToDateWatchNeedsNoHistory has a cache that keeps only the newest change serve a watch
-// that reads each change at once.
+// TestAnUpToDateWatchNeedsNoHistory has a cache whose history keeps only the newest change. A watch
+// that reads each change at once still gets all of them.
 func TestAnUpToDateWatchNeedsNoHistory(t *testing.T) {
 	c := costCache(t, 0)
 	table := newWatchTable(c.history, c.now())

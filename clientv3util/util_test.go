@@ -10,7 +10,8 @@ import (
 	"go.etcd.io/etcd/client/v3/clientv3util"
 )
 
-// TestConditionsAgainstAServer evaluates both conditions for a key through its life.
+// TestConditionsAgainstAServer evaluates KeyExists and KeyMissing before a key is created, while it
+// exists, and after it was deleted.
 func TestConditionsAgainstAServer(t *testing.T) {
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints()})
 	require.NoError(t, err)

@@ -167,8 +167,9 @@ func TestCleanUpOutlastsServersThatAreBusy(t *testing.T) {
 	assert.Empty(t, keysUnder(t, client, "key"))
 }
 
-// TestLockAfterADeniedUnlock has the server deny Unlock and clean-up the deletion of the lock's
-// key. Lock creates a new key, because a request to delete the old one may still be applied.
+// TestLockAfterADeniedUnlock has the server refuse to delete the key of a lock, both for Unlock and
+// for the clean-up after it. The next Lock creates a new key, because a request to delete the old
+// key may still be applied.
 func TestLockAfterADeniedUnlock(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client)

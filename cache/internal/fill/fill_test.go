@@ -119,8 +119,8 @@ func (h *history) prove(f *Fill) {
 }
 
 // TestStateIsThatOfItsRevision shows that Whole returns the state that the store had at the
-// returned revision. Writes, pages and their revisions, the delays of events, and reads that prove
-// that nothing is missing, are random.
+// returned revision. Random are the writes, the pages and their revisions, the delays of events,
+// and the reads that may prove that the state lacks no change.
 func TestStateIsThatOfItsRevision(t *testing.T) {
 	proven := 0
 	for seed := range uint64(3000) {
