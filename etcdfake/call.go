@@ -41,8 +41,8 @@ type Action struct {
 	edit   editFunc
 }
 
-// editFunc changes an answer with the function that the test has given to Edit. If the test's
-// function takes another type of message, editFunc changes nothing and returns false.
+// editFunc changes an answer with the function that the test has given to Edit. It changes nothing
+// and returns false if the type of the answer is not the type that the test's function takes.
 type editFunc func(proto.Message) bool
 
 type actionKind int

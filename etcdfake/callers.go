@@ -114,9 +114,8 @@ func (t *callerTable) noteWatch(w notedWatch) {
 	}
 }
 
-// call returns the stack of the code that sent the request req to a member. It looks among the
-// clients' calls that have not returned yet for a call of the same method with an equal request. It
-// returns nil if there is no such call.
+// call returns the stack of the code that called the method with a request equal to req. It
+// considers only calls that have not returned yet, and returns nil if there is no such call.
 func (t *callerTable) call(method Method, req proto.Message) stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()

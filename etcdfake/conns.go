@@ -53,8 +53,8 @@ func newConnSet() *connSet {
 	return &connSet{gate: newGate(), open: make(map[*memberConn]struct{})}
 }
 
-// listener returns a listener that accepts the connections of l, adds them to the set, and lets
-// their bytes through only while the gate is open.
+// listener returns a listener that accepts the connections of l and adds them to the set s. It lets
+// the bytes of these connections through only while s.gate is open.
 func (s *connSet) listener(l net.Listener) net.Listener { return memberListener{l, s} }
 
 func (s *connSet) len() int {

@@ -37,7 +37,7 @@ type user struct {
 	// canLogin is false if the user was added without a password. A later change of the password
 	// sets canLogin: to false if the new password is "", and to true otherwise.
 	canLogin   bool
-	noPassword bool // the user was added without a password
+	noPassword bool // the user was added without a password; never changes
 	roles      []string
 }
 

@@ -120,10 +120,10 @@ func (k *keyspace) answerRange(
 }
 
 // fetchLimit returns how many keys etcd reads before it filters and sorts them; 0 means all keys.
-// If the request filters or sorts, etcd reads all keys, because the limit applies to the result.
-// Otherwise etcd reads one key more than the limit, to see whether there are more keys. A request
-// with a sort target but without a sort order counts as not sorted: etcd applies the limit first,
-// and sorts the keys that are left.
+// If the request filters or has a sort order, etcd reads all keys, because the limit applies to the
+// result. Otherwise etcd reads one key more than the limit, to see whether there are more keys. It
+// does so even if the request has a sort target but no sort order; it then sorts only the keys that
+// it has read.
 func fetchLimit(req *pb.RangeRequest) int64 {
 	if !defaultOrder(req.SortTarget, req.SortOrder) || filtersRevisions(req) {
 		return 0
@@ -160,8 +160,8 @@ func filterKVs(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue 
 	return kept
 }
 
-// sortable sorts keys with sort.Sort. The order of keys that compare equal depends on the
-// algorithm, and etcd uses sort.Sort.
+// sortable sorts keys with sort.Sort, as etcd does. With another algorithm, keys that compare equal
+// could be in another order than in etcd.
 type sortable struct {
 	kvs  []*mvccpb.KeyValue
 	less func(a, b *mvccpb.KeyValue) bool

@@ -33,10 +33,10 @@ type WatchStream struct {
 	queue    []queued
 }
 
-// queued is a response in the queue. The member sends it when the member's lag has passed since the
-// time in the field at. For a new change, the field holds the time of the change. For a response
-// that must be sent at once, it holds the time of queueing minus the lag. For any other response,
-// it holds the time of queueing.
+// queued is a response in the queue of a watch stream. The member sends it when the member's lag
+// has passed since the time in the field at. For a new change, the field holds the time of the
+// change. For a response that must be sent at once, it holds the time of queueing minus the lag.
+// For any other response, it holds the time of queueing.
 type queued struct {
 	resp *pb.WatchResponse
 	at   time.Time
