@@ -69,11 +69,12 @@
 //
 // All ownerships end with their epoch, because the server deletes the lease keys with the lease.
 //
-// An orphaned lease key is attached to the epoch's lease but has no ownership. There are two
-// reasons: the request that puts it was applied although it failed for this client, or the lease is
-// older than the epoch. Other clients could not write the key for as long as the lease lives. So if
-// there may be orphaned lease keys, this client looks for them after each renewal of the lease, and
-// releases them. A write of the same KV that finds one releases it at once.
+// An orphaned lease key is attached to the epoch's lease but has no ownership. This can have two
+// causes: the request that puts the lease key failed for this client but was applied, or the lease
+// is older than the epoch. Other clients could not write the key for as long as the lease lives. So
+// if there may be orphaned lease keys, this client looks for them after each renewal of the lease,
+// and deletes them. If a write through this KV finds an orphaned lease key, it does not wait for
+// the next renewal: the lease key is deleted at once.
 //
 // The epoch ends before another session is made. It also ends before the function that closes the
 // KV revokes the lease.
@@ -83,8 +84,10 @@
 // A write is sent as a transaction. Its conditions are on the lease keys of all keys that the
 // operation may write: each lease key either does not exist or is that of this client's ownership.
 // If the operation is a transaction itself, the keys of both of its branches count. If the
-// conditions are true, the operation runs as a nested transaction, so that its own conditions fail
-// separately. After that, the transaction reads back the written keys that this client owns.
+// conditions are true, the transaction runs the operation, and then reads back the written keys
+// that this client owns. An operation that is a transaction itself runs as a nested transaction, so
+// that a failure of its own conditions does not look like a failure of the conditions on lease
+// keys.
 //
 // If the conditions are not true, the transaction reads the lease keys instead. The writer then
 // watches the lease keys of other clients, asks the owners to release them, waits until these lease
@@ -95,11 +98,12 @@
 //
 // # Why an answer from the cache is never stale
 //
-//   - While an epoch is certain (see the next point), the lease key of an owned key exists, with
-//     the create revision that the ownership has recorded. Only the owner deletes the lease key,
-//     and only in the state releasing. So no other client has written the key since it was cached.
-//   - An epoch is certain until its lease could expire, by the monotonic clock. That is one TTL
-//     after the client has sent the last renewal that was answered.
+//   - While an epoch is certain, which means that its lease certainly lives, the lease key of an
+//     owned key exists, with the create revision that the ownership has recorded. Only the owner
+//     deletes the lease key, and only in the state releasing. So no other client has written the
+//     key since it was cached.
+//   - By the monotonic clock, an epoch is certain for one TTL after the client has sent the last
+//     renewal that was answered. The lease cannot expire earlier.
 //   - A get takes the cached key, then the highest revision that the KV has seen, and reads the
 //     clock last. If the epoch is certain at that moment, then the server had, at that revision,
 //     the key as it is cached. This is also true if the process was stopped in between, because no

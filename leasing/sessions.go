@@ -96,9 +96,9 @@ func (ss *sessions) open() (*session, error) {
 	return s, nil
 }
 
-// keepAlive subscribes to the renewals of a session's lease. It also renews the lease once itself,
-// to know at once until when the lease certainly lives: the subscription may have missed the answer
-// to the session's first renewal.
+// keepAlive subscribes to the renewals of a session's lease. It also renews the lease itself, and
+// the answer shows until when the lease certainly lives. The subscription may not show this yet,
+// because it may have missed the answer to the session's first renewal.
 func (ss *sessions) keepAlive(s *session) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.epoch.ctx)
 	renewals, err := ss.client.KeepAlive(ctx, s.epoch.lease)

@@ -118,8 +118,9 @@ func (wr *writer) readLeaseKeys(w writes) []clientv3.Op {
 	return gets
 }
 
-// readBack returns gets of the written keys that this client owns. The gets also read the values,
-// because servers leave out the lease of a key that is read without its value.
+// readBack returns gets of the written keys that this client owns, so that they stay cached. The
+// gets also read the values, because servers leave out the lease of a key that is read without its
+// value. The lease is needed: a key with a lease must not be cached.
 func readBack(own []*ownership) []clientv3.Op {
 	var gets []clientv3.Op
 	for _, o := range own[:min(len(own), maxReadBack)] {

@@ -20,7 +20,7 @@ var ErrNoGreaterRev = errors.New(
 	"etcdclient: no cluster members have a revision higher than the previously received revision")
 
 const (
-	maxViolations = 5           // a request fails after more responses that are too old
+	maxViolations = 5           // a request fails if more than this many responses were too old
 	askTimeout    = time.Second // limits the wait for the revisions of all endpoints
 	switchedFor   = 10 * time.Second
 )

@@ -50,12 +50,13 @@ func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 	return true
 }
 
-// roomFor returns list with room for n more elements, one for each field of a group. A group is a
-// run of fields that are decoded together. The parameter size is the number of bytes of the group.
-// The parameter left is the number of bytes of the message after the group. A new list also has
-// room for the elements that may follow, on the guess that the bytes after the group are fields as
-// large as those of the group. The guess may be wrong. So the new capacity is at most growth times
-// the length that is needed now, and a short message cannot cause a large allocation.
+// roomFor returns a slice with the elements of list and room for n more, one for each field of a
+// group. A group is a run of fields that are decoded together. The parameter size is the number of
+// bytes of the group. The parameter left is the number of bytes of the message after the group.
+//
+// When roomFor allocates, it makes room for later groups, too: it assumes that the bytes after the
+// group are fields of the same average size. This may be wrong, so the constant growth limits the
+// room. Without the limit, a short message could cause a large allocation.
 func roomFor[E any](list []*E, n, size, left int) []*E {
 	need := len(list) + n
 	if need <= cap(list) {

@@ -158,9 +158,9 @@ func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	return true
 }
 
-// newPrev returns a struct for the PrevKv of an event. The first call in a group of events
-// allocates such a struct for this event and for each event of the group that is not decoded yet.
-// The parameter left is the number of all these events.
+// newPrev returns an unused struct for the PrevKv of an event. If l.prevs is empty, newPrev first
+// allocates as many structs as the parameter left says: one for this event, and one for each event
+// of its group (see decodeGroup) that is not decoded yet.
 func (l *events) newPrev(left int) *mvccpb.KeyValue {
 	if len(l.prevs) == 0 {
 		l.prevs = make([]mvccpb.KeyValue, left)
