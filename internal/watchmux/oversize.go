@@ -29,11 +29,11 @@ const (
 	// the first response of a watch whole: it may not yet have recorded that the create asks for
 	// fragments.
 	maxStrikes = 2
-	// minQuiet is how many calls of Release must follow each other without a break of the stream in
-	// between. The messages over the client's limit were then for none of the stream's watchers,
-	// and Release lets the watchers resume that were held back. One call is not enough, because it
-	// may come just after the stream was opened. Between two calls, the server has enough time to
-	// send a message over the limit.
+	// minQuiet is how many calls of Release the stream must outlive. If it does, the messages over
+	// the client's limit were for none of the watchers on the stream, and Release resumes the
+	// watchers that were held back (paused). One call is not enough, because it may come just after
+	// the stream was opened. Between two calls, the server has enough time to send a message over
+	// the limit.
 	minQuiet = 2
 )
 
