@@ -17,7 +17,7 @@ type table struct {
 	firstTimeout time.Duration // how long a lease may go without its first answer
 	expired      error         // passed to subscribers if no answer came for the whole TTL
 	gone         error         // passed to subscribers if the server does not know the lease
-	confirms     bool          // if the first answer has no TTL, the keeper asks another member
+	confirms     bool          // whether the keeper can ask another member if a lease exists
 	random       func() float64
 
 	byID map[int64]*entry

@@ -54,9 +54,9 @@ func (t *table) attention(e *entry) instant {
 //
 // Too many renewals must not be due at one instant. An instant is full if maxShare of all leases
 // are due at it, and at least minShare leases. If the picked instant is full, renewAt goes back
-// step by step and returns the first instant that is not full. It stops at now, or at a sixth of
-// the usual interval after the last request was sent. If every instant up to there is full, it
-// returns the later one of the picked instant and now.
+// step by step and returns the first instant that is not full. It stops at now, or at an eighteenth
+// of the TTL after the last request was sent. If every instant up to there is full, it returns the
+// picked instant, or now if that is later.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))

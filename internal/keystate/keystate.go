@@ -276,7 +276,8 @@ func (k *State) Dirty() bool { return k.ToDelete() != nil || len(k.uncertain) > 
 // put is unknown and clean-up has not read the key since that put.
 func (k *State) Urgent() bool { return k.ToDelete() != nil || k.unlooked }
 
-// Users returns the number of users of the newest incarnation of the key.
+// Users returns how many calls, locks and candidacies of this session use the newest incarnation of
+// the key.
 func (k *State) Users() int {
 	if k.current == nil {
 		return 0
@@ -284,8 +285,9 @@ func (k *State) Users() int {
 	return k.current.users
 }
 
-// Idle reports whether the session may forget the State. That is so if no put is under way, the key
-// has no users, clean-up has nothing to do, and clean-up has not given up deleting the key.
+// Idle reports whether the session may forget the State: no put is under way, no call, lock or
+// candidacy uses the key, and clean-up has nothing to do. If clean-up has given up deleting the
+// key, Idle returns false, because the State must keep later puts from using the key.
 func (k *State) Idle() bool {
 	return k.puts == 0 && !k.Dirty() && k.Users() == 0 &&
 		(k.current == nil || k.current.status != denied)

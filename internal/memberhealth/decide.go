@@ -139,9 +139,10 @@ func failsProbe(members []*Member, m *Member, now time.Time, typical time.Durati
 		peerAlive(members, m, r.probedAt)
 }
 
-// AnswerProbe notes that a probe has ended, and whether the member answered it. A suspect that
-// answers is no longer suspect. But its stall timeout, the silence after which a member becomes
-// suspect, doubles, up to maxStallTimeout. The next answer to a request resets it.
+// AnswerProbe notes that a probe has ended, and whether the member answered it. A suspect member
+// that answers becomes healthy or slow. But its stall timeout, which is the silence after which a
+// member becomes suspect, doubles, up to maxStallTimeout. The member's next answer to a request
+// resets the stall timeout.
 func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	r := &m.rec
 	r.probing = false

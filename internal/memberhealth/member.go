@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// processStart is where the package's clock begins.
+// processStart is the time at which clock returns 0.
 var processStart = time.Now()
 
 // clock converts a time of this process to a number that an atomic can hold. The number is

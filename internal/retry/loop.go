@@ -35,8 +35,8 @@ type loop struct {
 }
 
 // newLoop returns the loop of a request whose first attempt, a, has failed. ctx is the context that
-// the caller of the request passed. The caller of newLoop must call the returned loop's function
-// field end.
+// the caller of the request passed. The caller of newLoop must call the function in the field end
+// of the loop.
 func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
 	s := &loop{conn: c, method: a.method, policy: a.policy, caller: ctx}
 	s.ctx, s.end = await.Join(ctx, c.cfg.Life)
@@ -131,9 +131,9 @@ func (s *loop) wait(forToken, tooMany bool) time.Duration {
 }
 
 // renewToken gets a new token after a server has refused the token with err, and reports whether
-// the request may be sent again. The parameter seen is the generation of the refused token. If the
-// refused token is so new that the member may not know it yet, renewToken gets no other one: the
-// request is sent again with the same token.
+// the request may be sent again. The parameter seen is the generation (the number) of the refused
+// token. If that token is so new that the member may not know it yet, renewToken gets no new token,
+// and the request is sent again with the old one.
 //
 // A client without tokens may authenticate by its certificate. Then the request may be sent again
 // only if the auth store changed while the server checked the request.

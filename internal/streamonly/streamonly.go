@@ -7,8 +7,8 @@ import "context"
 
 type key struct{}
 
-// Context returns a marked copy of ctx: a GetStream with this context does not read the range in
-// pages.
+// Context returns a marked copy of ctx. If the server has no RangeStream, a call of GetStream with
+// the marked context returns Unimplemented and does not read the range in pages.
 func Context(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, true) }
 
 // Is reports whether Context returned ctx or one of its parents.

@@ -11,8 +11,8 @@ import (
 
 // AddMember adds a voting member or a learner, starts it, and waits until it serves. The new member
 // has the same options as the first members. If a cluster of one member gets a second voter,
-// neither can serve without the other. Start such a cluster with the slower timings of several
-// members, by WithArgs("--heartbeat-interval=50", "--election-timeout=500"). Calls of AddMember
+// neither can serve without the other. Start such a cluster with the slower timings of a larger
+// cluster, by WithArgs("--heartbeat-interval=50", "--election-timeout=500"). Calls of AddMember
 // must not overlap.
 func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	if err := c.needsEtcd("members that are added"); err != nil {

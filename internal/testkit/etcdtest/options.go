@@ -92,8 +92,8 @@ func (c *config) validate() error {
 	return c.validateOnFake()
 }
 
-// namesFor returns the names and addresses for a member's server certificate. Clients verify the
-// first one.
+// namesFor returns the names and addresses for a member's server certificate. Clients of this
+// package check that the certificate is valid for the first one.
 func (c *config) namesFor(member int) []string {
 	if c.certNames != nil {
 		return c.certNames(member)
