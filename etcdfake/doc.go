@@ -37,8 +37,8 @@
 //	no leader                                         [Cluster.LoseLeader]
 //	a compaction, a revoked lease, expired tokens     [Cluster.Compact], [Cluster.Revoke],
 //	                                                  [Cluster.ExpireTokens]
-//	users, a quota, an old server, a learner, leases  [WithUsers], [WithQuota], [WithVersion],
-//	of a second                                       [WithLearner], [WithElectionTimeout]
+//	users, a quota, an old server, a learner, short   [WithUsers], [WithQuota], [WithVersion],
+//	leases                                            [WithLearner], [WithElectionTimeout]
 //	TLS, interceptors                                 [WithServerOptions]
 //	what is stored, and what was asked                [Cluster.Dump], [Cluster.Leases],
 //	                                                  [Cluster.Calls], [Cluster.Requests]

@@ -251,8 +251,8 @@ func (m *Member) Mute() { m.conns.gate.set(false) }
 func (m *Member) Unmute() { m.conns.gate.set(true) }
 
 // Lag makes the member see every change with a delay of d; 0 ends the lag. The member's
-// serializable reads and its watches show the state of d ago. Its answers to requests that need a
-// leader, such as writes and linearizable reads, come d later.
+// serializable reads and its watches show the state as it was d ago. The member delays by d its
+// answers to requests that need a leader, such as writes and linearizable reads.
 func (m *Member) Lag(d time.Duration) {
 	m.mu.Lock()
 	m.lag = d

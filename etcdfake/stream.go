@@ -70,8 +70,8 @@ func (s *serverStream) poke() {
 // reason.
 func (s *serverStream) Context() context.Context { return s.ctx }
 
-// SendMsg sends a message, changed by the function given to Edit if there is one. It is safe for
-// concurrent use: concurrent calls send one after the other.
+// SendMsg sends a message. If a function was given to Edit, this function may change the message
+// first. SendMsg is safe for concurrent use: concurrent calls send one after the other.
 func (s *serverStream) SendMsg(msg any) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()

@@ -54,7 +54,7 @@ type watcher struct {
 }
 
 // OpenWatch opens a watch stream. The stream calls wake, without the store's mutex, when it has
-// queued a response for Take. wake must not block.
+// queued a response, which the method Take returns. wake must not block.
 func (s *Store) OpenWatch(c Caller, wake func()) *WatchStream {
 	s.enter()
 	defer s.leave()
