@@ -22,8 +22,8 @@ const maxOutstanding = 129
 //
 // While staleNotices is not zero, the watcher ignores a notice only if the notice could make it
 // lose events: if the notice's revision is not below the revision from which the watch was created.
-// The watcher takes all other notices. Otherwise a request that is never answered would keep
-// notices from the consumer for long.
+// The watcher takes all other notices. If it ignored these as well, a request that is never
+// answered could hide notices from the consumer for long, because the count would stay too high.
 type progress struct {
 	unanswered int  // progress requests that the server may still answer
 	user       int  // how many of the next notices are shown to consumers
