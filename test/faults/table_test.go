@@ -139,7 +139,7 @@ type faultRow struct {
 	name         string
 	long, short  time.Duration
 	member       func(leader int) int // the index of the member with the fault
-	throughput   float64              // the least allowed, relative to that before the fault
+	throughput   float64              // the least allowed share of the throughput before the fault
 	failedWrites int64                // the greatest allowed number of failed writes
 	stall        time.Duration        // the longest allowed gap between two events of the watch
 	fault        func(b *bench3, member int, on bool)

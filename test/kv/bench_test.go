@@ -42,7 +42,7 @@ func (c *cannedKV) Txn(
 }
 
 // BenchmarkOverCannedStub measures the time and the allocations that a KV adds to a call of its
-// stub. They include those for the request message.
+// stub. The results include the cost of making the request message.
 func BenchmarkOverCannedStub(b *testing.B) {
 	kv, ctx := clientv3.NewKVFromKVClient(&cannedKV{}, nil), context.Background()
 	key, val := "a key of a usual length", "a value that is a little longer than that"

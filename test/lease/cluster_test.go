@@ -159,8 +159,8 @@ func TestRevokeOnARealServer(t *testing.T) {
 	assert.Equal(t, clientv3.ErrLeaseRevoked, end.Err())
 }
 
-// TestFailedGrantsDoNotResetKeepAlives: the leader is killed while leases are granted. Leases that
-// are kept live on, and KeepAlive of a new lease works.
+// TestFailedGrantsDoNotResetKeepAlives: the leader is killed while leases are granted. The client's
+// keepalives go on, and a KeepAlive of a new lease works.
 func TestFailedGrantsDoNotResetKeepAlives(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
@@ -185,9 +185,9 @@ func TestFailedGrantsDoNotResetKeepAlives(t *testing.T) {
 }
 
 // TestLostLeaderOnRealServers: when the cluster loses its leader, the keepalive channels that were
-// opened with WithRequireLeader are closed, and the other channels stay open. The keepalive stream
-// itself requires a leader, because without that the server would hold a renewal for seven seconds
-// before it fails.
+// opened with WithRequireLeader are closed, and the other channels stay open. The client always
+// opens its keepalive stream with WithRequireLeader. Otherwise the server would answer a renewal
+// only after seven seconds, with an error.
 func TestLostLeaderOnRealServers(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))

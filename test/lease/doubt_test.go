@@ -19,8 +19,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestKeepAliveAsksAgainBeforeALeaseIsGone: a member that has not applied the grant yet denies the
-// lease. The client asks for its TTL before it ends the keepalive.
+// TestKeepAliveAsksAgainBeforeALeaseIsGone: a member that has not applied the grant yet answers a
+// renewal as if the lease did not exist. The client does not end the keepalive at once. It first
+// asks for the TTL of the lease, and so learns that the lease exists.
 func TestKeepAliveAsksAgainBeforeALeaseIsGone(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake)

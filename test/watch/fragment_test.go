@@ -23,8 +23,8 @@ func newLimitedClient(t *testing.T, limit int) *clientv3.Client {
 	})
 }
 
-// TestWatchCatchesUpUnderAReceiveLimit: a watch that has missed more than the client can receive in
-// one message gets all of it, each revision once, and another watch of its stream goes on.
+// TestWatchCatchesUpUnderAReceiveLimit: a watch has missed more events than the client can receive
+// in one message. The watch gets each event once. Another watch on the stream goes on.
 func TestWatchCatchesUpUnderAReceiveLimit(t *testing.T) {
 	const events = 60
 	writer := testclient.Open(t, shared.Cluster())

@@ -20,10 +20,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestWatchModel makes 50,000 changes in a cluster of three members, one of which is killed,
-// stopped or cut off at a time. Then it compares what watches of every kind have received with the
-// history of the store: every event, once, in order, and no progress notice ahead of its events.
-// WATCH_SEED repeats the faults of a run.
+// TestWatchModel makes 50,000 changes in a cluster of three members. Meanwhile it kills, stops or
+// cuts off one member after another. Then it compares what watches of every kind have received with
+// the history of the store. Each watch must have received each of its events once and in order, and
+// no progress notice before the events that the notice covers. To repeat the faults of a run, set
+// the environment variable WATCH_SEED to the seed that the run has logged.
 func TestWatchModel(t *testing.T) { runWatchModel(t, 50_000) }
 
 func runWatchModel(t *testing.T, changes int) {
@@ -148,7 +149,7 @@ func modelOps(rng *rand.Rand, number, n int) []clientv3.Op {
 	return ops
 }
 
-// change makes one transaction until it succeeds, and records its revision.
+// change repeats one transaction until it succeeds, and records the transaction's revision.
 func (m *watchModel) change(c *clientv3.Client, ops []clientv3.Op, number int) {
 	for m.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(m.ctx, 2*time.Second)

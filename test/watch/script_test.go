@@ -50,7 +50,7 @@ func (s *watchScript) serve(
 	ss := &watchSession{t: s.t, ctx: ctx, reqs: make(chan *pb.WatchRequest, 100_000), send: send,
 		over: make(chan error, 1)}
 	received := make(chan struct{})
-	go func() { // ends with the stream, and is waited for here
+	go func() { // ends with the stream
 		defer close(received)
 		for {
 			req, err := recv()

@@ -159,8 +159,8 @@ func finalErrorOfASlowConsumer(t *testing.T) {
 	assert.Equal(t, "over", requireLast(t, ch).CancelReason)
 }
 
-// TestWatchEndedAndAbandoned: a consumer leaves events and the last error unread. Once its context
-// has ended, the watch keeps no goroutine: goleak would find it.
+// TestWatchEndedAndAbandoned: a consumer leaves events and the last error unread. When the watch's
+// context has ended, no goroutine of the watch is left. Otherwise goleak would report the goroutine.
 func TestWatchEndedAndAbandoned(t *testing.T) {
 	s, w := newWatchScript(t)
 	ctx, cancel := context.WithCancel(t.Context())
