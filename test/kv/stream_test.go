@@ -21,9 +21,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// unstreamed has interceptors that make a server appear unable to stream ranges. It counts the
-// Range requests. Ahead of each of them except the first, it calls the function in the field
-// before.
+// unstreamed has interceptors that make a server appear unable to stream ranges. They count the
+// Range requests in the field ranges. Except at the first Range request, they call the function in
+// the field before and then send the request.
 type unstreamed struct {
 	before func()
 	ranges int

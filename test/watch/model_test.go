@@ -203,7 +203,7 @@ var modelFaults = []func(m *watchModel, member *etcdtest.Member, proxy *faultnet
 		proxy.Reset()
 	},
 	func(m *watchModel, _ *etcdtest.Member, proxy *faultnet.Proxy, _ time.Duration) {
-		// in the middle of a message
+		// This fault can cut the connection in the middle of a message.
 		proxy.CutAfter(faultnet.ToClient, int64(1+m.rng.IntN(100_000)))
 	},
 	func(m *watchModel, _ *etcdtest.Member, proxy *faultnet.Proxy, lasting time.Duration) {

@@ -49,7 +49,7 @@ type observer struct {
 	after    time.Duration
 	wants    func(change) bool
 	prevKV   bool
-	leader   bool          // requires a leader, and watches again when there is none
+	leader   bool          // uses WithRequireLeader, and watches again after ErrNoLeader
 	churn    bool          // ends its watch now and then, and begins another
 	lag      time.Duration // the longest time that it works on a response
 	progress bool
@@ -136,7 +136,7 @@ func (m *watchModel) askForProgress() {
 	}
 }
 
-// run watches until the model stops.
+// run opens the observer's watches, one after another, until the model stops.
 func (o *observer) run() {
 	rng := rand.New(rand.NewPCG(uint64(len(o.name)), 2))
 	time.Sleep(o.after)

@@ -41,7 +41,7 @@ type watchSession struct {
 	ctx  context.Context
 	reqs chan *pb.WatchRequest // what the client sent
 	send func(*pb.WatchResponse) error
-	over chan error // ends the stream
+	over chan error // an error that is sent here ends the stream
 }
 
 func (s *watchScript) serve(

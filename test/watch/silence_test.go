@@ -236,7 +236,7 @@ func withoutProgressWhileAhead(m *etcdfake.Server) etcdfake.WatchHandler {
 				req, err := recv()
 				start = max(start, req.GetCreateRequest().GetStartRevision())
 				if req.GetCancelRequest() != nil {
-					start = 0 // a canceled watch holds nothing back
+					start = 0 // after a cancel, requests for progress are answered again
 				}
 				if err != nil || req.GetProgressRequest() == nil || start <= m.Revision() {
 					return req, err

@@ -160,7 +160,8 @@ func finalErrorOfASlowConsumer(t *testing.T) {
 }
 
 // TestWatchEndedAndAbandoned: a consumer leaves events and the last error unread. When the watch's
-// context has ended, no goroutine of the watch is left. Otherwise goleak would report the goroutine.
+// context has ended, no goroutine of the watch is left. Otherwise goleak would report the
+// goroutine.
 func TestWatchEndedAndAbandoned(t *testing.T) {
 	s, w := newWatchScript(t)
 	ctx, cancel := context.WithCancel(t.Context())
