@@ -93,8 +93,7 @@ func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 // holds watchers back (it pauses them), because a message for one of them may have been too large
 // for the client to receive. If the stream has not broken during minQuiet calls of Release, the
 // watchers on the stream were not the cause, and Release resumes the watchers that were held back.
-// Each call of Release calls Holding again, except a call that could resume watchers and found no
-// watcher held back.
+// Release calls Holding again, until there is no watcher left to resume.
 func (m *Mux) Release() {
 	m.mu.Lock()
 	defer m.unlock()
