@@ -272,9 +272,9 @@ func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{
 }
 
 // endWrite ends a write that beginWrite has begun. The parameter own has the ownerships that
-// beginWrite has returned. now[i] is the value of own[i]'s key after the write. It is nil if this
-// value is unknown or cannot be cached. endWrite then starts the release of own[i]. If now itself
-// is nil, nothing was written.
+// beginWrite has returned. now[i] is the key of own[i] as it is after the write. If now[i] is nil,
+// the state of the key is unknown or cannot be cached, and endWrite starts the release of own[i].
+// If now itself is nil, nothing was written.
 func (c *cache) endWrite(own []*ownership, now []*cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -105,9 +105,9 @@ func writesOf(p leasePrefix, op clientv3.Op) writes {
 
 func (w *writes) isEmpty() bool { return len(w.keys) == 0 && len(w.ranges) == 0 }
 
-// leaseKeys returns the lease keys that must not be another client's during the write: first the
-// lease key of each of w.keys, then the ranges w.ranges. If the write is not applied, part i of the
-// response has those lease keys that exist in element i of the result.
+// leaseKeys returns the lease key of each key in w.keys, followed by the ranges in w.ranges. A
+// write is applied only if no other client has put any of these lease keys. If it is not applied,
+// part i of the response holds those lease keys of element i of the result that exist.
 func (w *writes) leaseKeys(p leasePrefix) []keyRange {
 	ranges := make([]keyRange, 0, len(w.keys)+len(w.ranges))
 	for _, key := range w.keys {

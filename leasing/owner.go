@@ -15,8 +15,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// owner acquires the lease keys of keys that this client reads, keeps them until another client
-// asks for them, and releases them. It records each step in the cache.
+// owner acquires the keys that this client reads, keeps them until another client asks for them,
+// and releases them. It acquires a key by putting the key's lease key, by which other clients see
+// that the key has an owner. It records each step in the cache.
 type owner struct {
 	// read-only after NewKV
 	kv        clientv3.KV
@@ -46,9 +47,11 @@ func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	return o, wait(ctx, o.settled)
 }
 
-// request sends the transaction that puts the lease key of an ownership, and records the result in
-// the cache. The transaction does not put the lease key in two cases: another client owns the key,
-// or the key is attached to a lease, because the server may then delete the key.
+// request sends the transaction by which this client becomes the owner of a key: it puts the key's
+// lease key, if the lease key does not exist and the key is not attached to a lease. A lease key
+// that exists shows that the key has an owner. A key that is attached to a lease cannot be owned,
+// because the server may delete it without asking the owner. request records the result in the
+// cache.
 func (ow *owner) request(o *ownership) {
 	leaseKey := ow.leaseKeys.of(o.key)
 	ctx, cancel := context.WithTimeout(o.epoch.ctx, requestTimeout)

@@ -21,9 +21,9 @@ type relays struct {
 	closed bool
 }
 
-// start returns a channel that delivers the responses of the channel in. Before a response is
-// delivered, the function rewrite changes its events. After close was called, start returns a
-// closed channel.
+// start returns a new channel, and copies responses to it from the inner Watcher's channel, which
+// is the parameter in. The function rewrite changes the events of each response before the response
+// is delivered. After close was called, start returns a closed channel.
 func (r *relays) start(
 	ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event,
 ) clientv3.WatchChan {

@@ -81,7 +81,8 @@ func (w *prefixWatcher) Close() error {
 	return err
 }
 
-// events returns copies of those events whose keys have the prefix.
+// events returns copies of those events whose keys have the prefix. The keys of the copies are
+// without the prefix.
 func (s space) events(events []*clientv3.Event) []*clientv3.Event {
 	if len(events) == 0 {
 		return events

@@ -12,9 +12,8 @@ import (
 // followed by its SHA-256.
 const sectorSize = 512
 
-// verifier passes the bytes of a snapshot on to a writer, and hashes them. The last
-// 32 bytes that it has received are not hashed yet, because they may be the SHA-256 at the end of
-// the snapshot.
+// verifier passes the bytes of a snapshot on to a writer, and hashes them. The last 32 bytes that
+// it has received are not hashed yet, because they may be the SHA-256 at the end of the snapshot.
 type verifier struct {
 	to   io.Writer
 	hash hash.Hash

@@ -12,7 +12,7 @@ import (
 type follower struct {
 	// read-only after NewWatchChannel
 	m  *manager
-	ch chan []*Update // run sends on it and closes it
+	ch chan []*Update // only the goroutine that calls run sends on it and closes it
 
 	// used by one goroutine at a time: first by NewWatchChannel, then by run
 	view *view
@@ -38,7 +38,8 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 	return f.ch, nil
 }
 
-// run delivers the updates in the slice first, and then all later updates until ctx ends.
+// run delivers the updates in the parameter first. After that, it delivers all later updates until
+// ctx ends.
 func (f *follower) run(ctx context.Context, first []*Update) {
 	f.send(ctx, first)
 	_ = await.Loop(ctx, f.watch, func(ctx context.Context) (await.Change, error) {
