@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// ends are the ways in which a channel can close.
+// ends lists the reasons for which a keepalive channel closes.
 var ends = []struct {
 	name string
 	ctx  func(context.Context) context.Context

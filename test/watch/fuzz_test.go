@@ -65,8 +65,9 @@ func fuzzWatches(t *testing.T, server *fuzzServer, byContext bool) {
 	pipes.Close()
 }
 
-// fuzzConsumer consumes one watch. The remainder of kind by 4 says how: 1 cancels its context after
-// three responses, 2 stops reading after two, and the others read until the channel is closed.
+// fuzzConsumer consumes one watch. If kind%4 is 1, it cancels the watch's context after three
+// responses. If kind%4 is 2, it stops reading after two responses. Otherwise it reads until the
+// channel is closed.
 func fuzzConsumer(t *testing.T, ctx context.Context, w clientv3.Watcher, kind int) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

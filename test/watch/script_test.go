@@ -23,7 +23,8 @@ type watchScript struct {
 	sessions chan *watchSession
 }
 
-// newWatchScript returns a scripted server and a Watcher on it, closed with the test.
+// newWatchScript returns a scripted server and a Watcher that uses it. Both are closed when the
+// test ends.
 func newWatchScript(t *testing.T) (*watchScript, clientv3.Watcher) {
 	s := &watchScript{t: t, sessions: make(chan *watchSession, 1000)}
 	s.pipes = pipes.NewWatch(s.serve)
@@ -170,7 +171,8 @@ func watchAsync(
 	return func() clientv3.WatchChan { return <-got }
 }
 
-// watch watches the key on a new stream, on which it confirms the watch at revision 1 with the id.
+// watch calls Watch for the key and waits until the Watcher opens a new stream. Then it confirms
+// the watch at revision 1 with the watch id id.
 func (s *watchScript) watch(
 	ctx context.Context, w clientv3.Watcher, key string, id int64, opts ...clientv3.OpOption,
 ) (*watchSession, clientv3.WatchChan) {
@@ -182,8 +184,8 @@ func (s *watchScript) watch(
 	return ss, open()
 }
 
-// watch watches the key on the session's stream, and confirms the watch as [watchScript.watch]
-// does.
+// watch calls Watch for the key. It expects the create request on the stream of ss, and confirms
+// the watch as [watchScript.watch] does.
 func (ss *watchSession) watch(
 	ctx context.Context, w clientv3.Watcher, key string, id int64, opts ...clientv3.OpOption,
 ) clientv3.WatchChan {
