@@ -23,8 +23,8 @@ type Incarnation struct {
 	value  string // the key's value, as a put of this session or clean-up has read it
 	made   bool   // a put of this session is known to have created the key
 	own    bool   // the nonce in the value proves that this session has created the key
-	users  int
-	ended  bool // an Unlock of this session has begun to delete the key
+	users  int    // how many calls, locks and candidacies of this session use the key
+	ended  bool   // an Unlock of this session has begun to delete the key
 	status status
 }
 
@@ -105,8 +105,8 @@ func (k *State) Found(v Version, value string, own bool) *Incarnation {
 }
 
 // use records the end of a put that has created or found the key. The parameter at describes the
-// key as it was after the put. use adds a user to the record of this incarnation of the key and
-// returns the record. It returns nil if the key must not be used.
+// key as it was after the put. use returns the record of this incarnation of the key, after it has
+// counted the caller in the record's field users. It returns nil if the key must not be used.
 func (k *State) use(at *Incarnation) *Incarnation {
 	defer k.Fail()
 	in := k.current
@@ -129,18 +129,18 @@ func (k *State) use(at *Incarnation) *Incarnation {
 	return in
 }
 
-// Release removes a user of an incarnation: a call that has failed, or that does not need the key
-// any more. If no user is left and this session has created the key, clean-up deletes the key.
+// Release records that a call has failed or does not need the incarnation of the key any more. If
+// nothing in this session uses the key now, and this session has created it, clean-up deletes it.
 func (k *State) Release(in *Incarnation) {
 	if in.users == 0 {
-		return // Delete or Deleted has removed all users
+		return // Delete or Deleted has set users to 0
 	}
 	in.users--
 	k.deleteUnused()
 }
 
 // deleteUnused marks the newest incarnation of the key for deletion if this session has created it
-// and it has no users.
+// and no longer uses it.
 func (k *State) deleteUnused() {
 	in := k.current
 	if in != nil && (in.made || in.own) && in.users == 0 && in.status == known {
@@ -148,7 +148,8 @@ func (k *State) deleteUnused() {
 	}
 }
 
-// Delete marks an incarnation of the key for deletion by clean-up, even if it has users.
+// Delete marks an incarnation of the key for deletion by clean-up, even if calls, locks or
+// candidacies of this session still use the key.
 func (k *State) Delete(in *Incarnation) {
 	if in = k.newest(in); in != nil && in.status != gone {
 		in.status, in.users = toDelete, 0
@@ -247,7 +248,7 @@ func (k *State) Orphan() {
 }
 
 // GiveUp forgets the puts with an unknown outcome. If clean-up has to delete the key, GiveUp
-// records that this was not possible: later puts do not use the key.
+// records that clean-up could not delete it, and later puts do not use the key.
 func (k *State) GiveUp() {
 	k.forget()
 	if in := k.ToDelete(); in != nil {

@@ -3,7 +3,7 @@ package memberhealth
 import "time"
 
 // Force sets the member's health, and the number of requests that may be outstanding in that
-// health. It is for tests of the owner; in programs only [Decide] changes the health.
+// health. It is for tests of package balancer; in programs only [Decide] changes the health.
 func (m *Member) Force(health Health, stuck bool) {
 	m.rec.health, m.rec.stuck = health, stuck
 	switch health {
@@ -18,5 +18,6 @@ func (m *Member) Force(health Health, stuck bool) {
 	}
 }
 
-// Answered returns the number of requests that were answered. It is for tests of the owner.
+// Answered returns the number of requests that the member has answered. It is for tests of package
+// balancer.
 func (m *Member) Answered() uint64 { return m.answered.Load() }

@@ -32,8 +32,8 @@ type Member struct {
 	received            atomic.Uint64 // bytes plus answers; it grows if the member sends anything
 	limit               atomic.Int64  // how many requests may be outstanding
 	spacing             atomic.Int64  // nanoseconds between two requests while the limit is 1
-	nextSlow            atomic.Int64  // when it may get the next request if limit is 1; see clock
-	leaderless          atomic.Int64  // until when it counts as leaderless; a value of clock()
+	nextSlow            atomic.Int64  // clock() of the next request while the limit is 1
+	leaderless          atomic.Int64  // clock() until which the member counts as leaderless
 	closable            atomic.Bool   // the owner is able to close the member's connection
 
 	// guarded by the owner's lock

@@ -6,8 +6,8 @@ import "context"
 
 type key struct{}
 
-// Client returns a context for requests that the client makes by itself.
+// Client returns a copy of ctx with a mark, for requests that the client makes by itself.
 func Client(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, true) }
 
-// IsClient reports whether Client returned ctx or one of its parents.
+// IsClient reports whether ctx has the mark that the function [Client] sets.
 func IsClient(ctx context.Context) bool { return ctx.Value(key{}) != nil }

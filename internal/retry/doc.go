@@ -28,8 +28,9 @@
 // Whether a retry is allowed depends on the error and on the policy of the request's method: a read
 // may be sent again even if a server has served it, a write may not. The map policies has the
 // policy of each method. A Txn or Alarm request that only reads counts as a read. A LeaseGrant
-// request counts as a read if no other request uses its lease id; see [Idempotent]. The refused
-// token of a login, or of a method that etcd does not define, is a failure like any other.
+// request counts as a read if no other request uses its lease id; see [Idempotent]. A login, or a
+// request whose method etcd does not define, gets no new token: a refusal of its token is a failure
+// like any other.
 //
 // # When a write is sent again
 //

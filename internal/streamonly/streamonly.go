@@ -11,5 +11,5 @@ type key struct{}
 // the marked context returns Unimplemented and does not read the range in pages.
 func Context(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, true) }
 
-// Is reports whether Context returned ctx or one of its parents.
+// Is reports whether ctx has the mark that the function [Context] sets.
 func Is(ctx context.Context) bool { return ctx.Value(key{}) != nil }

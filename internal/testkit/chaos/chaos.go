@@ -90,8 +90,8 @@ func (c *Cluster) Break(ctx context.Context, longest time.Duration) (faults int)
 	return faults
 }
 
-// kinds are the faults of a single member. Each function makes the member unusable, calls the
-// function last to wait, and then ends the fault.
+// kinds are the faults of a single member. Each function makes the member unusable, calls its
+// parameter last, which blocks for the length of the fault, and then ends the fault.
 var kinds = []func(c *Cluster, m *etcdtest.Member, p *faultnet.Proxy, last func()){
 	func(c *Cluster, m *etcdtest.Member, _ *faultnet.Proxy, last func()) {
 		m.Kill()
