@@ -189,11 +189,11 @@ func (m *keyed[V]) set(key string, v V) {
 	m.byKey[key] = v
 }
 
-// read adds the given keys to t.reads, except those that t.reads has already. After a conflict,
-// t.hints holds the keys of the last attempt: read copies a key from t.hints if it is there. It
-// reads all other keys in one request. If the request fails, read ends the attempt.
+// read adds the given keys to t.reads, except those that t.reads has already. It copies the keys
+// that are in t.hints, which after a conflict holds the keys of the last attempt. It fetches all
+// other keys in one request. If this request fails, read ends the attempt.
 func (t *transaction) read(keys []string) {
-	if t.err != nil { // an earlier read failed, and apply has recovered from its panic
+	if t.err != nil { // an earlier read has failed, and apply has recovered its panic
 		t.fail(t.err)
 	}
 	var unknown []string
@@ -262,8 +262,8 @@ func getOps(keys []string, opts ...clientv3.OpOption) []clientv3.Op {
 	return ops
 }
 
-// foundIn returns, by key, the key-value pairs in resp, which is a response to the gets of
-// getOps(keys). The pair of a key that does not exist is nil.
+// foundIn returns, by key, the key-value pairs in resp, which is the response to the operations
+// that getOps(keys) returned. The pair of a key that does not exist is nil.
 func foundIn(keys []string, resp *clientv3.TxnResponse) (map[string]*mvccpb.KeyValue, error) {
 	byKey := make(map[string]*mvccpb.KeyValue, len(keys))
 	for i, key := range keys {

@@ -36,8 +36,8 @@ type RemoteKV struct {
 type EphemeralKV struct{ RemoteKV }
 
 // create puts a key that must not exist, and returns the key. The parameter gets holds range
-// operations for the same transaction. For each operation create also returns the keys that it has
-// read. If the key exists, create returns ErrKeyExists.
+// operations for the same transaction. The result also has, for each operation, the keys that the
+// operation has read. If the key exists, create returns ErrKeyExists.
 func create(
 	ctx context.Context, client *clientv3.Client, key, val string, lease clientv3.LeaseID,
 	gets ...clientv3.Op,
@@ -63,9 +63,9 @@ func create(
 }
 
 // createEphemeral puts a key with a new name that begins with prefix, on the lease of s, and
-// returns the key. The parameter gets holds range operations for the same transaction. For each of
-// them createEphemeral also returns the keys that it has read. If createEphemeral fails, no key is
-// left behind, even if a member applies the request late.
+// returns the key. The parameter gets holds range operations for the same transaction.
+// createEphemeral also returns, for each operation, the keys that the operation has read. If
+// createEphemeral fails, no key is left behind, even if a member applies the request late.
 func createEphemeral(
 	s *concurrency.Session, prefix string, gets ...clientv3.Op,
 ) (*EphemeralKV, [][]*mvccpb.KeyValue, error) {

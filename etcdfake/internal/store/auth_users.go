@@ -258,8 +258,8 @@ func (s *Store) callRoleGrantPermission(
 	return &pb.AuthRoleGrantPermissionResponse{Header: s.header(c)}, nil
 }
 
-// byKey sorts permissions by key with sort.Sort. The order of permissions with equal keys depends
-// on the algorithm, and etcd uses sort.Sort.
+// byKey sorts permissions by key with sort.Sort, as etcd does. With another algorithm, permissions
+// with equal keys could be in another order than in etcd.
 type byKey []*authpb.Permission
 
 func (p byKey) Len() int           { return len(p) }

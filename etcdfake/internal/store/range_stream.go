@@ -41,10 +41,9 @@ func (s *Store) RangeStream(
 	return nil
 }
 
-// rangeStream splits a range into chunks as etcd does. The first chunk has at most 10 keys. After a
-// chunk smaller than half of maxRequestBytes, the next chunk may have twice as many keys. After a
-// chunk larger than twice maxRequestBytes, the next chunk may have half as many keys. Only the last
-// chunk has the header and the count.
+// rangeStream splits a range into chunks as etcd does. The first chunk has at most 10 keys. This
+// limit doubles after a chunk that is smaller than half of maxRequestBytes. It halves after a chunk
+// that is larger than twice maxRequestBytes. Only the last chunk has the header and the count.
 type rangeStream struct {
 	s      *Store
 	caller Caller
