@@ -172,7 +172,7 @@ func watchAsync(
 }
 
 // watch calls Watch for the key and waits until the Watcher opens a new stream. Then it confirms
-// the watch at revision 1 with the watch id id.
+// the watch at revision 1 with the given watch id.
 func (s *watchScript) watch(
 	ctx context.Context, w clientv3.Watcher, key string, id int64, opts ...clientv3.OpOption,
 ) (*watchSession, clientv3.WatchChan) {
