@@ -138,10 +138,10 @@ func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 
 // notAcquired moves an ownership from the state "acquiring" to the state "releasing". It is called
 // if the key cannot be owned, for example because the request that puts the lease key has failed.
-// If the response shows a lease key of this client, the parameter created is the create revision of
-// the lease key. Otherwise created is 0. isUncertain says that the lease key may be this client's,
-// or may become so later. The parameter read is the program's key (not the lease key), if the
-// request has read it, and otherwise nil.
+// The parameter created is the lease key's create revision if the response shows that this client
+// has put the lease key, and otherwise 0. The parameter isUncertain says that the outcome is
+// unknown: the request may have put the lease key, or may still put it. The parameter read is the
+// program's key (not the lease key), if the request has read it, and otherwise nil.
 func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -34,8 +34,8 @@ func (r *relays) start(
 		close(out)
 		return out
 	}
-	// The goroutine ends when ctx ends, when the channel in is closed, or when r.close is called.
-	// r.close waits for the goroutine.
+	// The goroutine ends when ctx ends, when the inner Watcher closes its channel, or when r.close
+	// is called. r.close waits for the goroutine.
 	r.running.Go(func() {
 		defer close(out)
 		r.copy(ctx, out, in, rewrite)

@@ -43,8 +43,8 @@ func (c *cursor) more() bool {
 // of the message.
 func (c *cursor) at(tag byte) bool { return c.more() && c.cur[0] == tag }
 
-// tag reads one byte, the tag of a field. It panics if cur is empty. So the caller must have called
-// the method more, and more must have returned true.
+// tag reads one byte, the tag of a field. It panics if cur is empty, so call it only after c.more()
+// has returned true.
 func (c *cursor) tag() byte {
 	tag := c.cur[0]
 	c.cur = c.cur[1:]
@@ -182,11 +182,13 @@ func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) 
 	return data[:size:size], fields, true
 }
 
-// minEstimated is a constant of the method group. If at least minEstimated fields as large as the
-// first one fit into lim.bytes, the method estimates the size of the group. Otherwise it measures
-// each field before it copies the group. The estimate may be too large. If the bytes that were
-// copied but are not in the group are more than 1/minEstimated of the copy, the method copies the
-// group once more, into a buffer of the right size.
+// minEstimated has two uses in the method group:
+//
+//   - The method estimates the size of a group only if lim.bytes has room for at least minEstimated
+//     fields that are as large as the first. Otherwise it measures each field.
+//   - If the estimate is too large, the copy ends with bytes that are not in the group. If these
+//     are more than 1/minEstimated of the copy, the method copies the group again, into a buffer of
+//     the right size.
 const minEstimated = 8
 
 // skipField skips one field. It returns false if the field is malformed, or is neither a varint nor

@@ -120,9 +120,9 @@ func (l *events) decodeGroup(c *cursor) bool {
 	return true
 }
 
-// decodeEvent decodes data, one encoded event, into the first element of the slice left, which has
-// the structs that hold no event yet. decodeEvent returns false if the event is malformed, has an
-// unknown field, or has the field kv or prev_kv twice.
+// decodeEvent decodes data, one encoded event, into left[0]. The parameter left has the structs
+// that hold no event yet. decodeEvent returns false if the event is malformed, has an unknown
+// field, or has the field kv or prev_kv twice.
 func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	e := &left[0].event
 	for len(data) > 0 {
