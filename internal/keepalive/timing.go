@@ -11,9 +11,10 @@ const (
 	// minStallTimeout is the shortest stall timeout. The stall timeout is how long the stream may
 	// be silent while a lease waits for an answer.
 	minStallTimeout = 500 * time.Millisecond
-	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer, unless
-	// FirstTimeout is shorter. The stall timeout follows from it. A long FirstTimeout must not make
-	// the stall timeout long, because FirstTimeout only says how long the user is willing to wait.
+	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer. If
+	// FirstTimeout is shorter, the keeper assumes FirstTimeout instead. A longer FirstTimeout does
+	// not count, because the stall timeout depends on the assumed TTL, and FirstTimeout only says
+	// how long the user is willing to wait for the first answer.
 	assumedTTL = 5 * time.Second
 )
 

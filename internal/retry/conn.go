@@ -18,8 +18,9 @@ import (
 type Tokens interface {
 	// Generation returns the generation of the current token, or 0 before there is a token.
 	Generation() uint64
-	// Fresh reports whether a token is the current one, and so new that members may not know it
-	// yet. The parameter seen is the generation of that token.
+	// Fresh reports whether a token was issued so recently that members may not know it yet. The
+	// parameter seen is the generation of that token. If it is not the current token, Fresh returns
+	// false.
 	Fresh(seen uint64) bool
 	// Refresh replaces a token that servers refuse. The parameter seen is the generation of that
 	// token. If it is still the current token, Refresh blocks until there is a new token or ctx

@@ -45,8 +45,8 @@ func (c *Cluster) testConn(
 }
 
 // Dial is [Member.Conn] for programs that are not tests: the caller must close the connection.
-// While authentication is on, unary calls on the connection are made as the user root, but streams
-// have no user. Open a stream with a context from [Cluster.AsRoot].
+// While authentication is on, unary calls on the connection are made as the user root. Streams are
+// not authenticated, unless they are opened with a context from [Cluster.AsRoot].
 func (m *Member) Dial() (*grpc.ClientConn, error) {
 	return m.cluster.dial([]*Member{m}, grpc.WithUnaryInterceptor(m.cluster.callAsRoot))
 }

@@ -49,7 +49,7 @@
 //
 // A member serves once its HTTP endpoint /health says so and the cluster has decided the cluster
 // version. The member refuses every request before that. This package asks over HTTP, because an
-// HTTP request needs no user even while authentication is on.
+// HTTP request needs no authentication.
 //
 // # Without the client
 //

@@ -161,8 +161,8 @@ func (c *Cluster) Leader() *Member {
 	return leader
 }
 
-// leads reports whether the member's metrics say that it is the leader. Unlike a Status request,
-// reading metrics needs no user.
+// leads reports whether the member's metrics say that it is the leader. Unlike a Status request, a
+// read of the metrics needs no authentication.
 func (m *Member) leads(ctx context.Context) bool {
 	all, err := m.metrics(ctx)
 	return err == nil && all["etcd_server_is_leader"] == 1
