@@ -27,7 +27,7 @@ var errStale = errors.New("concurrency: the transaction's snapshot was compacted
 // transaction implements STM for one call of NewSTM, with all of its attempts. An attempt is one
 // call of the program's function.
 type transaction struct {
-	// the same in all attempts
+	// these fields keep their values in all attempts
 	ctx   context.Context
 	store clientv3.KV
 	level Isolation

@@ -90,7 +90,7 @@ func (m *Member) edited(
 }
 
 // checkAnswer returns msg, which a function given to On has passed to Answer. It fails the test and
-// returns an error if the method returns another type of message.
+// returns an error if msg is not of the type that the RPC method meth returns.
 func (m *Member) checkAnswer(meth *method, msg proto.Message) (proto.Message, error) {
 	want := meth.desc.Output().FullName()
 	if msg == nil || msg.ProtoReflect().Descriptor().FullName() != want {

@@ -106,8 +106,8 @@ func covers(spans []span, want span) bool {
 	return false
 }
 
-// mayPut checks the permissions that a put needs: for its key, for the keys of its lease, and for
-// the previous value if the request asks for it.
+// mayPut checks the permissions that a put needs: for its key, for the keys that are attached to
+// its lease, and for the previous value if the request asks for it.
 func (s *Store) mayPut(who *identity, req *pb.PutRequest) error {
 	if err := s.auth.mayWrite(who, req.Key, nil); err != nil {
 		return err
