@@ -113,8 +113,8 @@ type ListResponse struct {
 	// Kvs are the key-value pairs in the order of their keys.
 	Kvs []*mvccpb.KeyValue
 
-	// Count is the number of keys with the prefix, counted from Continue on. If ListOptions.Limit
-	// cut the list short, Count is greater than the number of Kvs.
+	// Count is the number of keys with the prefix, from the key ListOptions.Continue on. If
+	// ListOptions.Limit cut the list short, Count is greater than the number of Kvs.
 	Count int64
 
 	// Revision is the newest revision of the store when the server answered, even if the options

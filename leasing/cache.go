@@ -217,8 +217,8 @@ func (c *cache) isOurs(leaseKey *mvccpb.KeyValue) bool {
 }
 
 // block forbids the cache to acquire keys whose lease keys are in the ranges, until unblock is
-// called. Otherwise readers could acquire keys in a range all the time, and a write of the range
-// might never find a moment in which no key of the range has an owner.
+// called. Without this, readers could acquire keys of a range all the time, and a write of the
+// range might never find a moment in which no key of the range has an owner.
 func (c *cache) block(ranges []keyRange) (unblock func()) {
 	if len(ranges) == 0 {
 		return func() {}

@@ -80,8 +80,8 @@ func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, 
 
 // isAcceptable reports whether servers are certain to accept ops, the operations of the branch that
 // is not run. A server refuses a whole transaction if one of its keys is empty or is written twice.
-// The map written holds the keys that other operations of the transaction write; isAcceptable adds
-// the keys that ops write. isAcceptable returns false if ops delete a range.
+// The parameter written has the keys that operations before ops write, and isAcceptable adds those
+// that ops write. isAcceptable returns false if ops delete a range.
 func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 	for i := range ops {
 		op, key := &ops[i], string(ops[i].KeyBytes())

@@ -36,7 +36,7 @@ type ownership struct {
 	// written before the channel settled is closed, read-only afterwards
 	read        *cachedKey // the key, as the request that puts the lease key has read it, or nil
 	created     int64      // create revision of the lease key if it is this client's; otherwise 0
-	isUncertain bool       // the lease key may be this client's, or may become so later
+	isUncertain bool       // the lease key may be this client's, or its put may still be applied
 
 	// isAskedFor says that another client wants the key released. Only the ownership's goroutine
 	// uses it.

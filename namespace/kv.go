@@ -75,8 +75,8 @@ type streamRewriter interface {
 	) (clientv3.GetStreamChan, error)
 }
 
-// GetStreamRewritten implements streamRewriter. So a namespace that is made inside this one needs
-// no goroutine to change the pieces of its streams.
+// GetStreamRewritten is a GetStream that runs rewrite on each piece before the piece is delivered.
+// A namespace that is made inside this one calls it to remove its prefix from the keys.
 func (kv *prefixKV) GetStreamRewritten(
 	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...clientv3.OpOption,
 ) (clientv3.GetStreamChan, error) {
