@@ -315,9 +315,8 @@ func (s *serverStream) serveWatch() error {
 	}
 }
 
-// sendDue sends the responses that are due. A response is due when the member's lag has passed
-// since the change that caused it. sendDue returns a channel that is ready when the next queued
-// response is due, or nil if the queue is empty.
+// sendDue sends the queued responses that are due, given the member's lag. It returns a channel
+// that is ready when the next queued response is due, or nil if the queue is empty.
 func (s *serverStream) sendDue(ws *store.WatchStream) (<-chan time.Time, error) {
 	if err := s.m.awaitDefragmentation(s.ctx); err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// errNotEntered is returned by Leave if Enter was not called before.
+// errNotEntered is returned by Leave if the client is not inside of the barrier.
 var errNotEntered = errors.New("recipe: the double barrier was not entered")
 
 // DoubleBarrier lets a number of clients begin together and end together. Enter returns when all of
@@ -168,7 +168,7 @@ func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 		return changeOf(b.s.Client(), last, rev, clientv3.WithFilterPut()), nil
 	}
 	if here {
-		b.left = true // set first: the request may be applied although its answer is lost
+		b.left = true // even if delete fails: the request may have been applied
 		if err := b.own.delete(ctx); err != nil {
 			return nil, err
 		}

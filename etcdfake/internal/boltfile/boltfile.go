@@ -121,8 +121,8 @@ func (f *file) leaf(items []Item, flags uint32) uint64 {
 	return id
 }
 
-// branch writes a branch page over leaves and returns the number of its first page. Each child is
-// the first key and the page number of a leaf.
+// branch writes a branch over leaves to new pages and returns the number of the first page. Each
+// child is the first key and the page number of a leaf.
 func (f *file) branch(children []Item) uint64 {
 	size := headerSize + len(children)*elementSize
 	for _, c := range children {

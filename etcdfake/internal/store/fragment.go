@@ -5,8 +5,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// fragmentBytes is the size from which etcd splits a watch response into fragments: the maximum
-// size of a request, plus 512 KiB for the other parts of a message.
+// fragmentBytes is the smallest size in bytes of a watch response that etcd splits into fragments.
+// It is the maximum size of a request, plus 512 KiB for the other parts of a message.
 const fragmentBytes = maxRequestBytes + 512*1024
 
 // fragments splits a watch response for a watcher that has asked for fragments. Each fragment has

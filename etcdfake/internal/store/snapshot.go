@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake/internal/boltfile"
 )
 
-// snapshotChunk is how many bytes of the file one message of a snapshot holds at most.
+// snapshotChunk is how many bytes of the database file one message of a snapshot holds at most.
 const snapshotChunk = 32 * 1024
 
 // Snapshot returns the messages of a snapshot. They hold the database file in pieces, and the last
