@@ -107,7 +107,7 @@ func (w *writes) isEmpty() bool { return len(w.keys) == 0 && len(w.ranges) == 0 
 
 // leaseKeys returns the lease key of each key in w.keys, followed by the ranges in w.ranges. A
 // write is applied only if no other client has put any of these lease keys. If it is not applied,
-// part i of the response holds those lease keys of element i of the result that exist.
+// part i of the response holds the existing lease keys of the range in element i of the result.
 func (w *writes) leaseKeys(p leasePrefix) []keyRange {
 	ranges := make([]keyRange, 0, len(w.keys)+len(w.ranges))
 	for _, key := range w.keys {

@@ -262,8 +262,8 @@ func (wr *writer) askToRelease(
 }
 
 // ask writes revokeValue into the lease keys, which asks their owners to release them. It skips
-// each lease key that does not exist any more or has this value already. In the parameter left, it
-// sets the names of the lease keys that still exist to true.
+// each lease key that does not exist any more or has this value already. For each lease key that
+// still exists, it adds the name to the parameter left.
 func (wr *writer) ask(
 	ctx context.Context, leaseKeys []*mvccpb.KeyValue, left map[string]bool,
 ) error {

@@ -38,8 +38,7 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 	return f.ch, nil
 }
 
-// run delivers the updates in the parameter first. After that, it delivers all later updates until
-// ctx ends.
+// run delivers the given updates. After that, it delivers all later updates until ctx ends.
 func (f *follower) run(ctx context.Context, first []*Update) {
 	f.send(ctx, first)
 	_ = await.Loop(ctx, f.watch, func(ctx context.Context) (await.Change, error) {
