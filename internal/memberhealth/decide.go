@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TickPeriod is how often the owner of the members (package balancer) takes samples and calls
-// Decide, while there are requests.
+// TickPeriod is how often package balancer takes samples and calls Decide, while there are
+// requests.
 const TickPeriod = 100 * time.Millisecond
 
 const (
@@ -20,7 +20,7 @@ const (
 	deadSilence = 15 * time.Second
 )
 
-// Decisions are the actions that the owner of the members (package balancer) has to take.
+// Decisions are the actions that package balancer has to take.
 type Decisions struct {
 	Probe   []*Member // send a health check, then call AnswerProbe
 	Read    []*Member // send a read of one key, then call AnswerRead
@@ -28,9 +28,9 @@ type Decisions struct {
 	Changed []*Member // report the member's health, which has changed
 }
 
-// Decide compares all connected members, updates their states, and returns what the owner must do.
-// Before each call, the owner must call Observe for each member. If the parameter probes is false,
-// no member is probed or ejected.
+// Decide compares all connected members, updates their states, and returns what the balancer must
+// do. Before each call, the balancer must call Observe for each member. If the parameter probes is
+// false, no member is probed or ejected.
 func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	typical := typicalLatency(members)
 	for _, m := range members {
@@ -102,7 +102,7 @@ func (m *Member) startProbe(now time.Time) *Member {
 
 // ExpectStream is called for every connected member when a stream of the client, to any member, has
 // received nothing for too long. ExpectStream notes that the client waits for this member, and
-// reports whether the owner must probe it. The result is false if the member is being probed
+// reports whether the balancer must probe it. The result is false if the member is being probed
 // already. It is also false if the parameter alone is true: no other member is connected, so there
 // is none to compare this member with.
 func (m *Member) ExpectStream(now time.Time, alone bool) bool {
@@ -157,10 +157,10 @@ func (m *Member) AnswerProbe(answered bool, now time.Time) {
 }
 
 // SetLimits sets how many requests each member may have outstanding. The limit of an ejected member
-// is 0. The limit of a suspect is 0 if another member has sent something since the suspect fell
-// silent. The limit of a slow member is 1, and SetLimits also sets the time between two of its
-// requests. All other members are unlimited. If every limit is 0, SetLimits lifts the limits of all
-// members.
+// is 0. The limit of a suspect member is 0 if another member has sent something since the suspect
+// member fell silent. The limit of a slow member is 1, and SetLimits also sets the time between two
+// of its requests. All other members are unlimited. If every limit is 0, SetLimits makes all
+// members unlimited.
 func SetLimits(members []*Member) {
 	usable := false
 	for _, m := range members {

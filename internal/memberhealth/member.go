@@ -18,8 +18,8 @@ func clock(t time.Time) int64 { return int64(t.Sub(processStart)) }
 const Unlimited = math.MaxInt64
 
 // Member is the health of one endpoint, over all connections made to it. Health, Observe, Pause,
-// Reset, ExpectStream, AnswerProbe and AnswerRead are called with the owner's lock held. The other
-// methods are safe for concurrent use.
+// Reset, ExpectStream, AnswerProbe and AnswerRead are called with the balancer's lock held. The
+// other methods are safe for concurrent use.
 type Member struct {
 	// safe for concurrent use
 	outstanding atomic.Int64
@@ -34,9 +34,9 @@ type Member struct {
 	spacing             atomic.Int64  // nanoseconds between two requests while the limit is 1
 	nextSlow            atomic.Int64  // clock() of the next request while the limit is 1
 	leaderless          atomic.Int64  // clock() until which the member counts as leaderless
-	closable            atomic.Bool   // the owner is able to close the member's connection
+	closable            atomic.Bool   // the balancer is able to close the member's connection
 
-	// guarded by the owner's lock
+	// guarded by the balancer's lock
 	rec record
 }
 
@@ -92,7 +92,7 @@ func (m *Member) End(movable bool, o Outcome) {
 // Receive counts n bytes that the client received from the member. They show that it is alive.
 func (m *Member) Receive(n int) { m.received.Add(uint64(n)) }
 
-// SetClosable notes that the owner is able to close the member's connection.
+// SetClosable notes that the balancer is able to close the member's connection.
 func (m *Member) SetClosable() { m.closable.Store(true) }
 
 // Outstanding returns how many requests have not ended.

@@ -25,9 +25,9 @@ const (
 	minLoad            = 0.01
 )
 
-// record holds what is known about a member. At each tick of a timer, the owner takes a sample of
-// the member's counters. A field such as silentSince is the time at which a condition began. The
-// field is zero while the condition is false.
+// record holds what is known about a member. At each tick of a timer, package balancer takes a
+// sample of the member's counters. A field such as silentSince is the time at which a condition
+// began. The field is zero while the condition is false.
 type record struct {
 	health        Health
 	healthBefore  Health    // the member's health before the member became suspect
@@ -147,7 +147,7 @@ func (r *record) observeRates(s sample, elapsed time.Duration) (served uint64) {
 	return served
 }
 
-// endSuspicion returns a suspect to the state that it had before, healthy or slow.
+// endSuspicion returns a suspect member to the health that it had before: healthy or slow.
 func (r *record) endSuspicion() {
 	if r.health == Suspect {
 		r.health = r.healthBefore

@@ -51,8 +51,8 @@ func isStuck(members []*Member, m *Member, now time.Time, typical time.Duration)
 		seemsStuck(members, m, now, typical, stuckAfter)
 }
 
-// startRead reports whether the owner must send the member a read of one key, to find out whether
-// the member is stuck. If so, startRead notes that the read is in flight.
+// startRead reports whether the balancer must send the member a read of one key, to find out
+// whether the member is stuck. If so, startRead notes that the read is in flight.
 func startRead(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	if r.reading || !r.readAt.IsZero() || !seemsStuck(members, m, now, typical,
@@ -89,8 +89,8 @@ func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time
 }
 
 // AnswerRead notes how the read of one key has ended. An answer shows that the member is not stuck.
-// A refusal, or a read without an answer, shows nothing. After a refusal startRead sends no other
-// read, because the member would refuse that read, too.
+// A refusal, or a read without an answer, shows nothing. After a refusal startRead asks for no
+// other read, because the member would refuse that read, too.
 func (m *Member) AnswerRead(answered, refused bool, now time.Time) {
 	r := &m.rec
 	r.reading = false

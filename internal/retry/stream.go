@@ -44,7 +44,7 @@ type replay struct {
 	callers []grpc.CallOption
 
 	tried    *attempt // the latest attempt
-	seen     uint64   // the generation that the client's token had before the latest attempt
+	seen     uint64   // the number (generation) of the client's token before the latest attempt
 	request  any
 	received bool
 }

@@ -8,7 +8,7 @@ import (
 // Option changes how [Start] and [New] set up a cluster.
 type Option func(*config)
 
-// config is the settings that the options make. It is read-only once New has validated it.
+// config holds the settings that the options set. It is read-only after New has validated it.
 type config struct {
 	members   int
 	tls       bool
