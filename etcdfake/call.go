@@ -70,14 +70,14 @@ func Refuse(err error) Action { return Action{kind: refuse, err: err} }
 // err ends the stream.
 func LoseAnswer(err error) Action { return Action{kind: lose, err: err} }
 
-// Answer answers the call with msg, which must have the type that the method returns. The call has
-// no effect.
+// Answer answers the call with msg, which must have the type that the RPC method returns. The call
+// has no effect.
 func Answer(msg proto.Message) Action { return Action{kind: answer, answer: msg} }
 
 // Edit lets the call take effect, and answers with a copy of the answer that f has changed. M must
-// be the type that the method returns. On a stream, f changes every message that the member sends,
-// until the client's next message takes effect. On a watch stream, f also changes the messages with
-// events.
+// be the type that the RPC method returns. On a stream, f changes every message that the member
+// sends, until the client's next message takes effect. On a watch stream, f also changes the
+// messages with events.
 func Edit[M proto.Message](f func(M)) Action {
 	return Action{edit: func(msg proto.Message) bool {
 		m, ok := msg.(M)

@@ -104,8 +104,8 @@ func (m *Member) checkAnswer(meth *method, msg proto.Message) (proto.Message, er
 
 // admit does what a member does before it handles a request. It waits for the end of a
 // defragmentation. If the member is a learner, admit refuses requests that a learner does not
-// answer. It refuses the request if checkMetadata returns an error. If the request needs a leader,
-// admit waits for a leader.
+// answer. It refuses a request whose metadata are invalid, or require a leader while there is none.
+// If any other request needs a leader, admit waits for a leader.
 func (m *Member) admit(ctx context.Context, req proto.Message) error {
 	if err := m.awaitDefragmentation(ctx); err != nil {
 		return err

@@ -84,8 +84,8 @@ func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 }
 
 // kept returns the newest entry of the key up to rev, or nil if the key did not exist at rev. There
-// is one exception: if a transaction at the revision rev itself has deleted the key, kept returns
-// the deletion, even if the transaction has then put the key again.
+// is one exception: if the key was deleted at the revision rev itself, kept returns the deletion,
+// even if the same transaction has then put the key again.
 func (h *history) kept(rev int64) *entry {
 	var newest *entry
 	for _, e := range h.entries {
