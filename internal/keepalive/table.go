@@ -9,9 +9,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// table holds the leases that are kept alive. It has no lock and no clock: the keeper calls it with
-// the keeper's lock held, and passes the time. The package comment describes the states of a lease
-// and the invariants of the table.
+// table holds the leases that a [Keeper] keeps alive. It has no lock and no clock: the Keeper calls
+// it with the Keeper's lock held, and passes the time. The package comment describes the states of
+// a lease and the invariants of the table.
 type table struct {
 	start        time.Time     // the time of instant 0
 	firstTimeout time.Duration // how long a lease may go without its first answer

@@ -20,9 +20,9 @@ func (v Version) compare(w Version) int {
 // the record, except for Create, which does not change.
 type Incarnation struct {
 	Version
-	value  string // the key's value, as a put of this session or clean-up has read it
+	value  string // the key's value, which a put has found or clean-up has read
 	made   bool   // a put of this session is known to have created the key
-	own    bool   // the nonce in the value proves that this session has created the key
+	own    bool   // a nonce (random text) in the value proves that this session has created the key
 	users  int    // how many calls, locks and candidacies of this session use the key
 	ended  bool   // an Unlock of this session has begun to delete the key
 	status status
@@ -38,7 +38,7 @@ const (
 )
 
 // New returns a record of the incarnation of a key with version v. The record does not say which
-// session has created the key, and has no users.
+// session has created the key. Its field users is 0.
 func New(v Version) *Incarnation { return &Incarnation{Version: v} }
 
 // End records that an Unlock has begun to delete this incarnation of the key. All calls that use

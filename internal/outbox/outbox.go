@@ -2,7 +2,7 @@ package outbox
 
 import "sync"
 
-// Hooks connect an Outbox to its owner.
+// Hooks are the methods of an Outbox's owner that the Outbox calls.
 type Hooks[T any] interface {
 	// Size returns the number of bytes that Post counts for v. It is called under the outbox's
 	// mutex, once for each value that has to be queued. It is not called for a value that fits into

@@ -49,8 +49,8 @@ type Proof struct {
 // proofKey is the context key of a Proof.
 type proofKey struct{}
 
-// WithProof returns a copy of ctx, and the Proof that records all unary requests made with that
-// copy.
+// WithProof returns a copy of ctx, and a Proof. The Proof records whether a server may have
+// received any unary request made with the copy.
 func WithProof(ctx context.Context) (context.Context, *Proof) {
 	p := &Proof{}
 	return context.WithValue(ctx, proofKey{}, p), p
