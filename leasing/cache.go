@@ -55,10 +55,10 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 		return nil, nil
 	}
 	cached, isPending := o.usable(), o.state == acquiring
-	// The order matters: first load the header with the latest revision, then call isCertain, which
-	// reads the clock. If the lease is certain to live at the time of that call, no other client
-	// has written the key until then. So at the revision of the header, the server had the key as
-	// it is cached. A revision that is seen after the call may be that of another client's write.
+	// Load the header with the latest revision before isCertain reads the clock. If the lease is
+	// certain to live at that time, no other client has written the key until then. So the server
+	// had the key as cached at the header's revision. A header that is loaded later may come from
+	// after such a write.
 	latest := c.latest.Load()
 	isAnswer := cached != nil && o.epoch.isCertain()
 	c.mu.RUnlock()
@@ -89,11 +89,12 @@ func (c *cache) begin(key string) *ownership {
 	return c.addLocked(key, acquiring)
 }
 
-// beginRelease is called for an orphan: a lease key that is attached to the session's lease, but no
-// ownership records it. beginRelease adds an ownership in the state "releasing", and returns it as
-// added. The caller starts the goroutine that deletes the lease key. If the key has an ownership
-// already, added is nil. The channel change is closed when the key's ownership leaves its state.
-// While there is no session, both results are nil.
+// beginRelease adds an ownership in the state "releasing" for an orphan, and returns it as added.
+// An orphan is a lease key that is attached to the session's lease, but that no ownership records.
+// The caller starts the goroutine that deletes the lease key.
+//
+// If the key already has an ownership, added is nil. The channel change is closed when the key's
+// ownership leaves its state. While there is no session, both results are nil.
 func (c *cache) beginRelease(key string) (added *ownership, change <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,10 +139,11 @@ func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 
 // notAcquired moves an ownership from the state "acquiring" to the state "releasing". It is called
 // if the key cannot be owned, for example because the request that puts the lease key has failed.
-// The parameter created is the lease key's create revision if the response shows that this client
-// has put the lease key, and otherwise 0. The parameter isUncertain says that the outcome is
-// unknown: the request may have put the lease key, or may still put it. The parameter read is the
-// program's key (not the lease key), if the request has read it, and otherwise nil.
+//
+//   - created is the lease key's create revision if the response shows that this client has put the
+//     lease key. Otherwise it is 0.
+//   - isUncertain is set if the request may have put the lease key, or may still put it.
+//   - read is the program's key (not the lease key), or nil if the request has not read it.
 func (c *cache) notAcquired(o *ownership, created int64, isUncertain bool, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -168,9 +168,9 @@ func (l *leasingKV) get(ctx context.Context, op clientv3.Op) (*clientv3.GetRespo
 	case resp != nil:
 		return resp, nil
 	case pending != nil:
-		// Another call is acquiring the key. The response to that call's request may be too old for
-		// this call, because the request may have been sent before this call began. But once the
-		// request has ended, the cache may have the key, and a cached key is never stale.
+		// Another call is acquiring the key by a request. The response may be too old for this
+		// call, because the request may have been sent before this call began. But when the request
+		// has ended, the cache may have the key, and a cached key is never stale.
 		if err := wait(ctx, pending.settled); err != nil {
 			return nil, err
 		}

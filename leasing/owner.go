@@ -80,9 +80,10 @@ func (ow *owner) request(o *ownership) {
 	}
 }
 
-// keep watches the lease key of an ownership, and starts the release of the ownership if another
-// client asks for the lease key, if the lease key is gone, or if the server refuses to let this
-// client read the lease key. keep returns when the release has started or the session has ended.
+// keep watches the lease key of an ownership until it starts the ownership's release. It starts the
+// release if another client asks for the lease key, if the lease key is gone, or if the server
+// refuses to let this client read it. keep returns when the release has started or the session has
+// ended.
 func (ow *owner) keep(o *ownership) {
 	defer ow.cache.startRelease(o)
 	leaseKey, next, isOver := ow.leaseKeys.of(o.key), o.created+1, false

@@ -116,10 +116,10 @@ func (ss *sessions) keepAlive(s *session) error {
 	return nil
 }
 
-// serve looks for orphans, the lease keys that no ownership records, at once and after each renewal
-// of the lease of s. When the session s is lost, serve makes a new session and goes on with it. The
-// cache learns of both changes: the epoch of s ends, and the epoch of the new session starts. serve
-// returns when stop is called, or when no session can be made any more.
+// serve keeps the KV in a session, beginning with s. At the start of each session and after each
+// renewal of its lease, it looks for orphans: lease keys that no ownership records. When the
+// session is lost, serve ends the cache's epoch and makes a new session, with which a new epoch
+// starts. serve returns when stop is called, or when no session can be made any more.
 func (ss *sessions) serve(s *session, ow *owner) {
 	for {
 		ow.releaseOrphans(s.epoch)
@@ -154,10 +154,10 @@ func (ss *sessions) next() (s *session) {
 	return s
 }
 
-// discard ends a session that open has returned together with an error. s may be nil. A lease that
-// the session options give is the user's, and stays as it is. A lease that the session has granted
-// is revoked, for which discard waits up to closeTimeout. If the session's context has ended,
-// discard returns at once and the granted lease expires.
+// discard ends a session that open has returned together with an error. s may be nil. A lease from
+// the session options is the user's, and stays as it is. A lease that the session was granted is
+// revoked, for which discard waits up to closeTimeout. If the session's context has ended, discard
+// returns at once and lets the granted lease expire.
 func (ss *sessions) discard(s *session) {
 	switch {
 	case s == nil:

@@ -58,10 +58,9 @@ func (wr *writer) write(
 	}
 }
 
-// tryWrite runs an operation on the condition that no other client owns a key that the operation
-// may write. If another client owns one, nothing is written and Succeeded is false. The response
-// then holds the lease keys of the operation's keys, as far as they exist: a lease key shows that a
-// client owns the key.
+// tryWrite runs an operation if no other client owns a key that the operation may write. Otherwise
+// it writes nothing, and Succeeded is false. The response then holds the lease keys that exist for
+// the operation's keys. A lease key shows that a client owns the key.
 func (wr *writer) tryWrite(
 	ctx context.Context, op clientv3.Op, w writes,
 ) (*clientv3.TxnResponse, error) {
@@ -89,11 +88,13 @@ func (wr *writer) tryWrite(
 	return resp, err
 }
 
-// conditions returns the conditions for a write. They are on lease keys: a key's lease key exists
-// while a client owns the key. If this client owns a written key, the lease key must have the
-// create revision that it had when this client put it. Any other create revision shows that the
-// server has deleted that lease key meanwhile, and that the cached key may be stale. If this client
-// does not own a written key, the lease key must not exist.
+// conditions returns the conditions for a write. They are on the lease keys of the written keys,
+// because a lease key exists while a client owns the key:
+//
+//   - This client owns the key: the lease key must have the create revision that it had when this
+//     client put it. Otherwise the server has deleted it meanwhile, and the cached key may be
+//     stale.
+//   - This client does not own the key: the lease key must not exist.
 func (wr *writer) conditions(w writes, own []*ownership) []clientv3.Cmp {
 	created := make(map[string]int64, len(own))
 	for _, o := range own {
@@ -129,9 +130,9 @@ func readBack(own []*ownership) []clientv3.Op {
 	return gets
 }
 
-// outcome returns, for endWrite, the owned keys as they are after a write. An element is nil if the
-// state of the key is unknown or the key cannot be cached. outcome returns nil if nothing was
-// written.
+// outcome returns the owned keys as they are after a write, for endWrite. An element is nil if the
+// state of its key is unknown, or if the key cannot be cached. The whole result is nil if nothing
+// was written.
 func (wr *writer) outcome(
 	own []*ownership, resp *clientv3.TxnResponse, err error,
 ) []*cachedKey {
@@ -261,9 +262,9 @@ func (wr *writer) askToRelease(
 	return true, nil
 }
 
-// ask writes revokeValue into the lease keys, which asks their owners to release them. It skips
-// each lease key that does not exist any more or has this value already. For each lease key that
-// still exists, it adds the name to the parameter left.
+// ask asks the owners of lease keys to release them, by writing revokeValue into the lease keys. It
+// skips a lease key that has this value already or does not exist any more. It sets left[name] for
+// each lease key that still exists.
 func (wr *writer) ask(
 	ctx context.Context, leaseKeys []*mvccpb.KeyValue, left map[string]bool,
 ) error {

@@ -12,9 +12,10 @@ type prefixLease struct {
 	space
 }
 
-// NewLease returns a Lease whose TimeToLive returns only the attached keys that begin with prefix,
-// and returns them without the prefix. All other methods are those of l, because leases belong to
-// no namespace. So Close of the returned Lease closes l.
+// NewLease returns a Lease for the namespace of the keys that begin with prefix. Its TimeToLive
+// returns only the attached keys that begin with prefix, and returns them without it. All other
+// methods are those of l, because leases belong to no namespace. So Close of the returned Lease
+// closes l.
 func NewLease(l clientv3.Lease, prefix string) clientv3.Lease {
 	return &prefixLease{Lease: l, space: newSpace(prefix)}
 }

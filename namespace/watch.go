@@ -60,9 +60,8 @@ func (w *prefixWatcher) WatchRewritten(
 	return w.relays.start(ctx, inner.Watch(ctx, string(op.KeyBytes()), exactly(op)), own)
 }
 
-// watchOp returns the operation for a watch of a key of the namespace, with the prefix before the
-// key. An empty key becomes the lowest key, because a server treats an empty key of a watch as the
-// lowest key.
+// watchOp returns the operation that watches a key of the namespace. It puts the prefix before the
+// key. An empty key becomes the lowest key, because servers watch the lowest key for an empty one.
 func (s space) watchOp(key string, opts []clientv3.OpOption) clientv3.Op {
 	op := clientv3.OpWatch(key, opts...)
 	if len(op.KeyBytes()) == 0 {

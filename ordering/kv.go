@@ -31,12 +31,13 @@ type orderedKV struct {
 	seen atomic.Int64 // the greatest revision in the responses returned so far
 }
 
-// NewKV returns a KV that passes requests on to kv. The revision of a response to a get or a
-// transaction is not lower than the revision of any response that the KV returned before the
-// request began, including responses to puts and deletes. If kv returns an older response, the KV
-// calls orderViolationFunc and repeats the request, with growing waits. The KV stops repeating the
-// request when a response is new enough, when orderViolationFunc returns an error, or when the
-// context ends.
+// NewKV returns a KV that passes requests on to kv, and whose reads never go back in time. The
+// response to a get or a transaction has at least the revision of every response that the KV
+// returned before the request began. Responses to puts and deletes count, too.
+//
+// If kv returns an older response, the KV calls orderViolationFunc and repeats the request, with
+// growing waits. It stops when a response is new enough, when orderViolationFunc returns an error,
+// or when the context ends.
 //
 // A transaction that can write is never repeated, because it was already applied. If its response
 // is too old and orderViolationFunc returns nil, the transaction fails with [ErrNoGreaterRev].

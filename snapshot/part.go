@@ -31,9 +31,9 @@ func createPart(path string) (*partFile, error) {
 	return &partFile{File: f, path: path}, nil
 }
 
-// partPattern returns the pattern of os.CreateTemp for part files of base. It cuts a long base to
-// 200 bytes. File systems allow names of 255 bytes or characters, CreateTemp adds up to 10 digits,
-// and the pattern adds ".part".
+// partPattern returns the pattern of os.CreateTemp for part files of base. It cuts a longer
+// base to 200 bytes. File systems allow names of 255 bytes or characters, and the pattern and
+// CreateTemp add up to 16.
 func partPattern(base string) string {
 	const longest = 200
 	if len(base) > longest {

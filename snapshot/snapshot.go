@@ -22,33 +22,38 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// window is gRPC's flow-control window in bytes: at most this many received bytes of a snapshot
-// wait to be written to the file. By default, gRPC enlarges its window to many times this size when
-// the network is faster than the disk. With this window and the codec of internal/wire, the heap
-// grows by some 2 MiB while 200 MiB are saved, instead of by 8 to 21 MiB.
+// window is gRPC's flow-control window in bytes. At most this many received bytes of a snapshot
+// wait to be written to the file. By default, gRPC makes the window many times larger when the
+// network is faster than the disk. While 200 MiB are saved, this window and the codec of
+// internal/wire limit the growth of the heap to some 2 MiB, instead of 8 to 21 MiB.
 const window = 1 << 20
 
 // progressStep is the least time between two log lines about a transfer.
 const progressStep = 5 * time.Second
 
-// SaveWithVersion saves a snapshot of the member at cfg's one endpoint to the file dbPath. It
-// returns the etcd version whose storage format the snapshot has. The version is "" if the server
-// is older than 3.6 or has just started. SaveWithVersion blocks until the snapshot is saved or ctx
-// ends, and logs its progress every few seconds. A nil logger logs nothing.
+// SaveWithVersion saves a snapshot of one etcd member to the file dbPath. It blocks until the
+// snapshot is saved or ctx ends. It logs its progress to lg every few seconds; a nil lg logs
+// nothing.
 //
-// The snapshot is first written to a part file in dbPath's directory. The name of the part file
-// begins with the name of dbPath and ends in ".part". Then the size and the SHA-256 checksum are
-// verified, the part file is flushed to the disk, and it is renamed to dbPath, where it replaces an
-// existing file. Only the file's owner can read it. If anything fails before the rename, the part
-// file is removed and dbPath is as it was. After the rename, dbPath's directory is flushed to the
-// disk. If this flush fails, SaveWithVersion returns the error, but dbPath has the new snapshot. A
+// SaveWithVersion returns the etcd version whose storage format the snapshot has. The version is ""
+// if the server is older than 3.6 or has just started.
+//
+// The snapshot is first written to a part file in dbPath's directory, which is named after dbPath
+// and ends in ".part". Its size and SHA-256 checksum are verified, and it is flushed to the disk.
+// Then the part file is renamed to dbPath, and replaces an existing file. Only the file's owner can
+// read it. If anything fails before the rename, the part file is removed and dbPath is as it was. A
 // part file stays behind only if the process ends before SaveWithVersion returns.
 //
-// The snapshot holds the state of one member, so cfg must have exactly one endpoint. Otherwise
-// SaveWithVersion returns an error. It also returns an error if the snapshot is truncated or
-// altered. Other errors are those of clientv3.New and of SnapshotWithVersion, including the error
-// of ctx, and those of the file system. A transfer that breaks off is not continued: call
-// SaveWithVersion again. It is safe for concurrent use, also with the same dbPath.
+// SaveWithVersion returns an error in these cases:
+//
+//   - cfg does not have exactly one endpoint. The snapshot holds the state of one member.
+//   - The snapshot is truncated or altered.
+//   - clientv3.New or SnapshotWithVersion fails, also because ctx has ended.
+//   - A call to the file system fails. If this is the flush of dbPath's directory after the rename,
+//     dbPath has the new snapshot all the same.
+//
+// A transfer that breaks off is not continued: call SaveWithVersion again. It is safe for
+// concurrent use, also with the same dbPath.
 func SaveWithVersion(
 	ctx context.Context, lg *zap.Logger, cfg clientv3.Config, dbPath string,
 ) (string, error) {

@@ -244,9 +244,9 @@ func (f *file) tls() (_ *tls.Config, ignored []string, _ error) {
 	return cfg, ignored, nil
 }
 
-// authorities reads the authorities with which servers' certificates are checked. If the file has
-// no PEM block, the error is nil, and the result missing has a text that says so. The pool is then
-// empty, so that no certificate is accepted.
+// authorities reads the certificates of the authorities that sign servers' certificates. If the
+// file has no PEM block, missing has a text that says so, and err is nil. The pool is then empty,
+// so that no server's certificate is accepted.
 func authorities(name string) (pool *x509.CertPool, missing []string, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -263,11 +263,10 @@ func authorities(name string) (pool *x509.CertPool, missing []string, err error)
 	return pool, []string{none}, nil
 }
 
-// renewed returns a function for tls.Config.GetClientCertificate that reads both files at each
-// handshake. If the files cannot be read, or do not fit together because only one of them has been
-// replaced yet, the function returns the last certificate that could be read. If the server asks
-// for a different kind of certificate, the function returns an empty certificate, as a tls.Config
-// without GetClientCertificate does.
+// renewed returns a function for tls.Config.GetClientCertificate. At each handshake, the function
+// reads both files. If this fails, for example because only one of them has been replaced yet, it
+// returns the last certificate that could be read. If the server asks for a different kind of
+// certificate, it returns an empty one, which means that the client has none.
 func renewed(
 	certFile, keyFile string, first *tls.Certificate,
 ) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

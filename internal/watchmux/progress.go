@@ -105,17 +105,17 @@ func (m *Mux) Liveness() (l Liveness) {
 	return l
 }
 
-// CheckLiveness sends requests that a healthy server answers, and reports whether it sent any. If
-// the parameter ask is set, it sends a progress request. etcd answers no progress request on a
-// stream with a watcher that waits for a future revision. For each such watcher, CheckLiveness
-// creates a second watch on the server (a shadow; see the package document), because etcd always
-// answers a create. If ask is set, it may also create a shadow to test whether the server sends
-// progress notices in order with events.
+// CheckLiveness sends requests that a healthy server answers, and reports whether it sent any.
+// Consumers do not see the answers, but watchers resume from later revisions because of them.
 //
-// Consumers do not see the answers, but the answers move the revisions from which watchers resume.
-// The parameter quiet says that nothing was received on the stream for a second. The next progress
-// notice then shows that the server has sent all events up to the notice before that second. This
-// holds even if it is not known whether the server sends notices in order with events.
+// If ask is set, CheckLiveness sends a progress request. etcd does not answer it while a watcher of
+// the stream waits for a future revision, but always answers a create. So for each such watcher,
+// CheckLiveness creates a second watch (a shadow; see the package document). If ask is set, it may
+// also create a shadow to test whether the server sends progress notices in order with events.
+//
+// Set quiet if nothing was received on the stream for a second. The next progress notice then shows
+// that the server has sent all events up to the notice before that second. No test of the order is
+// needed for this.
 func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -140,9 +140,8 @@ func (m *Mux) CheckLiveness(ask, quiet bool) (sent bool) {
 	return sent || ask
 }
 
-// requestProgressLocked sends a progress request. If the last request in the link's queue is a
-// progress request that is not sent yet, requestProgressLocked does not add a second one. The
-// parameter user says that a consumer has asked for progress.
+// requestProgressLocked sends a progress request, unless the last request in the link's queue is
+// one that waits to be sent. The parameter user says that a consumer has asked for progress.
 func (m *Mux) requestProgressLocked(user bool) {
 	p := &m.progress
 	if !p.newest || m.link.Queued() == 0 {
@@ -194,9 +193,9 @@ func (m *Mux) noticeLocked(resp *pb.WatchResponse) {
 	}
 }
 
-// progressLocked applies a progress notice to w. If the parameter show is set, the consumer
-// receives the notice. If the parameter move is set, w will resume after the notice's revision. If
-// w is in the middle of a fragmented response, progressLocked ignores the notice.
+// progressLocked applies a progress notice to w. If show is set, the consumer receives the notice.
+// If move is set, w will resume after the notice's revision. While w is in the middle of a
+// fragmented response, progressLocked does nothing.
 func (m *Mux) progressLocked(w *Watcher, header *pb.ResponseHeader, show, move bool) {
 	if w.partial != nil {
 		return

@@ -77,10 +77,9 @@ func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// cancelledLocked handles the answer to a cancel of the watch with the given id. If a test of the
-// type orderTest waits for this answer, the test ends. If no progress notice came before the
-// answer, the test has proven that the server sends a notice only after all events up to the
-// notice's revision.
+// cancelledLocked handles the answer to a cancel of the watch with the given id. If an orderTest
+// waits for this answer, the test ends here. If no progress notice came before the answer, the test
+// has proven the order: the server sends a notice only after all events up to its revision.
 func (m *Mux) cancelledLocked(id int64) {
 	p := &m.progress
 	if !p.order.waits || p.order.cancel != id {
@@ -94,10 +93,10 @@ func (m *Mux) cancelledLocked(id int64) {
 	}
 }
 
-// compactedEarlyLocked is called when the server has ended w because of a compaction. The revisions
-// below the parameter compacted are gone. If w has taken over the watch id of a shadow (a second
-// watch for w), this id's watch began at an earlier revision than w needs. So w may need none of
-// the revisions that are gone. compactedEarlyLocked then queues w again and returns true.
+// compactedEarlyLocked queues w again if w may need none of the compacted revisions. It reports
+// whether it has done so. It is called when the server has ended w because the revisions below
+// compacted are gone. If w has taken over the watch id of a shadow (a second watch for w), the
+// server's watch began at an earlier revision than w needs.
 func (m *Mux) compactedEarlyLocked(w *Watcher, compacted int64) bool {
 	if !w.early || compacted <= 0 || compacted > w.next {
 		return false

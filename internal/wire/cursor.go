@@ -153,15 +153,15 @@ func (c cursor) copied(n int) []byte {
 // than the limit is a group by itself.
 type limits struct{ fields, bytes int }
 
-// group reads a group, which is a run of message fields with the given tag. It returns a copy of
-// the group's bytes, and the number of its fields. It reads as many fields as lim allows, or
-// somewhat fewer. The caller makes sure that c is at a field with the tag. group returns false if
-// that field goes on beyond the end of the message.
+// group copies a group, which is a run of message fields with the given tag. It returns the copied
+// bytes and the number of fields. It reads as many fields as lim allows, or somewhat fewer. The
+// caller makes sure that c is at a field with the tag. group returns false if that field goes on
+// beyond the end of the message.
 //
 // If the first field is small, group first copies bytes, and then searches the copy for the ends of
-// fields. How many bytes to copy is an estimate: group expects all fields to be as large as the
-// first. To search the buffers of gRPC's transport would be slower: another CPU has written them,
-// so each access to a field would wait for memory.
+// fields. To estimate how many bytes to copy, it expects all fields to be as large as the first.
+// Searching the buffers of gRPC's transport would be slower: another CPU has written them, so each
+// access to a field would wait for memory.
 func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) {
 	first := shortField(c.cur)
 	if first == 0 || first > lim.bytes/minEstimated {
@@ -259,9 +259,9 @@ func shortFields(data []byte, tag byte, most int) (fields, size int) {
 	return fields, size
 }
 
-// shortField returns the size, with tag and length, of the message field at the start of data. It
-// returns 0 if the contents have 16 KiB or more, if data does not hold the whole field, or if data
-// has fewer than three bytes.
+// shortField returns the size of the message field at the start of data. The size includes the tag
+// and the length. shortField returns 0 if the contents have 16 KiB or more, or if data does not
+// hold the whole field or has fewer than three bytes.
 func shortField(data []byte) int {
 	if len(data) < 3 || data[1] >= 0x80 && data[2] >= 0x80 {
 		return 0

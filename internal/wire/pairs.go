@@ -50,12 +50,12 @@ func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 	return true
 }
 
-// roomFor returns a slice with the elements of list and room for n more, one for each field of a
-// group. A group is a run of fields that are decoded together. The parameter size is the number of
-// bytes of the group. The parameter left is the number of bytes of the message after the group.
+// roomFor returns list with room for n more elements. n is the number of fields of a group, a run
+// of fields that are decoded together. size is the number of bytes of the group, and left is the
+// number of bytes of the message after it.
 //
-// When roomFor allocates, it makes room for later groups, too: it assumes that the bytes after the
-// group are fields of the same average size. This may be wrong, so the constant growth limits the
+// When roomFor allocates, it makes room for later groups, too. It assumes that the bytes after the
+// group are fields of the same average size. In case this is wrong, the constant growth limits the
 // room. Without the limit, a short message could cause a large allocation.
 func roomFor[E any](list []*E, n, size, left int) []*E {
 	need := len(list) + n
@@ -67,9 +67,9 @@ func roomFor[E any](list []*E, n, size, left int) []*E {
 	return append(make([]*E, 0, min(expected, need*growth)), list...)
 }
 
-// nextField returns the contents of the message field at the start of data, and the bytes of data
-// after that field. The capacity of the contents is their length, so an append to them copies them.
-// nextField returns false if the field is not whole.
+// nextField splits data after the message field at its start. It returns the contents of the field
+// and the bytes after it. The contents have no spare capacity, so an append copies them. nextField
+// returns false if the field is not whole.
 func nextField(data []byte) (field, rest []byte, ok bool) {
 	data = data[1:]
 	length, n := varint(data)

@@ -12,13 +12,11 @@ import (
 )
 
 // snapshotCodec is the codec of one stream that receives a snapshot. It decodes all parts of the
-// snapshot into one buffer, so the Blob of a part is valid only until the next part is received.
-// With a buffer for each part, the snapshot of a large database would make as much garbage as the
-// database has bytes. The other fields of a part, and all other messages, are decoded by the
-// protobuf library.
+// snapshot into one buffer, so the Blob of a part is valid only until the next part is received. A
+// buffer for each part would make as much garbage as the database has bytes. The protobuf library
+// decodes the other fields of a part, and all other messages.
 //
-// Like a stream, a snapshotCodec may be used by one receiving and one sending goroutine at the same
-// time.
+// Like a stream, a snapshotCodec may be used by one receiving and one sending goroutine at a time.
 type snapshotCodec struct {
 	encoding.CodecV2 // gRPC's codec for protobuf
 

@@ -21,10 +21,9 @@ const (
 // answer. The protobuf library decodes an answer with more levels.
 const maxDepth = 16
 
-// opPart holds the answer to one operation of a transaction and the two structs that wrap the
-// answer, so that one allocation holds all three. A is the type of the answer, such as
-// pb.RangeResponse. C is the type that wraps the answer in the oneof field of a ResponseOp, such as
-// pb.ResponseOp_ResponseRange.
+// opPart holds the answer to one operation of a transaction, in a single allocation. It also holds
+// the two structs that wrap the answer. A is the type of the answer, such as pb.RangeResponse. C is
+// its wrapper in the oneof field of a ResponseOp, such as pb.ResponseOp_ResponseRange.
 type opPart[C, A any] struct {
 	op     pb.ResponseOp
 	choice C

@@ -158,9 +158,9 @@ func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 	return true
 }
 
-// newPrev returns an unused struct for the PrevKv of an event. If l.prevs is empty, newPrev first
-// allocates as many structs as the parameter left says: one for this event, and one for each event
-// of its group (see decodeGroup) that is not decoded yet.
+// newPrev returns an unused struct for the PrevKv of an event. If l.prevs is empty, it first
+// allocates left structs: one for this event, and one for each event of its group (see decodeGroup)
+// that is not decoded yet.
 func (l *events) newPrev(left int) *mvccpb.KeyValue {
 	if len(l.prevs) == 0 {
 		l.prevs = make([]mvccpb.KeyValue, left)

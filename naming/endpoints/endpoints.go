@@ -69,16 +69,16 @@ type Manager interface {
 	List(ctx context.Context) (Key2EndpointMap, error)
 
 	// NewWatchChannel lists the endpoints, and then follows their changes. It blocks until the
-	// endpoints are listed. The channel first delivers one slice with an Add for each endpoint,
-	// ordered by key. If there are no endpoints, this first slice is left out. After that the
-	// channel delivers all changes, in order. A new value that does not decode is skipped, and the
-	// last endpoint that was delivered for its key stays valid.
+	// endpoints are listed. The channel is closed when ctx ends or the client is closed, even if
+	// nothing reads it.
 	//
-	// If changes were compacted, or the watch was lost for another reason, the endpoints are listed
-	// again. The channel then delivers the differences between the new list and the endpoints that
-	// it has delivered before: an Add for each key that was put since, and a Delete for each key
-	// that is gone. The channel is closed when ctx ends or the client is closed, even if nothing
-	// reads it.
+	// The channel first delivers one slice with an Add for each endpoint, ordered by key. It leaves
+	// out this slice if there are no endpoints. Then it delivers all changes, in order. It skips a
+	// new value that does not decode: the key's last delivered endpoint stays valid.
+	//
+	// If the watch is lost, for example because changes were compacted, the endpoints are listed
+	// again. The channel then delivers the differences: an Add for each key that was put since, and
+	// a Delete for each key that is gone.
 	//
 	// If the consumer does not read, the channel waits. Meanwhile the client buffers events as it
 	// does for any watch. The consumer owns the updates that it receives.
