@@ -7,9 +7,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/await"
 )
 
-// Barrier blocks all clients that wait for it, from Hold to Release. It is one key in the store.
-// One client may hold the barrier and another client may release it. The key has no lease, so the
-// key stays when the client that holds the barrier ends. The methods are safe for concurrent use.
+// Barrier blocks all clients that wait for it, from Hold to Release.
+//
+// One client may hold the barrier, and another may release it. The barrier is one key in the store.
+// The key has no lease, so it stays when the client that holds the barrier ends. The methods are
+// safe for concurrent use.
 type Barrier struct {
 	client *clientv3.Client
 	key    string

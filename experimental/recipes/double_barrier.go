@@ -39,9 +39,13 @@ func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarr
 func (b *DoubleBarrier) waiters() string  { return b.pfx + "waiters/" }
 func (b *DoubleBarrier) readyKey() string { return b.pfx + "ready" }
 
-// Enter waits until as many clients as the barrier's count have called Enter. Errors:
-// [ErrTooManyClients] if that many other clients are already waiting, or if clients are still
-// inside; [concurrency.ErrSessionExpired]. After an error the client is outside.
+// Enter waits until as many clients as the barrier's count have called Enter. After an error the
+// client is outside. Errors:
+//
+//   - [ErrTooManyClients]: that many other clients are already waiting, or clients are still
+//     inside.
+//   - [concurrency.ErrSessionExpired]: the session has ended, or the client's key was deleted.
+//   - those of clientv3.KV
 func (b *DoubleBarrier) Enter() error {
 	ctx, client := b.s.Ctx(), b.s.Client()
 	waiting, err := client.Get(ctx, b.waiters(), clientv3.WithPrefix(), clientv3.WithCountOnly())
@@ -73,11 +77,11 @@ func (b *DoubleBarrier) Enter() error {
 	return nil
 }
 
-// full reports whether the barrier was already full when this client's key was put. The parameter
-// waiters holds the keys of all clients that are waiting or inside, including this client's key.
-// The parameter ready holds the ready key, which is put when all clients have entered; it is empty
-// if there is no ready key. The barrier was full if there are more clients than the barrier's
-// count, or if one of them was inside. A client is inside if its key is older than the ready key.
+// full reports whether the barrier was already full when this client's key was put. It had more
+// clients than its count, or one of them was inside. A client is inside if its key is older than
+// the ready key, which is put when all clients have entered.
+//
+// waiters has the keys of all clients, waiting or inside. ready has the ready key, if there is one.
 func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 	return len(waiters) > b.count || len(ready) > 0 &&
 		slices.ContainsFunc(waiters, func(kv *mvccpb.KeyValue) bool {
@@ -87,7 +91,7 @@ func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {
 
 // tryEnter returns the revision at which all clients had entered. If they have not entered yet, it
 // returns a function that waits for the next change. The client that completes the count puts the
-// ready key, for which the others wait.
+// ready key. The others wait for this key.
 func (b *DoubleBarrier) tryEnter(
 	ctx context.Context, own *EphemeralKV,
 ) (ready int64, next await.Change, err error) {
@@ -124,10 +128,12 @@ func (b *DoubleBarrier) tryEnter(
 	return resp.Header.GetRevision(), nil, nil
 }
 
-// Leave waits until all clients that have entered together with this client have called Leave, or
-// have lost their sessions. Errors: [concurrency.ErrSessionExpired]; an unexported error if the
-// client is not inside; those of clientv3.KV. After an error of clientv3.KV, Leave may be called
-// again.
+// Leave waits until all clients that have entered with this client have called Leave. Clients that
+// have lost their sessions are not waited for. Errors:
+//
+//   - [concurrency.ErrSessionExpired]
+//   - an unexported error if the client is not inside
+//   - those of clientv3.KV; Leave may then be called again
 func (b *DoubleBarrier) Leave() error {
 	if b.own == nil {
 		return errNotEntered

@@ -62,10 +62,11 @@ func create(
 	return kv, found, err
 }
 
-// createEphemeral puts a key with a new name that begins with prefix, on the lease of s, and
-// returns the key. The parameter gets holds range operations for the same transaction.
-// createEphemeral also returns, for each operation, the keys that the operation has read. If
-// createEphemeral fails, no key is left behind, even if a member applies the request late.
+// createEphemeral puts a key on the lease of s and returns the key. The key has a new name that
+// begins with prefix. The same transaction runs the range operations in gets. For each of them,
+// createEphemeral also returns the keys that it has read.
+//
+// If createEphemeral fails, no key is left behind, even if a member applies the request late.
 func createEphemeral(
 	s *concurrency.Session, prefix string, gets ...clientv3.Op,
 ) (*EphemeralKV, [][]*mvccpb.KeyValue, error) {

@@ -83,9 +83,11 @@ func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (st
 
 // PriorityQueue is a queue whose elements have numbers. It returns each element once, and elements
 // with the lowest number first. Elements with the same number come in the order in which they were
-// put in. Any number of clients may put elements in and take them out. The methods are safe for
-// concurrent use. As with Queue, an element that was taken out is lost if the program ends before
-// it has processed the element.
+// put in.
+//
+// Any number of clients may put elements in and take them out. The methods are safe for concurrent
+// use. As with Queue, an element that was taken out is lost if the program ends before it has
+// processed the element.
 type PriorityQueue struct {
 	client *clientv3.Client
 	pfx    string

@@ -18,10 +18,11 @@ var errInUse = errors.New("recipe: the RWMutex is in use; each holder needs one 
 // writer holds it. A writer waits for all readers and writers that asked before it. A reader waits
 // for all writers that asked before it.
 //
-// An RWMutex can be held only once at a time, also for reading: readers that hold the lock together
-// need an RWMutex each. Several RWMutexes may use the same session. As with every lock that depends
-// on a lease, a holder may not notice at once that its session has ended: see [concurrency.Mutex].
-// The methods are safe for concurrent use.
+// An RWMutex can be held only once at a time, also for reading. Readers that hold the lock together
+// need an RWMutex each. Several RWMutexes may use the same session. The methods are safe for
+// concurrent use.
+//
+// A holder may not notice at once that its session has ended: see [concurrency.Mutex].
 type RWMutex struct {
 	s   *concurrency.Session
 	pfx string
@@ -39,19 +40,23 @@ func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 	return &RWMutex{s: s, pfx: prefix + "/"}
 }
 
-// RLock waits until no writer that asked earlier has the lock or waits for it. It returns
-// [concurrency.ErrSessionExpired] if the session ends meanwhile, or if another client deletes the
-// key that RLock has put. It returns an unexported error at once if this RWMutex is locked already,
-// or if another call waits for the lock with this RWMutex. After an error no key is left behind.
+// RLock waits until no writer that asked earlier has the lock or waits for it. After an error no
+// key is left behind. Errors:
+//
+//   - [concurrency.ErrSessionExpired] if the session ends meanwhile, or if another client deletes
+//     the key that RLock has put
+//   - an unexported error at once if this RWMutex is locked already, or if another call waits for
+//     the lock with it
+//   - those of clientv3.KV
 func (rw *RWMutex) RLock() error { return rw.lock("read/", "write/") }
 
 // Lock waits until no reader or writer that asked earlier has the lock or waits for it. Its errors
 // are those of [RWMutex.RLock].
 func (rw *RWMutex) Lock() error { return rw.lock("write/", "") }
 
-// lock puts a key for this contender in the directory dir below the lock's prefix. Then it waits
-// until all older keys in the directory rivals are deleted. If the parameter rivals is "", it waits
-// until all older keys of the lock are deleted.
+// lock puts a key in the directory dir, and waits until older keys in the directory rivals are
+// deleted. Both directories are below the lock's prefix. If rivals is "", lock waits for all older
+// keys of the lock.
 func (rw *RWMutex) lock(dir, rivals string) error {
 	rw.mu.Lock()
 	if rw.busy || rw.own != nil {

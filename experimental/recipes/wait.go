@@ -64,9 +64,9 @@ func rangesOf(parts []*pb.ResponseOp, n int) (found [][]*mvccpb.KeyValue, err er
 	return found, nil
 }
 
-// changeOf returns a function that waits for an event of a key after the revision rev. That
-// function returns true after an event, and false if its watch ends first. The options may widen
-// the watch to many keys, and filter events.
+// changeOf returns a function that waits for an event of a key after the revision rev. The function
+// returns true after an event, and false if its watch ends first. The options may widen the watch
+// to many keys, and filter events.
 func changeOf(
 	client *clientv3.Client, key string, rev int64, opts ...clientv3.OpOption,
 ) await.Change {
@@ -84,9 +84,11 @@ func changeOf(
 
 // WaitEvents waits for events of a key at revision rev or later. It returns when it has seen an
 // event of each type in evs, in the order of evs. Other events may come in between. It returns the
-// event that matches the last type. Errors: [ErrWaitMismatch] if evs is empty; [ErrNoWatcher] if
-// the client is closed; the error of the watch if the watch ends for another reason, such as
-// rpctypes.ErrCompacted.
+// event that matches the last type. Errors:
+//
+//   - [ErrWaitMismatch] if evs is empty
+//   - [ErrNoWatcher] if the client is closed
+//   - the error of the watch if the watch ends otherwise, such as rpctypes.ErrCompacted
 func WaitEvents(
 	c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType,
 ) (*clientv3.Event, error) {

@@ -54,11 +54,13 @@ type held struct {
 	metadata   map[string]string // nil: authentication is off, requests carry no token
 }
 
-// New returns a Source for a user with a password. authenticate performs one Authenticate request
-// and returns the token. The context that it gets descends from ctx and ends with Close.
-// authenticate must return when that context ends. It must also have a time limit of its own,
-// because callers wait for it even if the server is silent. It is never called concurrently. The
-// Source asks the server for nothing before the first Ensure or Refresh.
+// New returns a Source for a user with a password. The Source asks the server for nothing before
+// the first Ensure or Refresh.
+//
+// The function authenticate performs one Authenticate request and returns the token. It is never
+// called concurrently. Its context descends from ctx and ends with Close; authenticate must return
+// when that context ends. It must also have a time limit of its own, because callers wait for it
+// even if the server is silent.
 func New(ctx context.Context, authenticate func(context.Context) (string, error)) *Source {
 	s := &Source{authenticate: authenticate}
 	s.ctx, s.cancel = context.WithCancel(ctx)
@@ -82,10 +84,9 @@ func (s *Source) Generation() uint64 {
 	return 0
 }
 
-// Fresh reports whether the current token is so new that members may not know it yet. The parameter
-// seen is the [Source.Generation] that was read before the request. If the current token is of
-// another generation, Fresh returns false. If Fresh returns true, try a refused request again
-// instead of calling Refresh.
+// Fresh reports whether the current token is so new that members may not know it yet. If so, try a
+// refused request again instead of calling Refresh. Read seen, the [Source.Generation], before the
+// request. If the token has changed since, Fresh returns false.
 func (s *Source) Fresh(seen uint64) bool {
 	h := s.current.Load()
 	return s.authenticate != nil && h != nil && h.metadata != nil && h.generation == seen &&
@@ -182,9 +183,10 @@ type login struct {
 }
 
 // join returns the login that Refresh must wait for: the one under way, or else a new one. The
-// parameter seen is the generation of the refused token. If the current token is of another
-// generation, join returns no login and no error. If the source is closed, join returns no login
-// and context.Canceled.
+// refused token had the generation seen. join returns no login in two cases:
+//
+//   - The current token is of another generation: the error is nil.
+//   - The source is closed: the error is context.Canceled.
 func (s *Source) join(seen uint64) (*login, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

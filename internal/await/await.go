@@ -1,6 +1,6 @@
-// Package await provides the loop of calls that wait until the store is in some state. The loop
-// reads the store, waits until the keys that it has read may have changed, and reads again. [Join]
-// makes a context that ends when either of two contexts ends.
+// Package await provides a loop that waits until the store is in some state. The loop reads the
+// store, waits until the keys that it has read may have changed, and reads again. [Join] makes a
+// context that ends when either of two contexts ends.
 package await
 
 import (
@@ -27,20 +27,21 @@ func Join(ctx, other context.Context) (joined context.Context, release context.C
 // notice a change, for example because its watch or ctx has ended.
 type Change func(ctx context.Context) bool
 
-// Loop waits until the store is in the state that its caller wants. The parameter look is a
-// function that reads the store. If the store is in that state, look returns nil for both the
-// Change and the error, and Loop returns nil. Otherwise look returns a [Change], which waits until
-// the store may have changed. Loop calls the Change, and then calls look again.
+// Loop waits until the store is in the state that its caller wants. It reads the store with the
+// function look. If the store is in that state, look returns neither a Change nor an error, and
+// Loop returns nil. Otherwise look returns a [Change], which waits until the store may have
+// changed. Loop calls the Change, and then calls look again.
 //
-// If look fails, or if the Change returns false, Loop waits and calls look again, because many
-// failures are temporary, such as a compaction or a member without a leader. These waits follow
-// [Retry]: they grow from one failure to the next, and start small again after a Change has
-// returned true. If ctx ends during one of these waits, Loop returns the error of ctx. If the
-// parameter final is not nil and returns true for an error of look, Loop returns that error and
-// does not call look again.
+// Many failures are temporary, such as a compaction or a member without a leader. So if look fails,
+// or if the Change returns false, Loop waits and calls look again. These waits follow [Retry]. They
+// grow from one failure to the next, and start small again after a Change has returned true.
 //
-// If the parameter first is not nil, Loop calls it before the first call of look, and so begins
-// with a wait for a change.
+// Loop returns an error in two cases:
+//
+//   - ctx ends during one of these waits: Loop returns the error of ctx.
+//   - final is not nil and returns true for an error of look: Loop returns this error.
+//
+// If first is not nil, Loop begins with a wait for a change: it calls first before look.
 func Loop(
 	ctx context.Context, first Change, look func(context.Context) (Change, error),
 	final func(error) bool,

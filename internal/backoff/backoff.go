@@ -12,9 +12,9 @@ import (
 
 // Policy describes waits that double from Base until they reach Max.
 //
-// Jitter is the share of a wait that is random, from 0 to 1: a wait d is drawn evenly from
-// [d−Jitter·d, d]. With 1, a wait may be anything between zero and d ("full jitter"). A value
-// outside 0..1 counts as the nearer end.
+// Jitter is the share of a wait that is random, from 0 to 1. A wait d becomes a random wait from
+// [d−Jitter·d, d], evenly distributed. With 1, the wait is anything between zero and d ("full
+// jitter"). A Jitter below 0 counts as 0, and one above 1 as 1.
 type Policy struct {
 	Base   time.Duration
 	Max    time.Duration

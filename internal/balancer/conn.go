@@ -145,14 +145,14 @@ type rpcs struct{}
 func (rpcs) Build(conn any) (balancer.Producer, func()) { return conn, func() {} }
 
 // handshakeBackoff is the wait before connecting again after a refused handshake. Attempts are
-// refused until a certificate is replaced, and servers log each one. With these waits there are
-// five attempts in the first 15 seconds, then at most two in 15 seconds.
+// refused until a certificate is replaced, and servers log each one. So there are only five
+// attempts in the first 15 seconds, and then at most two in 15 seconds.
 var handshakeBackoff = backoff.Policy{Base: 2500 * time.Millisecond, Max: 10 * time.Second,
 	Jitter: 0.2}
 
-// isHandshakeRefusal reports whether a TLS handshake failed because the client or the server
-// refused the certificate of the other side, or refused TLS. It is false if the member could not be
-// reached, or if the member closed the connection without a TLS alert.
+// isHandshakeRefusal reports whether the client or the server refused a TLS handshake. It refused
+// the certificate of the other side, or TLS itself. The result is false if the member could not be
+// reached, or closed the connection without a TLS alert.
 func isHandshakeRefusal(err error) bool {
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
@@ -177,10 +177,11 @@ type handshakes struct {
 	stopped   bool
 }
 
-// note updates the number of refusals after an attempt to connect. A server that refuses a
-// certificate may close the connection before the client has read the TLS alert about it. So if two
-// TLS attempts in a row fail for an unknown reason, the second counts as refused. The first does
-// not, because the member may just have stopped.
+// note updates the number of refusals after an attempt to connect.
+//
+// If two TLS attempts in a row fail for an unknown reason, the second counts as refused. A server
+// that refuses a certificate may close the connection before the client has read the TLS alert. The
+// first attempt does not count, because the member may just have stopped.
 func (h *handshakes) note(state balancer.SubConnState) {
 	switch {
 	case state.ConnectivityState == connectivity.Ready, isUnreachable(state.ConnectionError):

@@ -63,9 +63,8 @@ func outcome(info balancer.DoneInfo) memberhealth.Outcome {
 		Leaderless: refused && classify.IsNoLeader(info.Err)}
 }
 
-// isRefusal reports whether err is the answer of a member that does not serve, for example because
-// it has no leader. Such an answer comes at once. It does not show that the member serves requests
-// quickly.
+// isRefusal reports whether err is the answer of a member that does not serve, for example without
+// a leader. Such an answer comes at once. It does not show that the member serves requests quickly.
 func isRefusal(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.Unknown, codes.Internal, codes.ResourceExhausted,

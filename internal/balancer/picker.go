@@ -44,10 +44,12 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return result, nil
 }
 
-// avoided returns the member that the request should avoid, or nil if there is none. The request
-// goes to this member only if no other member serves. A repeated request avoids the member of its
-// previous attempt. A LeaseTimeToLive request that checks what a member has answered avoids that
-// member (see [StreamTarget.Elsewhere]).
+// avoided returns the member that the request should avoid, or nil. The request goes to this member
+// only if no other member serves.
+//
+//   - A repeated request avoids the member of its previous attempt.
+//   - A LeaseTimeToLive request that checks a member's answer avoids that member: see
+//     [StreamTarget.Elsewhere].
 func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 	if attempt != nil {
 		if m, ok := attempt.Avoid().(*Member); ok {
@@ -62,8 +64,9 @@ func avoided(info balancer.PickInfo, attempt Attempt) *Member {
 }
 
 // isStream reports whether calls of the method may last long by design. Such calls do not show how
-// quickly a member answers, so they do not count as outstanding requests of the member. Calls of
-// etcd's election and lock services are unary, but may last long, because they wait for other
+// quickly a member answers, so they do not count as outstanding requests.
+//
+// Calls of etcd's election and lock services are unary, but may last long, too. They wait for other
 // clients.
 func isStream(method string) bool {
 	if !strings.HasPrefix(method, "/etcdserverpb.") {
@@ -99,9 +102,10 @@ func (p *picker) choose() *conn {
 }
 
 // leastOutstanding returns how many requests are outstanding at the least busy member. It considers
-// only members that may have any number of outstanding requests (slow members, for example, may
-// not). It also ignores a member that refuses all requests, because that member has few outstanding
-// ones. But if every member refuses all requests, none of them is ignored.
+// only members without a limit of outstanding requests; slow members, for example, have one.
+//
+// A member that refuses all requests has few outstanding ones, and is ignored. If every member
+// refuses all requests, leastOutstanding considers them after all.
 func (p *picker) leastOutstanding() int64 {
 	least, leastOfAll := int64(memberhealth.Unlimited), int64(memberhealth.Unlimited)
 	for _, c := range p.candidates {

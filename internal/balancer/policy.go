@@ -105,8 +105,8 @@ func (p *policy) change(f func()) {
 }
 
 // connectLocked replaces the set of addresses that the policy connects to. It keeps the connections
-// to addresses that have not changed, starts one to each new address, and ends the others. It
-// returns an error only if gRPC is closing.
+// to unchanged addresses, starts one to each new address, and ends the others. It returns an error
+// only if gRPC is closing.
 func (p *policy) connectLocked(addresses []resolver.Address) error {
 	conns := make([]*conn, 0, len(addresses))
 	for _, a := range addresses {
@@ -143,14 +143,15 @@ func (p *policy) updateLocked() {
 	p.cc.UpdateState(balancer.State{ConnectivityState: whole, Picker: picker})
 }
 
-// usableLocked returns the connections that requests may use, and the state to report to gRPC.
-// If there is no connection to use, err is the error for requests.
+// usableLocked returns the connections that requests may use, and the state to report to gRPC. If
+// there is no connection to use, err is the error for requests.
 //
-// Requests may use the connections to healthy servers. If there are none, and no connection is
-// still connecting or waiting for its first health check, requests may use the connections to
-// unhealthy servers. Otherwise gRPC would let the requests wait for ever. A server is unhealthy if
-// it reports that it does not serve, or if it refuses the health check. Learners refuse the health
-// check, because they refuse all streams.
+// Requests use the connections to healthy servers. If there are none, they use those to unhealthy
+// servers, because gRPC would otherwise let them wait for ever. Before that, requests wait while a
+// connection is still connecting or waits for its first health check.
+//
+// A server is unhealthy if it reports that it does not serve, or refuses the health check. Learners
+// refuse it, because they refuse all streams.
 func (p *policy) usableLocked() (usable []*conn, whole connectivity.State, err error) {
 	var fallback []*conn
 	pending := false

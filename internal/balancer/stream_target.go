@@ -89,16 +89,18 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 	}}, nil
 }
 
-// chooseStream returns a connection for a stream, or for a request that avoids a member. The
-// parameter avoid is the member to avoid, or nil. Among the usable members, chooseStream prefers:
+// chooseStream returns a connection for a stream, or for a request that avoids a member. A nil
+// avoid stands for no member. Among the usable members, chooseStream prefers:
 //
 //  1. a member other than avoid that serves requests
 //  2. the member avoid, if it serves requests
 //  3. a member other than avoid that refuses requests
 //
-// A member that refuses requests may have no leader, and may then accept a stream and never send
-// anything. chooseStream calls [picker.choose] only once. Concurrent requests advance the
-// round-robin position, too, so each further call could return the member to avoid again.
+// A member that refuses requests may have no leader. It may then accept a stream and never send
+// anything.
+//
+// chooseStream calls [picker.choose] only once. Concurrent requests also move the round-robin
+// position, so a second call could return the member to avoid again.
 func (p *picker) chooseStream(avoid *Member) *conn {
 	first := p.choose()
 	if first.member != avoid && !first.member.health.Refuses() && first.member.health.Usable() {

@@ -105,10 +105,9 @@ func (t *Tracker) With(a resolver.Address) resolver.Address {
 	return a
 }
 
-// Track is called with each new connection to an address. The attributes of the address contain the
-// Member that [Tracker.With] has added. Track returns a connection that counts received bytes for
-// the Member. The caller uses it in place of conn. If the attributes contain no Member, Track
-// returns conn itself.
+// Track is called with each new connection to an address. It returns a connection to use in place
+// of conn. This connection counts received bytes for the Member that [Tracker.With] has added to
+// the attributes. If they contain no Member, Track returns conn itself.
 func Track(a *attributes.Attributes, conn net.Conn) net.Conn {
 	m, ok := a.Value(memberKey{}).(*Member)
 	if !ok {

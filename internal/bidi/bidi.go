@@ -8,9 +8,11 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// Stream is one stream of a bidirectional RPC, as gRPC's generated clients return it. Recv is
-// called on one goroutine, and Send on another. CloseSend is called at most once, on the goroutine
-// of Send. All methods must return when the context of [Dial] ends.
+// Stream is one stream of a bidirectional RPC, as gRPC's generated clients return it. All methods
+// must return when the context of [Dial] ends.
+//
+// Recv is called on one goroutine, and Send on another. CloseSend is called at most once, on the
+// goroutine of Send.
 type Stream[Req, Resp any] interface {
 	Send(*Req) error
 	Recv() (*Resp, error)
@@ -23,9 +25,9 @@ type Dial[Req, Resp any] func(ctx context.Context) (Stream[Req, Resp], error)
 // Handler implements the protocol that is spoken on a link. Its methods run on the link's receive
 // goroutine, one at a time. They must not block, and must not wait for the link to end.
 type Handler[Req, Resp any] interface {
-	// Opened is called once for each stream. The handler calls fill with the first requests to send
-	// on the stream, at most once and before Opened returns. [Link.Send] works as soon as fill has
-	// been called. If Opened does not call fill, there are no first requests.
+	// Opened is called once for each stream. If there are first requests to send on the stream, the
+	// handler passes them to fill. It may call fill once, before Opened returns. [Link.Send] works
+	// as soon as fill has been called.
 	Opened(fill func(reqs ...*Req))
 	// Received is called for each message.
 	Received(*Resp)
@@ -113,10 +115,12 @@ func (l *Link[Req, Resp]) Start(h Handler[Req, Resp]) {
 	go l.sendLoop()
 }
 
-// Send queues requests for the current stream and returns at once. If there is no stream, Send
-// drops them, because the handler derives the first requests for the next stream from its state.
-// Send also drops them after Reconnect, after an error of the stream's Send, and while the link is
-// stopping.
+// Send queues requests for the current stream and returns at once. It drops the requests:
+//
+//   - if there is no stream: the handler derives the first requests for the next stream from its
+//     state
+//   - after Reconnect, or after an error of the stream's Send
+//   - while the link is stopping
 func (l *Link[Req, Resp]) Send(reqs ...*Req) {
 	l.mu.Lock()
 	if l.current != nil && !l.current.mute && !l.stopping {

@@ -26,18 +26,18 @@
 //
 // # Invariants
 //
-//   - A new stream starts from the handler's state: in Opened the handler derives the first
-//     requests from its state. The first requests replace the requests that were queued. So no
-//     request that was meant for one stream is sent on a later stream.
+//   - In Opened the handler derives the first requests of a new stream from its state. They replace
+//     the requests that were queued. So no request that was meant for one stream is sent on a later
+//     stream.
 //   - Receiving and sending have a goroutine each. Send of a stream may block until the peer
-//     receives, because of flow control or because an in-process transport has no buffer. While
-//     Send blocks, the link goes on receiving.
+//     receives, because of flow control or because an in-process transport has no buffer. The link
+//     goes on receiving meanwhile.
 //   - Handler methods run on the receive goroutine, one at a time.
-//   - [Link.Send] only appends to a queue. It may be called from the handler and with the handler's
-//     mutex held: the link's mutex is taken last, and no handler method is called under it.
-//   - The wait before a redial follows the policy in [Options]. The wait grows with each stream
-//     that breaks before a message was received on it. After a stream on which a message was
-//     received, the wait starts from the smallest again.
+//   - [Link.Send] only appends to a queue. It may be called from the handler, and with the
+//     handler's mutex held. The link's mutex is taken last, and no handler method is called under
+//     it.
+//   - The wait before a redial follows the policy in [Options]. It grows with each stream that
+//     breaks before a message was received on it. A received message resets it to the smallest.
 //   - When the context ends, Broken is called with an error that says so, also while the link waits
 //     before a redial. Otherwise the handler would not learn that the link has ended.
 //

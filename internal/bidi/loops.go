@@ -137,8 +137,10 @@ func (l *Link[Req, Resp]) sendLoop() {
 }
 
 // next returns the current stream and the next request to send on it. If there is nothing to do, st
-// is nil. If st is set and req is nil, the caller must half-close st: the link is stopping, and all
-// queued requests have been sent. next tells the caller so only once.
+// is nil.
+//
+// If only req is nil, the caller must half-close st: the link is stopping, and all queued requests
+// have been sent. next returns that only once.
 func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,9 +161,11 @@ func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 	return l.current, nil
 }
 
-// sendFailed handles an error of Send: no further request is sent on st. If err is io.EOF, the peer
-// has ended the stream, and Recv returns why. After any other error, sendFailed ends the stream
-// with err. Recv might not return such an error, for example if a request was over the size limit.
+// sendFailed handles an error of Send. No further request is sent on st.
+//
+// If err is io.EOF, the peer has ended the stream, and Recv returns why. Recv might not return any
+// other error, such as a request over the size limit. So sendFailed ends the stream with that
+// error.
 func (l *Link[Req, Resp]) sendFailed(st *attached[Req, Resp], err error) {
 	l.mu.Lock()
 	st.mute = true

@@ -10,9 +10,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// describe returns the status code and the description of err. It finds an EtcdError or a gRPC
-// status that other errors wrap. For a context's error it returns Canceled or DeadlineExceeded, and
-// for any other error Unknown.
+// describe returns the status code and the description of err. If err wraps an EtcdError or a gRPC
+// status, describe returns theirs. The code of a context's error is Canceled or DeadlineExceeded,
+// and that of any other error is Unknown.
 func describe(err error) (codes.Code, string) {
 	if err == nil {
 		return codes.OK, ""
@@ -99,21 +99,24 @@ func IsMessageTooLarge(err error) bool {
 // member was unavailable, or it is a learner.
 func CanRepeatRead(err error) bool { return IsUnavailable(err) || IsLearnerRefusal(err) }
 
-// CanRepeatWrite reports whether a request with effects may be sent again, because its failure
-// proves that no server applied it: a learner refused it, or the member was unavailable and no
-// connection took the request (sent is false).
+// CanRepeatWrite reports whether a failed request with effects may be sent again. Either a learner
+// refused it, or the member was unavailable and no connection took the request (sent is false). In
+// both cases no server has applied it.
 func CanRepeatWrite(err error, sent bool) bool {
 	return IsLearnerRefusal(err) || (!sent && IsUnavailable(err))
 }
 
-// IsRefusal reports whether err proves that the server has refused a request with effects, so that
-// the request had no effect. After any other error the request may have been applied, or may be
+// IsRefusal reports whether err proves that a request with effects had no effect. The server has
+// then refused the request. After any other error the request may have been applied, or may be
 // applied later.
 //
-// The code ResourceExhausted proves nothing, for two reasons. A server applies the request that
-// takes the last space of its store, and yet answers it with this code. And gRPC returns this code
-// in the client if the answer is larger than the client's limit. The exception is etcd's error "too
-// many requests", which proves a refusal.
+// The code ResourceExhausted proves nothing, for two reasons:
+//
+//   - A server applies the request that takes the last space of its store, and yet answers with
+//     this code.
+//   - gRPC returns this code in the client if the answer is larger than the client's limit.
+//
+// The exception is etcd's error "too many requests", which proves a refusal.
 func IsRefusal(err error) bool {
 	if IsTooManyRequests(err) {
 		return true
@@ -127,9 +130,9 @@ func IsRefusal(err error) bool {
 	return false
 }
 
-// IsHalt reports whether a stream that ended with err should stay closed: ctx is done, the
-// connection is being closed, or the status says that another attempt gets the same answer. It is
-// false for a stream that ended because its token was not valid; see [IsAuthRefresh].
+// IsHalt reports whether a stream that ended with err should stay closed. That is so if ctx is
+// done, if the connection is being closed, or if another attempt would get the same status. If only
+// the token was not valid, IsHalt returns false: see [IsAuthRefresh].
 func IsHalt(ctx context.Context, err error) bool {
 	if ctx != nil && ctx.Err() != nil {
 		return true

@@ -50,9 +50,9 @@ func IsOptionRefusal(err error) bool {
 	return false
 }
 
-// IsOverLimit reports whether gRPC refused a received message in this client, because the message
-// is larger than the client's limit. Servers and proxies use the same status code for other limits,
-// so IsOverLimit also compares the whole description.
+// IsOverLimit reports whether a received message was larger than this client's limit. gRPC refuses
+// such a message. Servers and proxies use the same status code for other limits, so IsOverLimit
+// also compares the whole description.
 func IsOverLimit(err error) bool {
 	code, message := describe(err)
 	if code != codes.ResourceExhausted {

@@ -21,10 +21,12 @@ type Credentials struct {
 	byConfig         *bundle // plain or encrypted; for endpoints whose Security is ByConfig
 }
 
-// NewCredentials returns credentials for connections to endpoints. With a nil cfg, endpoints
-// without a scheme are not encrypted, and https endpoints are checked against the system's
-// certificate authorities. The function opened, if not nil, is called with each new connection and
-// the attributes of its address, and returns the connection to use instead.
+// NewCredentials returns credentials for connections to endpoints. If cfg is nil, endpoints without
+// a scheme are not encrypted, and the certificates of https endpoints are checked against the
+// system's certificate authorities.
+//
+// If opened is not nil, it is called with each new connection and the attributes of its address. It
+// returns the connection to use instead.
 func NewCredentials(
 	cfg *tls.Config, opened func(*attributes.Attributes, net.Conn) net.Conn,
 ) *Credentials {

@@ -2,10 +2,11 @@
 // member keeps its data in such a file, and a snapshot of etcd is such a file.
 //
 // A file is a sequence of pages of 4 KiB. Pages 0 and 1 hold the number of the root page. Page 2
-// lists the free pages; the files of this package have none. Every bucket has a tree of its own:
-// one leaf, or a branch over several leaves. A leaf spans as many pages as it needs. The root page
-// is a leaf with an item for each bucket: the bucket's name, and the number of the root page of the
-// bucket's tree.
+// lists the free pages; the files of this package have none.
+//
+// Every bucket has a tree of its own: one leaf, or a branch over several leaves. A leaf spans as
+// many pages as it needs. The root page is a leaf with an item for each bucket. This item holds the
+// bucket's name, and the number of the root page of its tree.
 package boltfile
 
 import (

@@ -1,9 +1,11 @@
 // Package store is the state that all members of a fake etcd cluster share.
 //
 // A [Store] answers requests as etcd's servers do: with the same revisions, headers, errors and
-// error texts. It checks a request in the same order as etcd, so a request with two faults gets the
-// same error. One mutex guards all data of a Store. A Store starts no goroutine, has no channel and
-// no timer, and reads the time from a function.
+// error texts. It also checks a request in the same order as etcd. So a request with two faults
+// gets the same error.
+//
+// One mutex guards all data of a Store. A Store starts no goroutine, has no channel and no timer,
+// and reads the time from a function.
 //
 // # Invariants
 //
@@ -19,6 +21,6 @@
 // # Members
 //
 // A member has no data of its own. A [Caller] names the member that a request was sent to, and how
-// far this member lags behind. For a member that lags, serializable reads and watches show the
-// state of an earlier time.
+// far this member lags behind. Serializable reads and watches on a member that lags show an earlier
+// state.
 package store

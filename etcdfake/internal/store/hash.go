@@ -47,10 +47,10 @@ func (e *entry) stored() []byte {
 	return value
 }
 
-// hash returns the hash of the changes up to the revision rev. The parameter compacted is the
-// compacted revision. If the set kept is not empty, hash leaves out each change at or before the
-// compacted revision that is not in the set. It always leaves out a deletion at exactly the
-// compacted revision, because older etcd servers remove such a deletion in the compaction.
+// hash returns the hash of the changes up to the revision rev. If the set kept is not empty, hash
+// leaves out the changes up to the revision compacted that are not in the set. It always leaves out
+// a deletion at exactly this revision, because older etcd servers remove such a deletion when they
+// compact.
 func (k *keyspace) hash(compacted, rev int64, kept map[*entry]bool) keyHash {
 	sum := crc32.Update(0, castagnoli, []byte("key"))
 	for _, e := range k.log {
@@ -70,9 +70,9 @@ func (k *keyspace) hashCompaction(rev int64) keyHash {
 	return k.hash(k.compacted, rev, k.kept(rev, true))
 }
 
-// kept returns the entries up to rev that are still part of etcd's hash after a compaction at rev.
-// The result has at most one entry for each key, namely the newest. If the parameter deletions is
-// false, the result has no deletions.
+// kept returns the entries that are in etcd's hash after a compaction at rev. These are at most one
+// entry for each key: its newest one up to rev. If deletions is false, entries that delete a key
+// are left out.
 func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	kept := make(map[*entry]bool)
 	for _, h := range k.keys {
@@ -83,9 +83,9 @@ func (k *keyspace) kept(rev int64, deletions bool) map[*entry]bool {
 	return kept
 }
 
-// kept returns the newest entry of the key up to rev, or nil if the key did not exist at rev. There
-// is one exception: if the key was deleted at the revision rev itself, kept returns the deletion,
-// even if the same transaction has then put the key again.
+// kept returns the newest entry of the key up to rev, or nil if the key did not exist at rev. If
+// the key was deleted at rev itself, kept returns the deletion, even if the same transaction has
+// put the key again.
 func (h *history) kept(rev int64) *entry {
 	var newest *entry
 	for _, e := range h.entries {

@@ -62,9 +62,9 @@ func (k *keyspace) get(key []byte, rev int64) *mvccpb.KeyValue {
 	return nil
 }
 
-// find returns the keys of an interval as they were at a revision, sorted by key. The interval
-// begins with the parameter key. An empty end means that the interval holds only this key. The end
-// "\x00" means that the interval has no upper bound.
+// find returns the keys from key to end as they were at a revision, sorted by key. The end itself
+// is not included. If end is empty, the interval holds only key. If end is "\x00", the interval has
+// no upper bound.
 func (k *keyspace) find(key, end []byte, rev int64) []*mvccpb.KeyValue {
 	if len(end) == 0 {
 		if kv := k.get(key, rev); kv != nil {
@@ -87,9 +87,9 @@ func before(key, end []byte) bool { return openEnd(end) || bytes.Compare(key, en
 
 func openEnd(end []byte) bool { return len(end) == 1 && end[0] == 0 }
 
-// within reports whether a key is in an interval. The parameter start is the first key of the
-// interval. An empty end means that the interval holds only this key. The end "\x00" means that the
-// interval has no upper bound.
+// within reports whether a key is in the interval from start to end. The end itself is not
+// included. If end is empty, the interval holds only start. If end is "\x00", the interval has no
+// upper bound.
 func within(key, start, end []byte) bool {
 	if len(end) == 0 {
 		return bytes.Equal(key, start)
@@ -113,8 +113,10 @@ func (k *keyspace) since(rev int64) []*entry {
 	return k.log[i:]
 }
 
-// compact removes each change that is superseded by a newer change at or before rev, and each
-// deletion before rev. A deletion at rev itself stays, because a watch from rev must see it.
+// compact removes the changes that no read at rev or later needs. These are each deletion before
+// rev, and each change that has a newer one at or before rev. A deletion at rev itself stays,
+// because a watch from rev must see it.
+//
 // Errors: ErrGRPCCompacted if rev is compacted already, ErrGRPCFutureRev if rev is above the newest
 // revision.
 func (k *keyspace) compact(rev int64) error {

@@ -85,8 +85,7 @@ func (a *authTable) spans(u *user, need authpb.Permission_Type) []span {
 }
 
 // covers reports whether the spans together contain every key of the wanted span. The spans must be
-// sorted by start. If the wanted span has its end below its start, only its start has to be
-// covered.
+// sorted by start. If the wanted span ends before it starts, only its start has to be covered.
 func covers(spans []span, want span) bool {
 	at, covered := want.start, false
 	for _, s := range spans {

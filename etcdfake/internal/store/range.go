@@ -85,9 +85,10 @@ func (k *keyspace) readable(asked, rev int64) (int64, error) {
 }
 
 // answerRange answers a range as if rev were the newest revision. If withTotal is true, the count
-// in the response is the number of all keys in the range. withTotal is false for the chunks of a
-// RangeStream. The count is then, as in etcd, at most the number of keys that etcd reads for the
-// chunk: see fetchLimit.
+// in the response is the number of all keys in the range.
+//
+// For the chunks of a RangeStream, withTotal is false. As in etcd, the count is then at most the
+// number of keys that etcd reads for the chunk: see fetchLimit.
 func (k *keyspace) answerRange(
 	req *pb.RangeRequest, rev int64, withTotal bool,
 ) (*pb.RangeResponse, error) {

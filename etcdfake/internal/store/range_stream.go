@@ -42,8 +42,8 @@ func (s *Store) RangeStream(
 }
 
 // rangeStream splits a range into chunks as etcd does. The first chunk has at most 10 keys. This
-// limit doubles after a chunk that is smaller than half of maxRequestBytes. It halves after a chunk
-// that is larger than twice maxRequestBytes. Only the last chunk has the header and the count.
+// limit doubles after a chunk below half of maxRequestBytes. It halves after a chunk above twice
+// maxRequestBytes. Only the last chunk has the header and the count.
 type rangeStream struct {
 	s      *Store
 	caller Caller

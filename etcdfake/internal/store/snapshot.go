@@ -39,9 +39,8 @@ func (s *Store) Snapshot(c Caller) ([]*pb.SnapshotResponse, error) {
 	return append(out, &pb.SnapshotResponse{Blob: sum[:], Version: version}), nil
 }
 
-// databaseFile returns the database file that an etcd member with this state would have on disk.
-// The users in the file have no passwords: etcd stores bcrypt hashes of passwords, and the fake
-// does not compute such hashes.
+// databaseFile returns the database file that an etcd member with this state would have. The users
+// in the file have no passwords, because the fake does not compute bcrypt hashes as etcd does.
 func (s *Store) databaseFile() []byte {
 	keys := boltfile.Bucket{Name: "key"}
 	for _, e := range s.kv.log {

@@ -7,9 +7,9 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// maxTxnOps is the largest length of each of the three lists of a transaction: the comparisons, the
-// success operations and the failure operations. The limit of a nested transaction is lower, by the
-// length of the longest list of the transaction around it.
+// maxTxnOps is the largest length of each list of a transaction. The lists are the comparisons, the
+// success operations and the failure operations. For a nested transaction, the length of the
+// longest list of the transaction around it is subtracted.
 const maxTxnOps = 128
 
 // checkTxn returns an error if a transaction is malformed. The error does not depend on the keys in

@@ -194,10 +194,11 @@ func (ws *WatchStream) newID(asked int64) int64 {
 	return ws.nextID - 1
 }
 
-// catchUp queues the events that a new watcher has missed. The parameter view is the newest
-// revision that the member shows, given its lag. Events up to this revision are queued in batches
-// of many revisions. Each later revision gets a response of its own. If the watcher's start
-// revision has been compacted, catchUp queues the cancellation of the watcher and no events.
+// catchUp queues the events that a new watcher has missed. If the watcher's start revision has been
+// compacted, catchUp queues the cancellation of the watcher and no events.
+//
+// view is the newest revision that the member shows, given its lag. Up to this revision, events are
+// queued in batches of many revisions. Each later revision gets a response of its own.
 func (ws *WatchStream) catchUp(w *watcher, view int64) {
 	kv := &ws.store.kv
 	if w.next <= view && w.next < kv.compacted {

@@ -89,8 +89,8 @@ func checkDeleteRequest(req *pb.DeleteRangeRequest) error {
 	return nil
 }
 
-// propose does what etcd does before it proposes a request to Raft: it checks the token of the
-// caller and the size of the request. It returns the user of the token, or nil if there is no user.
+// propose does what etcd does before it proposes a request to Raft. It checks the caller's token
+// and the size of the request. It returns the user of the token, or nil if there is no user.
 func (s *Store) propose(c Caller, r *pb.InternalRaftRequest) (*identity, error) {
 	who, err := s.identify(c)
 	if err != nil {
