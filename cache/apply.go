@@ -14,10 +14,10 @@ import (
 // values.
 const changeOverhead = 160
 
-// apply takes a response of the watch and publishes the view that results from its events. The
-// parameter notice is true if the response is a notice of progress from a server that sends such a
-// notice only after all events up to the notice's revision. While apply runs, Cache.prove may set
-// the revision of the newest view to a later one. apply then starts again from the newest view.
+// apply takes a response of the watch and publishes the view that results from its events. notice
+// is true if the response is a notice of progress that can be trusted: it comes after all events up
+// to its revision. While apply runs, Cache.prove may raise the revision of the newest view. Then
+// apply starts again from the newest view.
 func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	if notice {
 		defer f.c.noticed()
@@ -47,10 +47,9 @@ func (f *follower) apply(resp *clientv3.WatchResponse, notice bool) error {
 	}
 }
 
-// publish makes the successor n (the view that results from a response of the watch) the newest
-// view, and returns true. But Cache.prove may have raised the revision of the newest view after n
-// was made. Then publish returns false, and the caller must make the successor again, from the
-// newest view.
+// publish makes n, which results from a response of the watch, the newest view. It returns false if
+// Cache.prove has raised the revision of the newest view after n was made. The caller must then
+// make the successor again, from the newest view.
 func (f *follower) publish(n *successor, o origin) bool {
 	c := f.c
 	c.mu.Lock()
@@ -248,9 +247,9 @@ func (c *Cache) keepEvent(ev *mvccpb.Event, many bool) *mvccpb.Event {
 	return &mvccpb.Event{Type: ev.Type, Kv: kv}
 }
 
-// finish publishes the state that the list (the read of the whole range) has built, if the list is
-// complete and the watch has delivered all events up to the list's greatest revision. Otherwise it
-// does nothing.
+// finish publishes the state that the list (read of the whole range) has built. It does nothing as
+// long as the list is not complete, or the watch has not delivered all events up to the list's
+// greatest revision.
 func (f *follower) finish() error {
 	c, old := f.c, f.c.now()
 	t, bytes, revision, ok := f.fill.Whole()

@@ -23,10 +23,10 @@ var questionTimeout = backoff.Policy{Base: 5 * time.Second, Max: 2 * time.Minute
 // before the next question is sent.
 var askAgain = backoff.Policy{Base: 20 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// asker sends the questions of all caches of one client. A question is one linearizable read, whose
-// answer proves how fresh the caches are, and which many readers share. A client has one asker as
-// long as it has caches that are not closed. The asker's goroutine runs only while readers wait for
-// a question.
+// asker sends the questions of all caches of one client. A question is one linearizable read, which
+// many readers share. Its answer proves how fresh the caches are. A client has one asker as long as
+// it has caches that are not closed. The asker's goroutine runs only while readers wait for a
+// question.
 type asker struct {
 	ctx    context.Context // ends when the client or its last cache is closed
 	cancel context.CancelFunc

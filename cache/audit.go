@@ -105,10 +105,10 @@ func (c *Cache) listing() bool {
 	return c.list.wanted
 }
 
-// replaced is called when the view v turns out to be wrong, or to come from a cluster that was
-// replaced or restored. It makes the cache read the whole range again, which begins a new era (see
-// view.era). Until the range has been read, no answer of the server proves how fresh a view is.
-// replaced does nothing if the newest view is already of a later era than v.
+// replaced makes the cache read the whole range again. The reason is that the view v is wrong, or
+// comes from a cluster that was replaced or restored. The read begins a new era (see view.era).
+// Until it is complete, no answer of the server proves how fresh a view is. replaced does nothing
+// if the newest view is already of a later era than v.
 func (c *Cache) replaced(v *view, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -34,9 +34,9 @@ type Cache struct {
 	// history is the log of changes. An entry is appended before the view that refers to it is
 	// published.
 	history *history
-	// eager says that the next question (linearizable read that proves freshness) must be sent
-	// together with a request for watch progress. It is set if the previous question was answered
-	// at a later revision than the newest view had when that question was sent.
+	// eager says that the next question must be sent together with a request for watch progress. A
+	// question is a linearizable read that proves freshness. eager is set if the previous answer
+	// had a later revision than the newest view had when its question was sent.
 	eager  atomic.Bool
 	counts counts
 	// missed is when a call of Watch last gave up waiting for a proof that the cache is up to date;
@@ -79,9 +79,9 @@ type Cache struct {
 	behindSince time.Time
 }
 
-// counts has totals. Cache.Status returns all of them except the number of pages. The method
-// cacheWatcher.proveNow compares two values of that number to see whether a list (read of the whole
-// range) that is under way makes progress.
+// counts has the totals that Cache.Status returns, and the number of pages. cacheWatcher.proveNow
+// compares two values of the number of pages, to see whether a read of the whole range makes
+// progress.
 type counts struct {
 	// questions counts the linearizable reads that were sent to prove freshness. shared counts the
 	// readers that were answered by these reads.
@@ -98,16 +98,17 @@ type counts struct {
 // The client sends watches with different metadata on different gRPC streams.
 var streams atomic.Int64
 
-// streamKey is the metadata key whose value gives the watch of each cache a gRPC stream of its own.
-// An answer to a request for progress is about all watches of a stream. If the cache's watch shared
-// its stream, the answer would come only when the other watches have caught up, too.
+// streamKey is the metadata key that gives the watch of each cache a gRPC stream of its own. An
+// answer to a request for progress is about all watches of a stream. On a shared stream, the answer
+// would come only when the other watches have caught up, too.
 const streamKey = "etcd-cache-stream"
 
-// New starts a cache of all keys that begin with prefix, or of the range given by WithRange. New
+// New starts a cache of all keys that begin with prefix, or of the range given by WithRange. It
 // does not block: use WaitSynced to wait until the range has been read. New returns an error if an
-// option is invalid or the client is nil. The cache reads and watches through the KV and the
-// Watcher that c embeds, and ends when c is closed. Close the cache to free its memory and its
-// watch.
+// option is invalid or the client is nil.
+//
+// The cache reads and watches through the KV and the Watcher that c embeds. It ends when c is
+// closed. Close the cache to free its memory and its watch.
 func New(c *clientv3.Client, prefix string, opts ...Option) (*Cache, error) {
 	if c == nil || c.KV == nil || c.Watcher == nil {
 		return nil, errors.New("cache: the client is nil or has no KV and Watcher")
@@ -142,12 +143,12 @@ func (c *Cache) WaitSynced(ctx context.Context) error {
 // been read, the snapshot is empty and its Revision is 0.
 func (c *Cache) Snapshot() Snapshot { return Snapshot{view: c.now()} }
 
-// AtLeast waits until the cache has reached the revision rev, and then returns a snapshot of the
-// newest state. The snapshot contains the write that returned rev, if that write is in the range.
+// AtLeast waits until the cache has reached the revision rev, and returns its newest snapshot. The
+// snapshot contains every write up to rev in the range, so also the write that returned rev. Two
+// caches may return snapshots of different revisions for the same rev.
+//
 // If the cache ends first, AtLeast returns the error that the cache has ended with. If ctx ends
 // first, it returns an error that wraps the error of ctx and says what the cache is waiting for.
-// Two caches may return snapshots of different revisions for the same rev, but each snapshot
-// contains every write up to rev.
 func (c *Cache) AtLeast(ctx context.Context, rev int64) (Snapshot, error) {
 	reached := func(v *view) bool { return v.valid() && v.revision >= rev }
 	if v := c.now(); v.err == nil && reached(v) {

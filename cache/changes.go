@@ -16,11 +16,13 @@ type Batch struct {
 	Changes []Change
 	// Full says that Changes contains every key of the range. The first batch of a loop is full.
 	Full bool
-	// Gap says that the cache had to read the whole range again, because changes were compacted
-	// before the cache saw them, because the copy was found to be wrong (as by an audit), or
-	// because the cluster was replaced or restored. Changes then has only the keys that differ
-	// between the state before and the state that was read. The states between the two are unknown.
-	// After a restore, Revision may be lower than the Revision of the previous batch.
+	// Gap says that the cache had to read the whole range again. This happens if changes were
+	// compacted before the cache saw them, if the copy was found to be wrong (as by an audit), or
+	// if the cluster was replaced or restored.
+	//
+	// Changes then has only the keys that differ between the state before and the state that was
+	// read. The states between the two are unknown. After a restore, Revision may be lower than the
+	// Revision of the previous batch.
 	Gap bool
 }
 

@@ -20,9 +20,9 @@ func samePair(a, b *pair) bool {
 		bytes.Equal(a.Value, b.Value)
 }
 
-// difference returns the changes that turn the first tree into the second, in the order of the
-// keys. The revision of a change is the mod revision of the new pair. The revision of a deletion is
-// unknown, so a deletion gets the given revision.
+// difference returns the changes that turn the first tree into the second, in key order. A change
+// has the mod revision of the new pair. A deletion gets the given revision, because its own is
+// unknown.
 func difference(from, to tree, revision int64) []change {
 	var changes []change
 	keytree.Diff(from, to, func(old, kv *pair) {
@@ -38,10 +38,10 @@ func difference(from, to tree, revision int64) []change {
 	return changes
 }
 
-// replay returns the net change of each key in a part of the log: in the entries that come after
-// the entry older, up to and including the entry newer. The changes are in the order of the keys. A
-// key whose pair after these entries equals the pair before them is left out. replay returns false
-// if some of these entries have been dropped from the log.
+// replay returns the net change of each key in a part of the log, in key order. The part begins
+// after the entry older and ends with the entry newer. A key is left out if it has an equal pair
+// before and after the part. replay returns false if some of these entries have been dropped from
+// the log.
 func replay(older, newer *entry) ([]Change, bool) {
 	var net []Change
 	places := map[string]int{} // for each key, its index in the slice net

@@ -208,8 +208,7 @@ func (f *follower) open(list listing) error {
 }
 
 // ended returns the error with which a response ends the watch, or nil if the watch goes on. If the
-// events that the watch should deliver next were compacted, ended demands another list (read of the
-// whole range).
+// next events of the watch were compacted, ended demands another list (read of the whole range).
 func (f *follower) ended(resp *clientv3.WatchResponse) error {
 	// The client resumes an interrupted watch after its last event. So a compaction may end the
 	// watch although notices of progress have shown that the compacted revisions have no events in
@@ -237,9 +236,9 @@ func (f *follower) sameCluster(header *pb.ResponseHeader) error {
 	return errListAgain
 }
 
-// response takes one response of the watch. If no list (read of the whole range) is under way, it
-// applies the events to the newest view. Otherwise it adds them to the state that the list is
-// building.
+// response takes one response of the watch. It applies the events to the newest view. While a list
+// (read of the whole range) is under way, it adds them to the state that the list is building
+// instead.
 func (f *follower) response(resp *clientv3.WatchResponse) error {
 	if err := f.ended(resp); err != nil {
 		return err

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// Fresh returns a snapshot that contains every write, of any client, that was acknowledged more
-// than maxAge ago. With a maxAge of 0 or less, the snapshot contains every write that was
-// acknowledged before the call, as the answer to a linearizable read does. maxAge is measured by
-// the monotonic clock. On Linux that clock stops while the machine is suspended, so right after a
-// suspension a snapshot may be older than maxAge by the length of the suspension.
+// Fresh returns a snapshot that contains every write acknowledged more than maxAge ago, by any
+// client. With a maxAge of 0 or less, it contains every write acknowledged before the call, as the
+// answer to a linearizable read does. maxAge is measured by the monotonic clock. On Linux that
+// clock stops while the machine is suspended. So right after a suspension, a snapshot may be older
+// than maxAge by the length of the suspension.
 //
 // If the newest snapshot is not known to be that fresh, Fresh waits for the answer to a
-// linearizable read of the count of one key. All caches and readers of a client share this read, so
-// it costs one request however many readers wait. Then Fresh waits until the snapshot has reached
-// the revision of the answer. With a maxAge above 0, such a read is sent every maxAge/2 as long as
-// Fresh is called, so that readers who call it often do not wait.
+// linearizable read of the count of one key. Then it waits until the snapshot has reached the
+// revision of the answer. All caches and readers of a client share this read, so it costs one
+// request however many readers wait. With a maxAge above 0, such a read is sent every maxAge/2 as
+// long as Fresh is called. So readers who call it often do not wait.
 //
 // Fresh also waits until the range has been read for the first time. A linearizable read that fails
 // is repeated. If the cache ends first, Fresh returns the error that the cache has ended with. If
-// ctx ends first, it returns an error that wraps the error of ctx and says what Fresh was waiting
+// ctx ends first, Fresh returns an error that wraps the error of ctx and says what it was waiting
 // for.
 func (c *Cache) Fresh(ctx context.Context, maxAge time.Duration) (Snapshot, error) {
 	v, err := c.fresh(ctx, max(maxAge, 0))
@@ -30,10 +30,9 @@ func (c *Cache) Fresh(ctx context.Context, maxAge time.Duration) (Snapshot, erro
 	return Snapshot{view: v}, nil
 }
 
-// fresh returns a view that contains every write acknowledged more than maxAge ago. The provenAt of
-// a view is a time such that the view has every write acknowledged before it. If provenAt is more
-// than maxAge/2 ago, fresh also starts the next linearizable read. The next reader then need not
-// wait for that read.
+// fresh returns a view that contains every write acknowledged more than maxAge ago. A view contains
+// every write acknowledged before its provenAt. If provenAt is more than maxAge/2 ago, fresh also
+// starts the next linearizable read, so that the next reader need not wait for it.
 func (c *Cache) fresh(ctx context.Context, maxAge time.Duration) (*view, error) {
 	now := time.Now()
 	v := c.now()

@@ -10,18 +10,23 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// KV returns a KV that answers reads from memory if the cache has the data, so that existing code
-// can use the cache. Everything else goes to the server, through the KV that the client embeds,
-// with the caller's context and options: writes, keys outside of the cache's range, values if the
-// cache has keys only, past revisions that the history no longer has, and transactions that write.
+// KV returns a KV that answers reads from memory if the cache has the data. So existing code can
+// use the cache. Everything else goes to the server, through the KV that the client embeds, with
+// the caller's context and options:
+//
+//   - writes, and transactions that write
+//   - reads of keys outside of the cache's range
+//   - reads of values, if the cache has keys only
+//   - reads of past revisions that the history no longer has
 //
 // Get with any options, GetStream, and transactions that only read return what a server would
-// return. Each is answered from one snapshot, whose revision is in the header. As on a server,
-// answers are linearizable unless WithSerializable is given. For a linearizable answer, the method
-// waits as Fresh(ctx, 0) does, and all readers of the client share the requests that this costs. A
-// read with WithSerializable waits only until the cache shows the earlier writes that were made
-// through this KV. A past revision is answered as long as the history has it, even after the server
-// has compacted it.
+// return. Each is answered from one snapshot, whose revision is in the header. A past revision is
+// answered as long as the history has it, even after the server has compacted it.
+//
+// As on a server, answers are linearizable unless WithSerializable is given. For a linearizable
+// answer, the method waits as Fresh(ctx, 0) does, and all readers of the client share the requests
+// that this costs. A read with WithSerializable waits only until the cache shows the earlier writes
+// that were made through this KV.
 //
 // Until the range has been read for the first time, reads wait. If ctx ends first, they return the
 // error of ctx. If the cache ends, they return the error that the cache has ended with. The caller
@@ -58,8 +63,9 @@ func (f floor) shownBy(v *view) bool {
 		v.era == f.era && v.revision >= f.revision && !v.provenAt.Before(f.at))
 }
 
-// raise adds the demands of the floor n (how new a view must be) to those of f. If n is of a later
-// era (the copy was replaced since), n replaces f. If n is of an earlier era, f is not changed.
+// raise adds the demands of the floor n to those of f. A floor says how new a view must be. If n is
+// of a later era (the copy was replaced since), n replaces f. If n is of an earlier era, f is not
+// changed.
 func (f *floor) raise(n floor) {
 	if n.era > f.era {
 		*f = n
@@ -85,12 +91,13 @@ func (k *kv) least() floor {
 	return k.floor
 }
 
-// wrote is called after a write that has succeeded. It raises the floor, which says how new a view
-// must be to answer later reads with WithSerializable. The parameter before is the view that was
-// the newest one when the write was sent. header is the header of the answer to the write.
-// Normally, later reads need a view that has at least the revision of the answer. But if the copy
-// is replaced because the cluster was replaced or restored, the revision of the write says nothing
-// about the next copy. Then later reads need a view of the next copy that contains every write
+// wrote raises the floor after a successful write. The floor says how new a view must be to answer
+// later reads with WithSerializable. wrote takes the view that was the newest one when the write
+// was sent, and the header of the answer.
+//
+// Normally, later reads need a view that has at least the revision of the answer. But the copy may
+// have been replaced, because the cluster was replaced or restored. Then that revision says nothing
+// about the next copy. So later reads need a view of the next copy that contains every write
 // acknowledged before now.
 func (k *kv) wrote(before *view, header *pb.ResponseHeader) {
 	if header.GetRevision() == 0 {

@@ -47,7 +47,7 @@ const (
 // already seen when the read was sent. So the cluster was restored from a backup.
 var errWentBack = errors.New("the cluster was restored to a revision of the past")
 
-// answer is one result of a list (read of the whole range): a page, a proof that the list is
+// answer is one result of a list (read of the whole range). It is a page, a proof that the list is
 // complete (see fill.Prove), or the error that has ended the list. reader.run delivers the answers
 // to the follow goroutine.
 type answer struct {
@@ -146,9 +146,9 @@ func (f *follower) page(a answer) error {
 	// can be opened again, so that a compaction of older revisions does not break the list.
 	c.advance()
 	keys, bytes := f.fill.Size()
-	// The pages are of different revisions. If a key of an earlier page was deleted, and a key of a
-	// later page was put, both count until the watch has delivered the deletion. So only twice the
-	// limit is surely too much.
+	// The pages are of different revisions. A key that was deleted after its page was read still
+	// counts, until the watch has delivered the deletion. Keys that were put meanwhile count, too.
+	// So only twice the limit is surely too much.
 	if bytes/2 > c.opts.maxBytes && c.opts.maxBytes != noLimit {
 		return c.tooLarge(bytes)
 	}
@@ -204,11 +204,12 @@ type reader struct {
 	fruitless int // how many streams in a row have brought fewer keys than a page has
 }
 
-// run reads the range and delivers what it reads to the follow goroutine. It reads the first page,
-// and then the rest by streams if the server has the RangeStream method, or else by more pages.
-// After the last page, normally a notice of progress shows that the watch has caught up with the
-// list. For servers that send no such notices, run goes on with reads that prove whether the list
-// is complete (see fill.Prove), until the list is stopped.
+// run reads the range and delivers what it reads to the follow goroutine. After the first page, it
+// reads the rest by streams if the server has the RangeStream method, or else by more pages.
+//
+// Normally, a notice of progress then shows that the watch has caught up with the list. Some
+// servers send no such notices. For them, run goes on with reads that prove whether the list is
+// complete (see fill.Prove), until the list is stopped.
 func (r *reader) run() {
 	for from, more := r.c.opts.from, true; more; {
 		a := r.read(from)
@@ -278,10 +279,10 @@ func (r *reader) linearizable(
 	return resp, nil
 }
 
-// read reads one page. The parameter from is the first key that the page may have. read repeats a
-// request that fails, with smaller pages or longer timeouts where that may help. It returns an
-// error only if the list was stopped, the server denied permission, or the answer shows that the
-// cluster was restored.
+// read reads one page, which begins with the key in from or a later one. It repeats a request that
+// fails, with smaller pages or longer timeouts where that may help. It returns an error only if the
+// list was stopped, the server denied permission, or the answer shows that the cluster was
+// restored.
 func (r *reader) read(from string) answer {
 	for attempt, slow := 0, 0; ; attempt++ {
 		resp, err := r.linearizable(r.request(from, pageTimeout.Delay(slow)))

@@ -31,8 +31,8 @@ type change struct {
 // entry leads the reader to newer entries.
 type entry struct {
 	// first and last are the lowest and the highest revision of the changes. In a gap, first is the
-	// first revision that may be missing, and last is the revision of the state that was read after
-	// the missed changes.
+	// first revision that may be missing. last is then the revision of the state that was read
+	// afterwards.
 	first, last int64
 	changes     []change // in the order of their revisions
 	// gap says that the changes are the difference between two states of the range. What happened
@@ -48,8 +48,8 @@ type entry struct {
 	dropped atomic.Bool
 }
 
-// following returns the entry after e, or nil if there is none. The result behind is true if e was
-// removed from the history and has no link to the next entry. Then the reader has missed what came
+// following returns the entry after e, or nil if there is none. If behind is true, e was dropped
+// from the history, and its link to the next entry is gone. The reader has then missed what came
 // after e.
 func (e *entry) following() (next *entry, behind bool) {
 	if next := e.next.Load(); next != nil {
@@ -102,9 +102,9 @@ func (h *history) append(e *entry) {
 	}
 }
 
-// dropOldest removes the oldest entry and cuts its link to the next one, so that a reader that
-// still holds the old entry does not keep later entries in memory. dropOldest sets dropped before
-// it cuts the link, because a reader that finds no link then looks at dropped.
+// dropOldest removes the oldest entry and cuts its link to the next one. So a reader that still
+// holds the entry does not keep later entries in memory. When this reader finds no link, it looks
+// at dropped. So dropped is set before the link is cut.
 func (h *history) dropOldest() {
 	e := h.entries[0]
 	h.entries[0] = nil

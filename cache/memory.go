@@ -17,8 +17,8 @@ import (
 // clientv3 is built on it. That KV turns options into requests, and gRPC statuses into errors.
 type memory struct{ c *Cache }
 
-// call is the record of one call of a method of the KV that Cache.KV returns. It is in the context
-// of the call, so that the methods of the type memory can read and set it.
+// call is the record of one call to the KV that Cache.KV returns. It is stored in the context of
+// the call, where the methods of the type memory read and set it.
 type call struct {
 	floor  floor // which view is new enough to answer a serializable read
 	passed bool  // the cache cannot answer, so the server has to
@@ -128,9 +128,9 @@ func (m memory) Compact(
 	return nil, pass(ctx)
 }
 
-// answersRange reports whether the cache has the data for a request: whether the range of the
-// request is within the cache's range, and, if the cache has keys only, the request needs no
-// values. It does not check the revision that the request asks for: see keysAt.
+// answersRange reports whether the cache has the data for a request. The request must ask for keys
+// within the cache's range. If the cache has keys only, the request must need no values. The
+// revision of the request is checked elsewhere: see keysAt.
 func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 	if !c.opts.covers(string(req.Key), string(req.RangeEnd)) {
 		return false
@@ -181,9 +181,9 @@ func (o *options) covers(key, end string) bool {
 	}
 }
 
-// keysAt returns the state of the cache's range at the revision rev. A rev of 0 stands for the
-// revision of the view v. keysAt returns false if the history does not reach back to rev, or if the
-// view or the log has not reached rev.
+// keysAt returns the state of the cache's range at the revision rev. A rev of 0 means the revision
+// of the view v. keysAt returns false if rev is older than the history reaches back, or newer than
+// the view or the log.
 func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 	keys := evaluate.Keys{Tree: v.tree}
 	switch {

@@ -67,10 +67,9 @@ func WithHistory(bytes int64) Option { return func(o *options) { o.history = byt
 // revisions, and the cache ends only if they take twice the limit. The default is no limit.
 func WithMaxBytes(bytes int64) Option { return func(o *options) { o.maxBytes = bytes } }
 
-// WithAudit sets how often the number of keys in the cache is compared with the number on the
-// server. If the numbers differ, the difference is logged and counted in Status, and the whole
-// range is read again. The default is 5 minutes. 0 turns audits off. An audit costs the server one
-// count of the range.
+// WithAudit sets how often the cache compares its number of keys with the number on the server. If
+// they differ, the cache logs the difference, counts it in Status, and reads the whole range again.
+// The default is 5 minutes; 0 turns audits off. An audit costs the server one count of the range.
 func WithAudit(interval time.Duration) Option { return func(o *options) { o.audit = interval } }
 
 // newOptions returns the options for a prefix. Its error says which options are invalid.

@@ -11,9 +11,9 @@ import (
 // for the watch.
 const repeatAfter = 500 * time.Millisecond
 
-// tooLow is the wait before the next request for progress when the member has answered at a lower
-// revision than the cache needs, because the member is behind. The first few such answers are
-// followed by another request at once: see atOnce.
+// tooLow is the wait before the next request for progress when the member is behind: it has
+// answered at a lower revision than the cache needs. After the first few such answers, the next
+// request is sent at once: see atOnce.
 var tooLow = backoff.Policy{Base: time.Millisecond, Max: 250 * time.Millisecond}
 
 // proveAgain is the wait after a failed call of Cache.prove, before the next request for progress.
@@ -204,10 +204,9 @@ func (c *Cache) askOnce() (answered, alive bool) {
 	return false, true
 }
 
-// waitAfterLow waits before the next request for progress, after several answers in a row had a
-// revision that was too low. The parameter low is the number of these answers. After the first few
-// of them, waitAfterLow does not wait. It ends early if wake is called. It returns false if the
-// cache has ended.
+// waitAfterLow waits before the next request for progress, after answers with a revision that was
+// too low. The number of such answers in a row is in low. After the first few of them there is no
+// wait. A call of wake ends the wait early. waitAfterLow returns false if the cache has ended.
 func (c *Cache) waitAfterLow(low int) bool {
 	if low < atOnce {
 		return true

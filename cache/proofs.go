@@ -3,8 +3,8 @@ package cache
 import "time"
 
 // proof is what the answer to one linearizable read has shown. The read was sent at sentAt. Every
-// write that was acknowledged before sentAt has a revision of at most the proof's revision. So a
-// view that has reached this revision contains all of these writes.
+// write acknowledged before sentAt has the proof's revision or a lower one. So a view that has
+// reached this revision contains all of these writes.
 type proof struct {
 	revision int64
 	sentAt   time.Time

@@ -27,12 +27,13 @@ var stalledFor = backoff.Policy{Base: 20 * time.Second, Max: 10 * time.Minute}
 var errStalled = errors.New("the watch does not bring the changes that a read has shown")
 
 // prove moves the newest view on to a later revision without a notice of watch progress. It is for
-// servers that send no notices, or that may send them before older events. It takes a base view,
-// and reads, at some revision R, how many keys the range has and which keys have changed since the
-// base view. All other keys are unchanged since the base view. So a view equals the range at R if
-// it is not older than the base view, has as many keys as the range, and has the changed keys with
-// the mod revisions that were read. prove waits until there is such a view, and then sets its
-// revision to R. It also returns when the watch itself has brought a view of revision R or higher.
+// servers that send no notices, or that may send them before older events.
+//
+// prove reads, at some revision R, how many keys the range has, and which keys have changed since
+// the newest view. Then it waits for a view with this number of keys, and with the changed keys at
+// the mod revisions that were read. All other keys are unchanged, so such a view equals the range
+// at R. prove sets the revision of the view to R. It also returns when the watch itself has brought
+// a view of revision R or higher.
 //
 // prove returns an error that wraps errStalled if the watch has not brought what was read within
 // proveWait.

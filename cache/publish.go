@@ -93,16 +93,16 @@ func (c *Cache) end(err error) {
 // fail ends the cache with the error err, to which it adds the range of the cache.
 func (c *Cache) fail(err error) { c.end(fmt.Errorf("cache of %s: %w", &c.opts, err)) }
 
-// proven takes the answer to a question (a linearizable read). The parameter sentAt is when the
-// question was sent, and the parameter before is the view that was the newest one at that time.
-// Every write that was acknowledged before sentAt has at most the revision of the answer. So a view
-// that has reached this revision contains these writes. If the newest view has reached it, proven
-// raises the provenAt of that view to sentAt. Otherwise proven records a proof, to be used for the
-// first view that reaches the revision.
+// proven takes the answer to a question (a linearizable read). The question was sent at sentAt,
+// when the newest view was the one in before. Every write acknowledged before sentAt has at most
+// the revision of the answer. So a view that has reached this revision contains these writes. If
+// the newest view has reached it, proven raises the provenAt of that view to sentAt. Otherwise
+// proven records a proof, to be used for the first view that reaches the revision.
 //
-// proven returns false if the answer shows that the cluster was replaced or restored. It also
-// returns false if the copy was replaced after the question was sent, or has to be replaced. Then
-// the answer proves nothing, and the question must be asked again.
+// proven returns false if the answer proves nothing, so that the question must be asked again:
+//
+//   - The answer shows that the cluster was replaced or restored.
+//   - The copy was replaced after the question was sent, or has to be replaced.
 //
 // When the copy is replaced, a new era begins, and all recorded proofs are dropped. So a caller
 // that waits for a proven view must also stop waiting when the era has changed.
@@ -168,9 +168,8 @@ type listing struct {
 	why      string // the reason, for the log line; empty for the first list
 }
 
-// startOver demands another list (read of the whole range), and logs the text why as the reason. If
-// a list is under way, startOver gives it up. Readers see the old view until the new list is
-// complete.
+// startOver makes the cache read the whole range again, and logs the reason given in why. It gives
+// up such a read that is under way. Readers see the old view until the new read is complete.
 func (c *Cache) startOver(why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,11 +10,11 @@ import (
 // earlier requests.
 var askSilent = backoff.Policy{Base: time.Second, Max: time.Minute}
 
-// silence records for how long the server has not answered requests for watch progress. A server
-// does not answer while it still has old events to send for the watch, or while the client is
-// opening the watch again. A gRPC proxy never answers. Some versions of etcd may send a notice of
-// progress before events of lower revisions. A notice from such a server does not count as an
-// answer.
+// silence records for how long the server has not answered requests for watch progress.
+//
+// A server does not answer while it still has old events to send for the watch, or while the client
+// opens the watch again. A gRPC proxy never answers. Some versions of etcd may send a notice of
+// progress before older events. Such a notice does not count as an answer.
 type silence struct {
 	since    time.Time // when the first unanswered request was sent; zero if all were answered
 	next     time.Time // no request is sent before this time

@@ -8,9 +8,8 @@ type Status struct {
 	// been read.
 	Revision int64
 	ProvenAt time.Time
-	// Known is the greatest revision that any answer of the server has shown to exist. Lag is how
-	// long the revision of the newest snapshot has been lower than Known. Lag is 0 if Revision is
-	// not lower than Known.
+	// Known is the greatest revision that the server's answers have shown to exist. Lag is how long
+	// the newest snapshot has had a lower revision than Known; 0 if it has not.
 	Known int64
 	Lag   time.Duration
 	// Keys is the number of keys in the newest snapshot. Bytes is the total length of these keys
@@ -28,8 +27,8 @@ type Status struct {
 	// Lists counts how often the whole range was read.
 	Lists int64
 	// Audits counts how often the number of keys was compared with the number on the server.
-	// Differences counts how often the copy was found to differ from what the server has, by an
-	// audit or by a transaction of Update. After each difference, the whole range was read again.
+	// Differences counts how often an audit or a transaction of Update has found the copy to be
+	// wrong. After each difference, the whole range was read again.
 	Audits, Differences int64
 	// Err is why the cache has ended; nil while it lives.
 	Err error

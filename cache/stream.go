@@ -51,14 +51,14 @@ func (r *reader) streamRest(from string, at *pb.ResponseHeader) (next string, mo
 	return from, more
 }
 
-// stream reads the rest of the range by one request, and delivers each piece of the answer as a
-// page. The parameter from is the first key to read. The parameter at is the header of a
-// linearizable answer; the request reads at the revision of that header. Only the last piece has a
-// header, so the revision of the other pieces is known only because the request named it.
+// stream reads the rest of the range by one request, starting at the key in from. It delivers each
+// piece of the answer as a page. at is the header of a linearizable answer, and the request reads
+// at the revision of that header. Only the last piece has a header, so only the request tells the
+// revision of the other pieces.
 //
-// If the result more is true, the stream has ended early, and the result next is the first key that
-// was not read. The caller need not know the reason: its next linearizable read finds out if the
-// cluster was replaced or restored.
+// If more is true, the stream has ended early, and next is the first key that was not read. The
+// caller need not know the reason: its next linearizable read finds out if the cluster was replaced
+// or restored.
 func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more bool) {
 	ctx, cancel := context.WithCancel(streamonly.Context(r.ctx))
 	defer cancel() // cancels the request if the stream has not ended by itself
@@ -90,11 +90,12 @@ func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more b
 	return from, true
 }
 
-// newestRevision returns the header of a linearizable answer. After a stream has failed, the next
-// stream asks for the revision of this header. The request counts one key, because a page costs
-// more: for a page the server counts all keys to the end of the range. If the request fails,
-// newestRevision returns nil. The caller then reads a page instead, and repeats that read until it
-// succeeds or shows what is wrong.
+// newestRevision returns the header of a linearizable answer, or nil if the request fails. After a
+// stream has failed, the next stream reads at the revision of this header.
+//
+// The request counts one key, because a page costs more: for a page the server counts all keys to
+// the end of the range. If newestRevision returns nil, the caller reads a page instead. It repeats
+// that read until it succeeds or shows what is wrong.
 func (r *reader) newestRevision(from string) *pb.ResponseHeader {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()

@@ -57,7 +57,7 @@ func (tx *Tx) Get(key string) (*mvccpb.KeyValue, bool) {
 }
 
 // read returns the pair of a key in the snapshot, or nil if the key does not exist there. From then
-// on the commit depends on the key: it fails if the key was changed since the snapshot.
+// on the commit fails if the key was changed since the snapshot.
 func (tx *Tx) read(key string) *mvccpb.KeyValue {
 	if !tx.c.opts.contains(key) {
 		tx.fail(fmt.Errorf("cache of %s: Get(%q) is outside of it", &tx.c.opts, key))
@@ -87,12 +87,13 @@ func (tx *Tx) written(key string, w *write) (*mvccpb.KeyValue, bool) {
 	return kv, true
 }
 
-// Range returns the key-value pairs with a key k such that from <= k < to, in the order of their
-// keys. They include what the Tx has written before the iteration begins. If to is "\x00", there is
-// no upper end. The commit depends on the range as far as the iteration went: if another client
-// changes, creates or deletes a key there before the commit, the Update runs its function again.
-// For ErrTooManyReads, each key counts as one read, and the range as another. If the range is not
-// within the cache's range, the Update fails with an error.
+// Range returns the key-value pairs with a key k such that from <= k < to, in key order. If to is
+// "\x00", there is no upper end. The pairs include what the Tx has written before the iteration
+// begins. If the range is not within the cache's range, the Update fails with an error.
+//
+// The commit depends on the range as far as the iteration went. If another client changes, creates
+// or deletes a key there before the commit, the Update runs its function again. For
+// ErrTooManyReads, each key counts as one read, and the range as another.
 func (tx *Tx) Range(from, to string) iter.Seq[*mvccpb.KeyValue] {
 	return func(yield func(*mvccpb.KeyValue) bool) {
 		from := max(from, "\x00")

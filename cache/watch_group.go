@@ -31,9 +31,9 @@ func (w *memoryWatch) wants(ch *change) bool {
 	return ch.revision >= w.next && !(w.noPut && ch.New != nil) && !(w.noDelete && ch.New == nil)
 }
 
-// watchGroup is a set of watches of one stream that have all been given the changes up to the same
-// revision. They get the next changes from the log of the cache. If the log no longer has these
-// changes, they get them from a watch on the server.
+// watchGroup is a set of watches of one stream that have reached the same revision. They get the
+// next changes from the log of the cache. If the log no longer has these changes, they get them
+// from a watch on the server.
 type watchGroup struct {
 	index watchindex.Index[memoryWatch]
 	// at is the last log entry that the watches were given; nil if the log does not have their next

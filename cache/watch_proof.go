@@ -2,10 +2,10 @@ package cache
 
 import "time"
 
-// progressProof finds out when a RequestProgress of a consumer may be answered: when the cache has
-// everything that was acknowledged before the request. For that it sends a linearizable read after
-// the request. It then waits until the newest view (state of the cache) has reached the revision of
-// the read's answer.
+// progressProof finds out when a consumer's RequestProgress may be answered. The cache must first
+// have everything that was acknowledged before the request. So progressProof sends a linearizable
+// read after the request. Then it waits until the newest view (state of the cache) has reached the
+// revision of the read's answer.
 type progressProof struct {
 	since time.Time // when the request that is to be answered was made; zero if there is none
 	later time.Time // when the newest of the later requests was made; zero if there are none
@@ -28,10 +28,11 @@ func (p *progressProof) want(now time.Time) {
 // pending reports whether a consumer's request for progress still has to be answered.
 func (p *progressProof) pending() bool { return !p.since.IsZero() }
 
-// have returns the lowest revision that the answer to a consumer's request for progress may have,
-// or 0 if the request cannot be answered yet. If no linearizable read was sent for the request, or
-// the last read did not prove enough, have takes part in a read that is sent after the request, and
-// that several readers share.
+// have returns the lowest revision that the answer to a consumer's request for progress may have.
+// It returns 0 if the request cannot be answered yet.
+//
+// If no linearizable read was sent for the request, or the last one did not prove enough, have
+// takes part in another. That read is sent after the request, and several readers share it.
 func (p *progressProof) have(c *Cache, v *view) int64 {
 	if v.err != nil {
 		*p = progressProof{} // the cache has ended, so only notices of the server prove progress
@@ -52,9 +53,8 @@ func (p *progressProof) have(c *Cache, v *view) int64 {
 }
 
 // look reports as proven whether the view v (a state of the cache) has reached the revision of the
-// linearizable read. It reports as failed whether another read is needed: this read has failed, or
-// the cache has replaced its copy of the range since this read was sent, and v belongs to the new
-// copy.
+// linearizable read. It reports as failed whether another read is needed. That is so if this read
+// has failed, or if v belongs to a copy of the range made after it was sent.
 func (p *progressProof) look(c *Cache, v *view) (proven, failed bool) {
 	if p.reply == nil {
 		return false, false

@@ -8,10 +8,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// sourceAsks is the time between two requests for progress to the server, while some watches get
-// their changes from a source (a watch on the server). The answers show how far the source is. Once
-// the source has passed the start of the log, the watches that it serves go on with the log, even
-// if they had no event.
+// sourceAsks is the time between two requests for progress to the server. They are sent while some
+// watches get their changes from a source (a watch on the server). The answers show how far the
+// source is. Once it has passed the start of the log, its watches go on with the log, even if they
+// had no event.
 const sourceAsks = 500 * time.Millisecond
 
 // asksBeforeWide is how many requests for progress must bring no notice of progress that can be
@@ -117,12 +117,12 @@ func (r *sourceReceiver) open(key, end string) serverWatch {
 }
 
 // ask sends a RequestProgress, which asks the server how far the watches are. It returns true if
-// asksBeforeWide of these requests have brought no notice of progress that can be trusted, because
-// the server may have sent it before older events. The caller must then open the wide watch, of the
-// whole range of the cache.
+// the caller must open the wide watch, of the whole range of the cache. That is so after
+// asksBeforeWide requests without a notice of progress that can be trusted. (The server may have
+// sent a notice before older events.)
 //
-// After the end of the cache, its log gets no more changes, so the cache itself has no use for a
-// notice. Then ask sends a request only if a consumer has requested progress.
+// After the end of the cache, ask sends a request only if a consumer has requested progress. The
+// log then gets no more changes, so the cache itself needs no notice.
 func (r *sourceReceiver) ask() bool {
 	c := r.m.cache
 	ended := c.now().err != nil

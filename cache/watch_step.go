@@ -109,8 +109,8 @@ func (t *watchTable) answerProgress() {
 	t.send(&pb.WatchResponse{Header: t.header(t.head.revision), WatchId: clientv3.InvalidWatchID})
 }
 
-// awaitNotices makes the table answer a request for progress when the server has sent a notice of
-// progress for each group. It is called only after the cache has ended, when each group has a watch
+// awaitNotices makes the table answer a request for progress once the server has sent a notice of
+// progress for each group. It is called only after the cache has ended. Each group then has a watch
 // on the server.
 func (t *watchTable) awaitNotices() {
 	t.noticesAwaited = true
@@ -119,9 +119,9 @@ func (t *watchTable) awaitNotices() {
 	}
 }
 
-// answerByNotices answers a request for progress if the server has sent a notice for each group
-// since the request. The answer has the lowest revision of a group. It is delayed while a watch
-// starts later than at the revision after that.
+// answerByNotices answers a request for progress once the server has sent a notice for each group.
+// The answer has the lowest revision of a group. It is delayed while a watch starts later than at
+// the revision after that.
 func (t *watchTable) answerByNotices() {
 	if len(t.watches) == 0 {
 		t.noticesAwaited = false
@@ -151,10 +151,10 @@ func (t *watchTable) startsAfter(revision int64) bool {
 	return false
 }
 
-// tick sends a notice of progress to each watch that wants periodic notices, is up to date, and has
-// had no event since the last tick. While the cache runs, a watch is up to date if it has been
-// given everything in the log of the cache. After the cache has ended, every watch gets its changes
-// from the server, and counts as up to date.
+// tick sends the periodic notices of progress. A watch gets one if it wants them, is up to date,
+// and has had no event since the last tick. While the cache runs, up to date means that the watch
+// has been given everything in the log of the cache. After the cache has ended, every watch gets
+// its changes from the server, and counts as up to date.
 func (t *watchTable) tick() {
 	for _, it := range t.watches {
 		w := &it.Value

@@ -82,8 +82,8 @@ func (t *watchTable) header(revision int64) *pb.ResponseHeader {
 }
 
 // look makes v the view of the table: the newest state of the cache that the table knows. The head
-// group is the group of the watches that are up to date with the log. If it has no watches, look
-// also moves it to the newest log entry of v.
+// group has the watches that are up to date with the log. If it is empty, look also moves it to the
+// newest log entry of v.
 func (t *watchTable) look(v *view) {
 	t.view = v
 	if t.head.index.Len() == 0 {
@@ -169,11 +169,13 @@ func (t *watchTable) place(it *watchItem) {
 	t.resume(g)
 }
 
-// resume finds out where g, a group of t.others, gets its next changes. If the group is as far as
-// the head group, its watches join the head group. If the log has the group's next changes, the
-// group goes on with the log. In these two cases resume returns true. In all other cases the group
-// needs a watch on the server, and resume returns false. It always returns false after the end of
-// the cache, because the log then gets no more entries.
+// resume finds out where g, a group of t.others, gets its next changes:
+//
+//   - g is as far as the head group: its watches join the head group, and resume returns true
+//   - the log has g's next changes: g goes on with the log, and resume returns true
+//   - otherwise: g needs a watch on the server, and resume returns false
+//
+// After the end of the cache, resume always returns false, because the log gets no more entries.
 func (t *watchTable) resume(g *watchGroup) (found bool) {
 	if t.view.err == nil {
 		if g.revision >= t.head.revision {
