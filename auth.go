@@ -79,14 +79,16 @@ func StrToPermissionType(s string) (PermissionType, error) {
 	return -1, fmt.Errorf("invalid permission type: %q", s)
 }
 
-// Auth manages users and roles, and turns authentication on and off.
+// Auth manages users and roles, and turns authentication on and off. All methods are safe for
+// concurrent use.
 //
-// Each method sends one request, and blocks until the request is answered or ctx ends. All methods
-// are safe for concurrent use. While authentication is enabled, all methods but Authenticate and
-// AuthStatus need a user with the role "root"; other users get [rpctypes.ErrPermissionDenied].
-// Without that role, a user may call UserGet for itself and RoleGet for its roles. A request that
-// changes something is sent again only if it is certain that no server applied it. A request that
-// changes nothing is sent again while no member can serve it.
+// Each method sends one request, and blocks until the request is answered or ctx ends. A request
+// that changes something is sent again only if it is certain that no server applied it. Other
+// requests are sent again while no member can serve them.
+//
+// While authentication is enabled, all methods but Authenticate and AuthStatus need a user with the
+// role "root"; other users get [rpctypes.ErrPermissionDenied]. Without that role, a user may call
+// UserGet for itself and RoleGet for its roles.
 type Auth interface {
 	// Authenticate logs in with name and password, and returns a token. A client with a user in its
 	// Config logs in by itself. Authenticate returns [rpctypes.ErrAuthFailed] for a wrong name or
@@ -150,9 +152,9 @@ type Auth interface {
 
 	// RoleGrantPermission lets a role use the keys in [key, rangeEnd), or key alone if rangeEnd is
 	// "". A rangeEnd of "\x00" means all keys from key on; [GetPrefixRangeEnd] returns the rangeEnd
-	// for all keys with a prefix. If the role already has a permission for exactly this key and
-	// rangeEnd, the new permission replaces it. RoleGrantPermission returns
-	// [rpctypes.ErrRoleNotFound] if there is no such role.
+	// for all keys with a prefix. The new permission replaces one that the role already has for
+	// exactly this key and rangeEnd. RoleGrantPermission returns [rpctypes.ErrRoleNotFound] if
+	// there is no such role.
 	RoleGrantPermission(
 		ctx context.Context, name string, key, rangeEnd string, permType PermissionType,
 	) (*AuthRoleGrantPermissionResponse, error)

@@ -28,8 +28,8 @@ import (
 
 // Client is a connection to an etcd cluster. It embeds KV, Lease, Watcher, Auth, Cluster and
 // Maintenance, which send the requests. A Client is safe for concurrent use, and is meant to be
-// shared and to live as long as the program. Its exported fields must not be changed while it is in
-// use. The program that makes a Client must close it.
+// shared and to live as long as the program. The program must close it, and must not change its
+// exported fields while it is in use.
 //
 // Copies of a Client share one connection and all internal state: closing one copy closes all. A
 // zero Client has no endpoints, its embedded interfaces are nil, and its Close does nothing.
@@ -94,14 +94,19 @@ func (c *Client) made() bool { return c != nil && c.clientState != nil }
 type Option func(*Client)
 
 // New returns a client made from cfg. It does not wait for a connection; calls of the client wait
-// for a connection until their contexts end. New itself waits only for the login, if cfg has a
-// Username and Password, and for the versions of the endpoints, if RejectOldCluster is set.
-// DialTimeout bounds both waits.
+// for one until their contexts end. New waits only for the login, if cfg has a Username and
+// Password, and for the endpoints' versions, if RejectOldCluster is set. DialTimeout bounds both
+// waits.
 //
-// The error is ErrNoAvailableEndpoints, ErrMutuallyExclusiveCfg, ErrOldCluster,
-// rpctypes.ErrAuthFailed or context.DeadlineExceeded, or an error that names the bad value in cfg.
-// If RejectOldCluster is set, it may also be the joined errors of the requests for the versions. If
-// New returns an error, it leaves no goroutine and no connection behind.
+// The error is one of:
+//
+//   - ErrNoAvailableEndpoints or ErrMutuallyExclusiveCfg;
+//   - an error that names the bad value in cfg;
+//   - rpctypes.ErrAuthFailed or context.DeadlineExceeded;
+//   - ErrOldCluster, or the joined errors of the requests for the versions, if RejectOldCluster is
+//     set.
+//
+// If New returns an error, it leaves no goroutine and no connection behind.
 func New(cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -137,10 +142,11 @@ func NewFromURL(url string) (*Client, error) { return NewFromURLs([]string{url})
 // New.
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
-// NewCtxClient returns a client without a connection. The client lives until ctx ends or Close is
-// called. The program may set embedded interfaces, such as KV, to its own implementations. Sync,
-// Dial, and the methods of the other embedded interfaces return ErrNoAvailableEndpoints. A watch
-// ends with ErrNoAvailableEndpoints. A keepalive channel is closed, and the reason
+// NewCtxClient returns a client without a connection, which lives until ctx ends or Close is
+// called. The program may set embedded interfaces, such as KV, to its own implementations.
+//
+// Sync, Dial, and the methods of the other embedded interfaces return ErrNoAvailableEndpoints. A
+// watch ends with ErrNoAvailableEndpoints. A keepalive channel is closed, and the reason
 // ([KeepAliveEnd.Err]) wraps ErrNoAvailableEndpoints. SetEndpoints only stores the endpoints.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{clientState: newState(ctx)}
@@ -248,8 +254,8 @@ func (c *Client) login() error {
 	return toErr(c.ctx, c.tokens.Ensure(c.ctx))
 }
 
-// WithRequireLeader returns a context whose requests fail with rpctypes.ErrNoLeader on a member
-// that has no leader, instead of waiting for a leader. A watch or keepalive started with the
+// WithRequireLeader returns a context whose requests fail on a member that has no leader, with
+// rpctypes.ErrNoLeader, instead of waiting for a leader. A watch or keepalive started with the
 // context ends with ErrNoLeader when its member loses the leader. Other outgoing metadata of ctx is
 // kept. (Metadata key "hasleader".)
 func WithRequireLeader(ctx context.Context) context.Context {
@@ -300,10 +306,9 @@ func (c *Client) ActiveConnection() *grpc.ClientConn {
 	return c.conn
 }
 
-// Close ends the client. Watches and keepalives end, and their channels are closed. Calls under way
-// and later calls return at once, with an error for which IsConnCanceled is true. Close returns
-// when all goroutines of the client have ended. Close may be called more than once, and from any
-// goroutine.
+// Close ends the client, and returns when all its goroutines have ended. Watches and keepalives
+// end, and their channels are closed. Calls under way and later calls return at once, with an error
+// for which IsConnCanceled is true. Close may be called more than once, and from any goroutine.
 func (c *Client) Close() error {
 	if !c.made() {
 		return nil

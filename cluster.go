@@ -24,27 +24,32 @@ type (
 	MemberPromoteResponse pb.MemberPromoteResponse
 )
 
-// Cluster manages the members of the cluster.
+// Cluster manages the members of the cluster. All methods are safe for concurrent use.
 //
-// Each method sends one request, and blocks until the request is answered or ctx ends. All methods
-// are safe for concurrent use. A request that changes something is sent again only if it is certain
-// that no server applied it. If an error leaves open whether a change was applied, call MemberList
-// to find out. MemberAdd, MemberAddAsLearner, MemberRemove, MemberUpdate and MemberPromote return
-// the list of members after the change. While authentication is enabled, a user without the role
-// "root" gets [rpctypes.ErrPermissionDenied] for all methods but MemberList.
+// Each method sends one request, and blocks until the request is answered or ctx ends. MemberAdd,
+// MemberAddAsLearner, MemberRemove, MemberUpdate and MemberPromote return the list of members after
+// the change.
+//
+// A change is sent again only if it is certain that no server applied it. If an error leaves open
+// whether a change was applied, call MemberList to find out.
+//
+// While authentication is enabled, all methods but MemberList need a user with the role "root";
+// other users get [rpctypes.ErrPermissionDenied].
 type Cluster interface {
-	// MemberList returns the members. The list is linearizable. With [WithSerializable], the member
-	// that gets the request answers from its own data; this needs no quorum, but the list may be
-	// out of date. Other options have no effect. A member that has not started has no name and no
-	// client URLs.
+	// MemberList returns the members. A member that has not started has no name and no client URLs.
+	//
+	// The list is linearizable. With [WithSerializable], the member that gets the request answers
+	// from its own data: this needs no quorum, but the list may be out of date. Other options have
+	// no effect.
 	MemberList(ctx context.Context, opts ...OpOption) (*MemberListResponse, error)
 
-	// MemberAdd adds a voting member. The other members will reach the new member at the URLs
-	// peerAddrs. Start the new member's server process after MemberAdd has returned. MemberAdd
-	// returns [rpctypes.ErrPeerURLExist] if another member has one of the URLs,
-	// [rpctypes.ErrMemberExist] if another member has the new member's id, and
-	// [rpctypes.ErrUnhealthy] if the change would endanger the quorum. For an invalid URL it
-	// returns an error and sends nothing.
+	// MemberAdd adds a voting member. The other members will reach it at the URLs peerAddrs. Start
+	// its server process after MemberAdd has returned. For an invalid URL, MemberAdd returns an
+	// error and sends nothing. Other errors:
+	//
+	//   - [rpctypes.ErrPeerURLExist]: another member has one of the URLs.
+	//   - [rpctypes.ErrMemberExist]: another member has the new member's id.
+	//   - [rpctypes.ErrUnhealthy]: the change would endanger the quorum.
 	MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
 	// MemberAddAsLearner is like MemberAdd, but adds a learner: a member that has no vote until
@@ -52,14 +57,17 @@ type Cluster interface {
 	// many learners as it may have.
 	MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberRemove removes a member. The member stops serving a second later. Writes that this
-	// member is serving may then fail, and it is unknown whether they were applied. If the member
-	// is the leader, writes sent to other members may also fail in this way, because other members
-	// forward writes to the leader. To avoid that, first move the leadership to another member
-	// (MoveLeader), take the member out of the endpoints of clients that write
-	// (Client.SetEndpoints), and wait until requests to the member have finished. MemberRemove
-	// returns [rpctypes.ErrMemberNotFound] if there is no such member, and [rpctypes.ErrUnhealthy]
-	// if the change would endanger the quorum.
+	// MemberRemove removes a member, which stops serving a second later. MemberRemove returns
+	// [rpctypes.ErrMemberNotFound] if there is no such member, and [rpctypes.ErrUnhealthy] if the
+	// change would endanger the quorum.
+	//
+	// When the member stops, the writes that it is serving may fail, and it is unknown whether they
+	// were applied. If the member is the leader, it also serves the writes that other members
+	// forward to it. To avoid such failures, before the call:
+	//
+	//   - move the leadership to another member (MoveLeader);
+	//   - take the member out of the endpoints of clients that write (Client.SetEndpoints);
+	//   - wait until requests to the member have finished.
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 
 	// MemberUpdate replaces the peer URLs of a member. It returns [rpctypes.ErrMemberNotFound] if

@@ -44,10 +44,11 @@ var results = map[string]pb.Compare_CompareResult{
 }
 
 // Compare completes the condition that [Value], [Version], [CreateRevision], [ModRevision] or
-// [LeaseValue] began: the field must be equal to ("="), not equal to ("!="), greater than (">") or
-// less than ("<") v. The type of v must be string for Value, and int64 or int for the other four;
-// LeaseValue also takes a [LeaseID]. Compare panics if v has another type, or if the parameter
-// result is another string.
+// [LeaseValue] began. The field must be equal to ("="), not equal to ("!="), greater than (">") or
+// less than ("<") v.
+//
+// v must be a string for Value, and an int64 or int for the other four; LeaseValue also takes a
+// [LeaseID]. Compare panics if v has another type, or if result is none of the four relations.
 func Compare(cmp Cmp, result string, v any) Cmp {
 	res, ok := results[result]
 	if !ok {
@@ -148,9 +149,9 @@ func (c *Cmp) WithValueBytes(v []byte) {
 }
 
 // WithRange returns a copy of c that applies to all keys from c's key up to but not including end.
-// Such a condition holds if it holds for each existing key in that range. If no key exists in the
-// range, the condition is evaluated as for a single key that does not exist. An end of "\x00" is
-// the end of the key space.
+// An end of "\x00" is the end of the key space. The condition holds if it holds for each existing
+// key in that range. If no key exists in the range, it is evaluated as for a single key that does
+// not exist.
 func (c Cmp) WithRange(end string) Cmp {
 	msg := c.copied()
 	msg.RangeEnd = []byte(end)

@@ -83,11 +83,12 @@ type SecureConfig struct {
 	InsecureSkipVerify bool `json:"insecure-skip-tls-verify"`
 }
 
-// NewClientConfig returns a Config made from confSpec, and reads the files that confSpec names. If
-// confSpec turns off the verification of certificates, NewClientConfig logs a warning to lg, which
-// may be nil. NewClientConfig does not set the Config's Logger. It returns an error if confSpec is
-// nil, if a file cannot be used, or if only one of a certificate and its key is named. It does not
-// check other values; New does.
+// NewClientConfig returns a Config made from confSpec. It reads the files that confSpec names. It
+// does not set the Config's Logger. If confSpec turns off the verification of certificates,
+// NewClientConfig logs a warning to lg, which may be nil.
+//
+// It returns an error if confSpec is nil, a file cannot be used, or a certificate is named without
+// its key or a key without its certificate. New checks all other values.
 func NewClientConfig(confSpec *ConfigSpec, lg *zap.Logger) (*Config, error) {
 	if confSpec == nil {
 		return nil, fmt.Errorf("etcdclient: no ConfigSpec")

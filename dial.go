@@ -67,11 +67,11 @@ type userOptions struct {
 	dialer, credentials, noProxy, noHealthCheck bool
 }
 
-// inspectOptions reports which of the client's own settings are replaced by the options in
-// Config.DialOptions. gRPC has no function for that: a dial option is a function that changes a
-// private struct of gRPC. So inspectOptions makes a grpc.ClientConn with the options and reads its
-// private fields. This ClientConn never connects. The comment of replacedIn says what happens if a
-// release of gRPC has other private fields.
+// inspectOptions reports which of the client's own settings Config.DialOptions replace. gRPC has no
+// function for that: a dial option is a function that changes a private struct of gRPC. So
+// inspectOptions makes a grpc.ClientConn with the options, which never connects, and reads its
+// private fields. The comment of replacedIn says what happens if a release of gRPC has other
+// fields.
 func (c *Client) inspectOptions() (u userOptions, err error) {
 	if len(c.cfg.DialOptions) == 0 {
 		return u, nil
@@ -85,19 +85,19 @@ func (c *Client) inspectOptions() (u userOptions, err error) {
 	return replacedIn(field(reflect.ValueOf(conn).Elem(), "dopts"), c.dialSocket, creds), nil
 }
 
-// replacedIn reports which of the client's own settings are replaced by the program's dial options.
-// The parameter options is gRPC's private struct after all dial options were applied. The
-// parameters dial and creds are the client's own dialer and credentials.
+// replacedIn reports which of the client's own settings the program's dial options replace. It gets
+// gRPC's private struct after all dial options were applied (options), and the client's own dialer
+// and credentials (dial and creds).
 //
-// If another release of gRPC renames a private field or changes its type, replacedIn does not
-// panic, and TestEveryDialOptionKeepsItsMeaning fails. In a program that is built with such a
-// release:
+// Another release of gRPC may rename a private field or change its type. In a program built with
+// such a release, replacedIn does not panic, but:
 //
-//   - The credentials always count as the program's own, because replacedIn cannot see whose they
-//     are. The scheme of an endpoint then does not override the credentials, because that could
-//     turn off the program's TLS.
+//   - The credentials always count as the program's own. So the scheme of an endpoint does not
+//     override them: that could turn off the program's TLS.
 //   - The program's dialer is used, but gets no endpoint that the client cannot parse.
 //   - WithNoProxy and WithDisableHealthCheck have no effect.
+//
+// TestEveryDialOptionKeepsItsMeaning fails with such a release.
 func replacedIn(
 	options reflect.Value,
 	dial func(context.Context, string) (net.Conn, error),
@@ -137,8 +137,8 @@ func field(v reflect.Value, name string) reflect.Value {
 }
 
 // dial starts to connect to eps. It returns a connection that spreads requests over eps, and the
-// connection's resolver. The resolver's Set method replaces eps by other endpoints. The tracker t
-// records the health of the members; t may be nil.
+// connection's resolver, whose method Set replaces eps by other endpoints. The tracker t records
+// the health of the members; t may be nil.
 func (c *Client) dial(
 	t *balancer.Tracker, eps []namedEndpoint,
 ) (*grpc.ClientConn, *resolver.Resolver, error) {
@@ -164,9 +164,8 @@ func (c *Client) dial(
 }
 
 // lastUnary is the last interceptor of unary calls. It chooses the codec of the call (wire.Settle),
-// and records whether the call was handed to gRPC (retry.ObserveSends). No interceptor comes after
-// lastUnary, so opts are all options that gRPC gets: those of the connection, of the call, and of
-// the other interceptors.
+// and records whether the call was handed to gRPC (retry.ObserveSends). Because it comes last, its
+// opts are all options that gRPC gets, including those that other interceptors added.
 func lastUnary(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
 	opts ...grpc.CallOption,
@@ -199,13 +198,15 @@ func (c *Client) resolve(
 }
 
 // Dial returns a new connection to the endpoint ep, with the client's settings and credentials. ep
-// is written as in Config.Endpoints. Dial does not wait until the connection is made. Requests on
-// the connection carry the client's token, are not retried, and have gRPC's own message limits. The
-// caller must close the connection; the client's Close does not.
+// is written as in Config.Endpoints. Dial does not wait until the connection is made. The caller
+// must close the connection; the client's Close does not.
+//
+// Requests on the connection carry the client's token, are not retried, and have gRPC's own message
+// limits.
 //
 // The scheme of ep says whether Dial uses TLS, as in Config.Endpoints. There is one exception: if
-// New or SetEndpoints was given an encrypted endpoint, Dial uses TLS for an http URL as well,
-// unless New or SetEndpoints was given the URL's own address without TLS.
+// New or SetEndpoints was given an encrypted endpoint, Dial uses TLS for an http URL, too. It does
+// not if New or SetEndpoints was also given the URL's own address without TLS.
 //
 // Dial returns an error that names ep if ep is malformed. For a client without a connection it
 // returns ErrNoAvailableEndpoints.
@@ -289,9 +290,9 @@ func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {
 	return d.DialContext(ctx, network, target)
 }
 
-// requestTunnel sends the request CONNECT on conn, which leads to a proxy. It returns a connection
-// to target that goes through the proxy. The parameter user holds the name and password for the
-// proxy, or is nil if the proxy needs none.
+// requestTunnel asks the proxy at the other end of conn for a connection to target, and returns
+// that connection. It sends the HTTP request CONNECT. user holds the name and password for the
+// proxy, and is nil if the proxy needs none.
 func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target},
 		Header: http.Header{"User-Agent": {"etcd-client"}}}

@@ -9,10 +9,9 @@ import (
 // architectures.
 const tcpUserTimeout = 0x12
 
-// limitUnacknowledged makes the kernel close a TCP connection whose peer does not acknowledge the
-// data that was sent. TCP keepalives do not notice such a peer, because they are sent on idle
-// connections only. If the kernel does not know the option TCP_USER_TIMEOUT, or the socket is not a
-// TCP socket, limitUnacknowledged changes nothing.
+// limitUnacknowledged makes the kernel close a TCP connection whose peer does not acknowledge sent
+// data. TCP keepalives do not notice such a peer: they are sent only on idle connections. If the
+// kernel does not know TCP_USER_TIMEOUT, or for sockets other than TCP, nothing changes.
 func limitUnacknowledged(_, _ string, c syscall.RawConn) error {
 	limit := tcpIdle + tcpInterval
 	return c.Control(func(fd uintptr) {

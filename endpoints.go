@@ -45,14 +45,15 @@ func (c *Client) Endpoints() []string {
 	return texts(c.endpoints)
 }
 
-// SetEndpoints replaces the endpoints. It copies eps. An endpoint that was already used keeps its
-// connection, even if eps spells it in another way. Watches and keepalives on connections to
-// endpoints that are not in eps move to the new endpoints. Other requests on such connections
-// finish, and then the connections are closed. SetEndpoints does not wait for new connections.
+// SetEndpoints replaces the endpoints. It copies eps. It does not wait for new connections. It may
+// be called at any time, from any goroutine; the last call wins.
 //
-// SetEndpoints leaves malformed endpoints out, and logs a warning that names them without user
-// information. If no well-formed endpoint remains, SetEndpoints replaces nothing. It may be called
-// at any time, from any goroutine; the last call wins.
+// An endpoint that was already used keeps its connection, even if eps spells it in another way.
+// Connections to endpoints that are not in eps are closed when their requests have finished.
+// Watches and keepalives on these connections move to the new endpoints.
+//
+// Malformed endpoints are left out, and a warning names them without user information. If no
+// well-formed endpoint remains, SetEndpoints replaces nothing.
 func (c *Client) SetEndpoints(eps ...string) {
 	if !c.made() {
 		return
@@ -89,9 +90,9 @@ func (c *Client) usable(eps []string) (good []namedEndpoint, _ error) {
 	return good, nil
 }
 
-// parse parses the text of an endpoint. If the program has a dialer, a text that cannot be parsed
-// becomes an endpoint that is passed to that dialer as it is. A blank text, such as that after a
-// trailing comma in a list, is always an error.
+// parse parses the text of an endpoint. If the program has its own dialer, a text that cannot be
+// parsed is passed to that dialer as it is. A blank text, such as that after a trailing comma, is
+// always an error.
 func (c *Client) parse(text string) (namedEndpoint, error) {
 	ep, err := endpoint.Parse(text)
 	if err != nil {
@@ -103,9 +104,9 @@ func (c *Client) parse(text string) (namedEndpoint, error) {
 	return namedEndpoint{ep, text}, nil
 }
 
-// setEndpoints stores eps and passes them to the resolver, under one lock, so that Endpoints always
-// returns the endpoints that the resolver has. byCaller is true if the program gave eps to New or
-// SetEndpoints, and false if Sync got eps from the cluster.
+// setEndpoints stores eps and passes them to the resolver. It holds the lock for both, so that
+// Endpoints always returns what the resolver has. byCaller is true if the program gave eps to New
+// or SetEndpoints, and false if eps come from the cluster (Sync).
 func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,8 +121,8 @@ func (c *Client) setEndpoints(eps []namedEndpoint, byCaller bool) {
 }
 
 // secure changes http to https in eps if New or SetEndpoints was given an encrypted endpoint.
-// Without this change, an http URL that a member advertises could turn TLS off. secure does not
-// change an endpoint whose address was given to New or SetEndpoints without TLS.
+// Otherwise an http URL that a member advertises could turn TLS off. secure keeps http for an
+// address that New or SetEndpoints was given without TLS.
 func (c *Client) secure(eps []namedEndpoint) {
 	c.mu.Lock()
 	named := c.named
@@ -140,15 +141,19 @@ func (c *Client) secure(eps []namedEndpoint) {
 	}
 }
 
-// Sync asks for a linearizable member list, and replaces the endpoints by the client URLs in that
-// list. It waits for the list until ctx ends. Sync leaves out learners, members that have not
-// started, and malformed URLs; it logs a warning about malformed URLs. If New or SetEndpoints was
-// given an encrypted endpoint, Sync changes http URLs to https, unless New or SetEndpoints was
-// given the URL's own address without TLS.
+// Sync replaces the endpoints by the client URLs in the cluster's member list. It asks for a
+// linearizable list, and waits for the list until ctx ends.
 //
-// If Sync returns an error, the endpoints stay as they are. The error is ErrNoAvailableEndpoints if
-// the member list has no URL or the client has no connection. If all URLs are malformed, the error
-// names them. Otherwise it is the error of ctx or of the request.
+// Sync leaves out learners and members that have not started. It also leaves out malformed URLs,
+// and logs a warning about them. If New or SetEndpoints was given an encrypted endpoint, Sync
+// changes http URLs to https. It keeps an http URL whose own address New or SetEndpoints was given
+// without TLS.
+//
+// If Sync returns an error, the endpoints stay as they are. The error is one of:
+//
+//   - ErrNoAvailableEndpoints: the member list has no URL, or the client has no connection.
+//   - an error that names the URLs: all URLs are malformed.
+//   - the error of ctx or of the request.
 func (c *Client) Sync(ctx context.Context) error {
 	if !c.made() {
 		return ErrNoAvailableEndpoints
@@ -189,8 +194,8 @@ func (c *Client) autoSync() {
 const autoSyncTimeout = 5 * time.Second
 
 // rejectOldCluster asks all endpoints in parallel for their versions, if Config.RejectOldCluster is
-// set. It returns ErrOldCluster if a version is older than 3.6, and the errors of the requests if
-// no endpoint answers within the dial timeout.
+// set. It returns ErrOldCluster if a version is older than 3.6. If no endpoint answers within the
+// dial timeout, it returns the errors of the requests.
 func (c *Client) rejectOldCluster() error {
 	if !c.cfg.RejectOldCluster {
 		return nil

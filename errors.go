@@ -22,9 +22,11 @@ import (
 )
 
 var (
-	// ErrNoAvailableEndpoints is returned if there is no endpoint to connect to: by New for a
-	// Config without endpoints, by Sync if no member of the cluster advertises a client URL, and by
-	// all calls of a client without a connection (see NewCtxClient).
+	// ErrNoAvailableEndpoints is returned if there is no endpoint to connect to:
+	//
+	//   - by New for a Config without endpoints;
+	//   - by Sync if no member of the cluster advertises a client URL;
+	//   - by all calls of a client without a connection (see NewCtxClient).
 	ErrNoAvailableEndpoints error = noEndpoint{}
 
 	// ErrOldCluster is returned by New with Config.RejectOldCluster if a member is older than 3.6.
@@ -41,9 +43,8 @@ type noEndpoint struct{}
 
 func (noEndpoint) Error() string { return classify.NoEndpoints }
 
-// GRPCStatus returns a status with codes.FailedPrecondition. If a stream cannot be opened and the
-// error has this code, the watch or keepalive ends. For most other codes, the client would try to
-// open the stream again and again.
+// GRPCStatus returns a status with codes.FailedPrecondition. If opening a stream fails with this
+// code, the watch or keepalive ends. With most other codes, the client would try again and again.
 func (e noEndpoint) GRPCStatus() *status.Status {
 	return status.New(codes.FailedPrecondition, e.Error())
 }
@@ -54,15 +55,15 @@ func (e noEndpoint) GRPCStatus() *status.Status {
 //nolint:staticcheck // the only name under which gRPC exports its closing error
 var errClosing = grpc.ErrClientConnClosing
 
-// ContextError returns the error that this package documents for err, an error of a gRPC call made
-// with ctx:
+// ContextError converts err, an error of a gRPC call made with ctx, to the error that this package
+// documents:
 //
-//   - an error of etcd's servers becomes an rpctypes.EtcdError that is equal (==) to a variable of
-//     package rpctypes, such as rpctypes.ErrCompacted;
-//   - if err is a cancellation or a timeout and ctx has ended, the result is ctx's error,
-//     unwrapped: context.Canceled or context.DeadlineExceeded (Client.ConnectionError may then say
-//     why there was no connection);
-//   - any other error, and nil, is returned as it is.
+//   - An error of etcd's servers becomes an rpctypes.EtcdError that is equal (==) to a variable of
+//     package rpctypes, such as rpctypes.ErrCompacted.
+//   - If err is a cancellation or a timeout and ctx has ended, the result is ctx's error,
+//     unwrapped: context.Canceled or context.DeadlineExceeded. Client.ConnectionError may then say
+//     why there was no connection.
+//   - Any other error, and nil, is returned as it is.
 func ContextError(ctx context.Context, err error) error { return toErr(ctx, err) }
 
 // toErr does what ContextError documents. Every error of a gRPC call passes through toErr before
@@ -82,9 +83,9 @@ func toErr(ctx context.Context, err error) error {
 	return err
 }
 
-// unary makes one call of a stub and returns the response, or the error converted by toErr. The
-// response is a protobuf message. Callers convert the returned pointer, which may be nil, to a
-// pointer to a type of this package, such as *PutResponse.
+// unary makes one call of a stub. It returns the response, which is a protobuf message, or the
+// error converted by toErr. Callers convert the pointer, which may be nil, to a pointer to a type
+// of this package, such as *PutResponse.
 func unary[Req, Resp any](
 	ctx context.Context,
 	call func(context.Context, *Req, ...grpc.CallOption) (*Resp, error),
@@ -97,9 +98,9 @@ func unary[Req, Resp any](
 	return resp, nil
 }
 
-// ctxErr returns the error of ctx, or nil. After the deadline of ctx, ctxErr returns
+// ctxErr returns the error of ctx, or nil. After the deadline of ctx, it is
 // context.DeadlineExceeded even if the timer of ctx has not fired yet. The server knows the
-// deadline as well, so the server's error can arrive before the timer fires.
+// deadline, too, and its error can arrive before the timer fires.
 func ctxErr(ctx context.Context) error {
 	if ctx == nil {
 		return nil
@@ -116,15 +117,17 @@ func IsConnCanceled(err error) bool {
 	return errors.Is(err, context.Canceled) || classify.Code(err) == codes.Canceled
 }
 
-// ConnectionError returns why no member can be reached. The error has, for each endpoint, the
-// failure of the last attempt to connect: connection refused, a bad certificate, no such host, and
-// so on. ConnectionError returns nil while any endpoint is connected, and before the first attempt
-// has failed. After Close its result does not change. A client without a connection (see
-// NewCtxClient) returns ErrNoAvailableEndpoints.
+// ConnectionError returns why no member can be reached. Use it to find out why a call ended with
+// context.DeadlineExceeded. ConnectionError sends nothing, does not block, and may be called from
+// any goroutine.
 //
-// Use the error to find out why a call ended with context.DeadlineExceeded. The error wraps the
-// errors of the endpoints, for errors.As, and its text has no passwords. ConnectionError sends
-// nothing, does not block, and may be called from any goroutine.
+// The error has, for each endpoint, the failure of the last attempt to connect: connection refused,
+// a bad certificate, no such host, and so on. It wraps the errors of the endpoints, for errors.As.
+// Its text has no passwords.
+//
+// ConnectionError returns nil while any endpoint is connected, and before the first attempt has
+// failed. After Close its result does not change. For a client without a connection (see
+// NewCtxClient) it returns ErrNoAvailableEndpoints.
 func (c *Client) ConnectionError() error {
 	if !c.made() || c.tracker == nil {
 		return ErrNoAvailableEndpoints
@@ -155,9 +158,9 @@ func (u *unreachable) Unwrap() error { return u.failures }
 // URL.
 var userInfo = regexp.MustCompile(`://[^/@\s"]*@`)
 
-// logUnreachable logs a warning that no member can be reached. The balancer calls logUnreachable at
-// most once a minute. logUnreachable must not take c.mu, because the balancer may run during a call
-// of gRPC that the client makes while it holds c.mu.
+// logUnreachable logs a warning that no member can be reached. The balancer calls it at most once a
+// minute. It must not take c.mu: the client may hold c.mu while it calls gRPC, and the balancer may
+// run during such a call.
 func (c *Client) logUnreachable() {
 	if err := c.ConnectionError(); err != nil {
 		c.GetLogger().Warn("no member can be reached", zap.Error(err))

@@ -26,10 +26,10 @@ import (
 var LeaseResponseChSize = 16
 
 var (
-	// ErrKeepAliveExpired is the reason why a keepalive channel was closed if no answer has come
-	// for the whole TTL of the lease, or if the first answer has not come within Config.DialTimeout
-	// plus one second. Treat the lease as expired, although a server that could not be reached may
-	// still have the lease.
+	// ErrKeepAliveExpired is the reason why a keepalive channel was closed for lack of an answer:
+	// no answer came for the whole TTL of the lease, or the first answer did not come within
+	// Config.DialTimeout plus one second. Treat the lease as expired, although a server that could
+	// not be reached may still have it.
 	ErrKeepAliveExpired = errors.New("etcdclient: no keepalive answer within the lease's TTL")
 
 	// ErrLeaseRevoked is the reason why a keepalive channel was closed if the lease was revoked
@@ -92,13 +92,15 @@ func (e *KeepAliveEnd) Err() error {
 }
 
 // Deadline returns the time until which the lease is certain to live, by the monotonic clock of
-// this process. This time is one TTL after the client sent the latest renewal that was answered.
-// The server counts the TTL from the moment when it receives the renewal, so on the server the
-// lease expires later. Deadline is zero before the first answer, and moves with each answer.
+// this process. It is zero before the first answer, and moves with each answer. A lease that is
+// revoked ends before its Deadline.
+//
+// The Deadline is one TTL after the client sent the latest renewal that was answered. The server
+// counts the TTL from the moment when it receives the renewal, so the lease expires later there.
 //
 // A program that relies on the lease without asking a server must check that the Deadline has not
 // passed. To wait until the channel is closed is not enough: after a pause of the process, the
-// program sees the closed channel too late. A lease that is revoked ends before its Deadline.
+// program sees the closed channel too late.
 func (e *KeepAliveEnd) Deadline() time.Time {
 	if deadline := e.deadline.Load(); deadline != nil {
 		return *deadline
@@ -117,10 +119,10 @@ func (e *KeepAliveEnd) renewed(sent time.Time, ttl int64) {
 
 type keepAliveEndKey struct{}
 
-// WithKeepAliveEnd returns a context for one call of [Lease.KeepAlive], and the KeepAliveEnd of
-// that call. The context also works with a Lease that wraps another Lease, such as the Lease of
-// package namespace. If the context is used for several calls, Err returns the reason for the
-// channel that was closed first.
+// WithKeepAliveEnd returns a context for one call of [Lease.KeepAlive], and that call's
+// KeepAliveEnd. The context also works with a Lease that wraps another one, such as the Lease of
+// package namespace. If it is used for several calls, Err returns the reason for the channel that
+// was closed first.
 //
 //	ctx, end := clientv3.WithKeepAliveEnd(ctx)
 //	ch, err := client.KeepAlive(ctx, id)
@@ -133,9 +135,9 @@ func WithKeepAliveEnd(ctx context.Context) (context.Context, *KeepAliveEnd) {
 	return context.WithValue(ctx, keepAliveEndKey{}, end), end
 }
 
-// makeKeeper sets l.keeper, which renews leases, and l.confirmer. If a member says that it does not
-// know a lease, the keeper lets the confirmer ask another member whether the lease exists. l.ctx
-// descends from parent. firstTimeout is how long KeepAlive waits for the first answer.
+// makeKeeper sets l.keeper, which renews leases, and l.confirmer. The confirmer acts when a member
+// does not know a lease: it asks another member whether the lease exists. l.ctx descends from
+// parent. firstTimeout is how long KeepAlive waits for the first answer.
 func (l *lessor) makeKeeper(parent context.Context, firstTimeout time.Duration) {
 	l.confirmer = keepalive.NewConfirmer(l.ctx, l.servers, &l.target,
 		func(id int64, gone bool, left time.Duration) { l.keeper.Confirmed(id, gone, left) })
@@ -205,10 +207,10 @@ func (l *lessor) lost(id LeaseID, err error) {
 	}
 }
 
-// logEnded logs err, the reason why a keepalive stream has ended. The parameter reopen says whether
-// the client opens the stream again. The log entry is a warning if reopen is false, or if a server
-// or proxy has refused the stream, which an operator may have to repair. Otherwise the entry has
-// debug level.
+// logEnded logs err, the reason why a keepalive stream has ended. reopen says whether the client
+// opens the stream again. The entry is a warning if the client does not, or if a server or proxy
+// refused the stream, because an operator may have to repair that. Otherwise the entry has debug
+// level.
 func (l *lessor) logEnded(err error, reopen bool) {
 	limit, level := &l.routineLog, zap.DebugLevel
 	if !reopen || classify.IsHalt(l.ctx, err) {

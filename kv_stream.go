@@ -58,8 +58,7 @@ func (kv *kv) GetStream(ctx context.Context, key string, opts ...OpOption) (GetS
 
 // GetStreamRewritten is GetStream with a function, rewrite, that may read and change each piece
 // before the piece is delivered. Packages of this module that wrap a KV find this method by a type
-// assertion. With this method, these packages need no goroutine that copies one channel into
-// another.
+// assertion. It saves them a goroutine that copies one channel into another.
 func (kv *kv) GetStreamRewritten(
 	ctx context.Context, rewrite func(*pb.RangeResponse), key string, opts ...OpOption,
 ) (GetStreamChan, error) {
@@ -116,16 +115,17 @@ type getStream struct {
 	stop    context.CancelFunc      // ends ctx
 	client  context.Context         // ends when the client is closed, a moment before ctx ends
 
-	// pieces is the channel that the caller reads. Its capacity is one piece. So the method run can
-	// leave an error in the channel even if the caller no longer reads. Only run sends on the
-	// channel, and only run closes it.
+	// pieces is the channel that the caller reads. It has room for one piece, so that run can leave
+	// an error even if the caller no longer reads. Only run sends on the channel and closes it.
 	pieces chan RangeStreamResponse
 }
 
-// open calls RangeStream and sets s.stream. If s.paging is set, open leaves s.stream nil, and the
-// range is read with Range instead, in three cases: a response of RangeStream could be larger than
-// the client's limit for responses, the server would send the whole range in one response, or
-// RangeStream is not implemented.
+// open calls RangeStream and sets s.stream. If s.stream stays nil, the range is read with Range
+// instead. That happens only if s.paging is set, in three cases:
+//
+//   - A response of RangeStream could be larger than the client's limit.
+//   - The server would send the whole range in one response.
+//   - RangeStream is not implemented.
 func (s *getStream) open() error {
 	if s.paging && (s.limited || !s.divisible()) {
 		return nil
@@ -138,9 +138,9 @@ func (s *getStream) open() error {
 	return err
 }
 
-// divisible reports whether the range can be read by pages, which are the answers to several Range
-// requests with a limit. A range that is sorted or bounded by revisions cannot be read by pages,
-// because the server would compute the whole range for each page.
+// divisible reports whether the range can be read by pages (several Range requests with a limit). A
+// range that is sorted or bounded by revisions cannot: the server would compute the whole range for
+// each page.
 func (s *getStream) divisible() bool {
 	return s.op.sort == SortOption{} &&
 		s.op.minModRev == 0 && s.op.maxModRev == 0 &&
@@ -160,9 +160,11 @@ func (s *getStream) run() {
 	}
 }
 
-// copyRange reads the range and delivers it: from the stream, by pages (several Range requests with
-// a limit), or by one Range request. It tries the stream first, because a server that cannot stream
-// says so only in its first answer.
+// copyRange reads the range and delivers it, in the first of these ways that is possible:
+//
+//   - from the stream. A server that cannot stream says so only in its first answer.
+//   - by pages, which are the answers to several Range requests with a limit.
+//   - by one Range request.
 func (s *getStream) copyRange() error {
 	if s.stream != nil {
 		first, err := s.receive()
@@ -185,8 +187,8 @@ func (s *getStream) copyRange() error {
 const pieceTimeout = 500 * time.Millisecond
 
 // receive returns the next piece of the stream. If the piece takes longer than pieceTimeout,
-// receive makes the balancer check the health of the members, because the balancer does not notice
-// by itself that a stream gets no answer.
+// receive makes the balancer check the health of the members. The balancer does not notice by
+// itself that a stream gets no answer.
 func (s *getStream) receive() (*pb.RangeStreamResponse, error) {
 	defer time.AfterFunc(pieceTimeout, s.members.ProbeAll).Stop()
 	return s.stream.Recv()
@@ -207,8 +209,8 @@ func (s *getStream) copyStream(msg *pb.RangeStreamResponse, err error) error {
 	return err
 }
 
-// copyPages reads the range by several Range requests with a limit. The answer to each request is a
-// page. All pages are read at the revision of the first page, and each is delivered as a piece.
+// copyPages reads the range by pages: the answers to several Range requests with a limit. All pages
+// are read at the revision of the first, and each is delivered as a piece.
 func (s *getStream) copyPages() error {
 	op, left := s.op, s.op.limit
 	if left <= 0 {
@@ -240,13 +242,13 @@ func (s *getStream) copyPages() error {
 	}
 }
 
-// readPage requests a page, which is the next part of the range, and returns it. The limit of the
-// Range request is *size or left, whichever is smaller. If the page has more bytes than the client
-// accepts in a response, readPage halves the limit, stores it in *size and asks again.
+// readPage requests and returns a page, the next part of the range. It asks for *size keys, or left
+// keys if that is less. If the page has more bytes than the client accepts, readPage halves the
+// number of keys, stores it in *size and asks again.
 //
-// The parameter pinned is true if op reads at the revision of the first page. If op is
-// serializable, the member that answers may not have reached that revision yet. In that case
-// readPage makes op linearizable for the rest of the range.
+// pinned means that op reads at the revision of the first page. If op is also serializable, the
+// member that answers may not have reached that revision yet. Then readPage makes op linearizable
+// for the rest of the range.
 func (s *getStream) readPage(
 	op *Op, size *int64, left int64, pinned bool,
 ) (*pb.RangeResponse, error) {
@@ -266,9 +268,9 @@ func (s *getStream) readPage(
 	}
 }
 
-// Sizes of pages, the answers to Range requests with a limit. A whole page is in memory at once,
-// and its values may be large. So the first page has few keys. After a page of few bytes, the next
-// page has more keys.
+// Sizes of pages, the answers to Range requests with a limit. The first page has few keys, because
+// a whole page is in memory and its values may be large. After a small page, the next page has more
+// keys.
 const (
 	firstPageKeys = 16
 	maxPageKeys   = 1024
@@ -306,10 +308,9 @@ func (s *getStream) send(piece *pb.RangeResponse) error {
 	}
 }
 
-// fail delivers err as the last piece of the answer. If s.ctx has ended and the channel s.pieces is
-// full, there may be no reader any more. Then fail does not wait, but replaces the unread piece in
-// the channel by err. If fail dropped err instead, a late reader would take the closed channel for
-// the end of a complete answer.
+// fail delivers err as the last piece of the answer. If s.ctx has ended, there may be no reader any
+// more, so fail does not wait. Instead, err replaces an unread piece in the channel. Without err, a
+// late reader would take the closed channel for the end of a complete answer.
 func (s *getStream) fail(err error) {
 	last := RangeStreamResponse{RangeResponse: &pb.RangeResponse{}, err: err}
 	select {

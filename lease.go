@@ -96,24 +96,26 @@ type LeaseLeasesResponse struct {
 // server deletes the keys attached to it by [WithLease]. All methods are safe for concurrent use.
 //
 // Unless its documentation says otherwise, a method sends one request and blocks until the request
-// is answered or the context ends. If the context has ended, the error of a call is the error of
-// the context. Other errors are errors of package rpctypes, which can be compared with errors.Is,
-// or gRPC statuses. All calls end when the client is closed.
+// is answered or the context ends. All calls end when the client is closed.
+//
+// If the context has ended, the error of a call is the error of the context. Other errors are
+// errors of package rpctypes, which can be compared with errors.Is, or gRPC statuses.
 type Lease interface {
 	// Grant makes a lease that expires after ttl seconds unless it is kept alive. The server raises
-	// a ttl that is too short; the response holds the TTL that was granted.
+	// a ttl that is too short; the response holds the TTL that was granted. Errors:
+	// rpctypes.ErrLeaseTTLTooLarge for a ttl over [MaxLeaseTTL].
 	//
-	// A call of Grant makes at most one lease. The client chooses the id of the new lease. So Grant
-	// can send the request again, like a read, if a member is unavailable or an answer is lost. A
+	// A call of Grant makes at most one lease. The client chooses the id of the lease, so the
+	// request can be sent again, like a read, if a member is unavailable or an answer is lost. A
 	// Lease made by [NewLeaseFromLeaseClient] lets the server choose the id, and sends the request
 	// only once. If Grant returns an error, a lease may nevertheless exist until its TTL has
-	// passed. Errors: rpctypes.ErrLeaseTTLTooLarge for a ttl over [MaxLeaseTTL].
+	// passed.
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
 
-	// Revoke ends a lease, deletes its keys, and closes the channels that this Lease's KeepAlive
-	// returned for the lease (see [ErrLeaseRevoked]). The request is sent again only if it is
-	// certain that no member applied it. Errors: rpctypes.ErrLeaseNotFound if there is no such
-	// lease.
+	// Revoke ends a lease and deletes its keys. It also closes the channels that this Lease's
+	// KeepAlive returned for the lease (see [ErrLeaseRevoked]). The request is sent again only if
+	// it is certain that no member applied it. Errors: rpctypes.ErrLeaseNotFound if there is no
+	// such lease.
 	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
 
 	// TimeToLive returns how much time a lease has left. If there is no such lease, the TTL is -1
@@ -127,9 +129,9 @@ type Lease interface {
 	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
 
 	// KeepAlive keeps a lease alive until ctx ends. It does not block. It returns a channel that
-	// delivers the answer to each renewal. The first renewal is sent at once, and each later
-	// renewal about a third of the granted TTL after the previous one. If members are down or
-	// silent, renewals go to another member.
+	// delivers the answer to each renewal. The first renewal is sent at once, and each later one
+	// about a third of the granted TTL after the previous one. If members are down or silent,
+	// renewals go to another member.
 	//
 	// The channel is closed if and only if one of the following happens:
 	//
@@ -143,19 +145,18 @@ type Lease interface {
 	//   - the Lease or its client is closed, or the client has no connection. KeepAlive returns a
 	//     closed channel and [ErrKeepAliveHalted] from then on.
 	//
-	// [KeepAliveEnd.Err] returns the reason. A closed channel means that the lease is gone only if
-	// the reason is [ErrLeaseRevoked] or rpctypes.ErrLeaseNotFound.
+	// [KeepAliveEnd.Err] returns the reason. Only [ErrLeaseRevoked] and rpctypes.ErrLeaseNotFound
+	// mean that the lease is gone; for any other reason it may still exist.
 	//
-	// If a server or proxy ends the stream of the renewals for any other reason, no channel is
-	// closed. The client opens the stream again after growing waits, and logs the status with which
-	// the stream ended, at most once a second. If the answer to the first renewal says that the
-	// lease is gone, the client asks another member for the TTL, and closes the channel only if
-	// that member confirms that the lease is gone.
+	// If the stream of the renewals ends for another reason, no channel is closed. The client opens
+	// the stream again after growing waits, and logs why it ended, at most once a second. If the
+	// answer to the first renewal says that the lease is gone, the client asks another member. It
+	// closes the channel only if that member confirms that the lease is gone.
 	//
 	// The channel has room for [LeaseResponseChSize] answers. If the channel is full, an answer is
 	// dropped; the lease is renewed even if no answer is read. When the lease has expired or was
-	// revoked, unread answers are dropped, too, because a late reader would take them for a sign
-	// that the lease lives.
+	// revoked, unread answers are dropped, too: a late reader would take them for a sign that the
+	// lease lives.
 	//
 	// Calls for one lease share its renewals. Each call ends with its own context. When all calls
 	// for a lease have ended, the lease is not renewed any more. All renewals share one stream, so
@@ -169,9 +170,8 @@ type Lease interface {
 	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
 
 	// Close ends all KeepAlive and KeepAliveOnce calls, closes the channels that KeepAlive
-	// returned, and returns when all goroutines of the Lease have ended. It does not revoke leases;
-	// they expire. It may be called more than once. The client's Close closes the Lease that the
-	// client embeds.
+	// returned, and waits until all goroutines of the Lease have ended. It does not revoke leases;
+	// they expire. It may be called more than once. A Client closes the Lease that it embeds.
 	Close() error
 }
 
@@ -225,9 +225,9 @@ func firstTimeout(dial time.Duration) time.Duration {
 }
 
 // NewLeaseFromLeaseClient returns a Lease that sends its requests through remote, such as a stub of
-// a server in the same process. The parameter keepAliveTimeout is how long [Lease.KeepAlive] waits
-// for the first answer; a second or less means 5 seconds. If c is not nil, the calls of the Lease
-// end when c is closed.
+// a server in the same process. keepAliveTimeout is how long [Lease.KeepAlive] waits for the first
+// answer; a second or less means 5 seconds. If c is not nil, the calls of the Lease end when c is
+// closed.
 func NewLeaseFromLeaseClient(
 	remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration,
 ) Lease {
@@ -274,12 +274,14 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 	}, nil
 }
 
-// grant grants one lease and returns the answer. If the server chooses the id, the request must not
-// be sent again, because a second request would grant a second lease. If the client chooses the id,
-// the request may be sent again like a read, because servers grant each id only once.
+// grant makes one lease and returns the answer.
 //
-// If an attempt grants the lease but its answer is lost, the server refuses the id when the request
-// is sent again, because the id is taken. In that case grant asks the server for the TTL.
+// If the server chooses the id, the request is sent once: a second request could make a second
+// lease. If the client chooses the id, the request may be sent again like a read, because servers
+// grant each id only once.
+//
+// If an attempt makes the lease but its answer is lost, the server refuses the next attempt,
+// because the id is taken. Then grant asks the server for the TTL.
 func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, error) {
 	if !l.choosesIDs {
 		return l.remote.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
@@ -310,10 +312,9 @@ func (l *lessor) grant(ctx context.Context, ttl int64) (*pb.LeaseGrantResponse, 
 	}
 }
 
-// granted makes the response to a LeaseGrant request whose answer was lost. The lease with the
-// given id exists already, because an earlier attempt has made it. The function granted asks the
-// server for the TTL of the lease, and puts the TTL into the response. It returns a nil response if
-// the lease has expired or is about to expire.
+// granted makes the response to a LeaseGrant request whose answer was lost. An earlier attempt has
+// made the lease with the given id. To fill in the TTL, granted asks the server for it. If the
+// lease has expired or is about to expire, the response is nil.
 func (l *lessor) granted(ctx context.Context, id int64) (*pb.LeaseGrantResponse, error) {
 	left, err := l.askTTL(ctx, id)
 	if err != nil || left.GetTTL() <= 0 {

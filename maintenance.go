@@ -54,18 +54,19 @@ type SnapshotResponse struct {
 	Version string
 }
 
-// Maintenance has the requests for the maintenance of the cluster's members.
+// Maintenance has the requests for the maintenance of the cluster's members. Its methods are safe
+// for concurrent use. Each blocks until its request is answered or ctx ends.
 //
-// Its methods are safe for concurrent use. Each blocks until its request is answered or ctx ends.
-// Each method that has the parameter endpoint makes a new connection to that endpoint for its
-// request, and changes neither the client's endpoints nor the client's token. The requests of
-// AlarmList, Status and HashKV, and the request that starts a snapshot, are sent again while no
-// member can serve them. The other requests are sent again only if it is certain that no server
-// applied them. While authentication is enabled, a user without the role "root" gets
-// [rpctypes.ErrPermissionDenied] for all methods but AlarmList and Status.
+// A method with the parameter endpoint makes a new connection to that endpoint for its request. It
+// changes neither the client's endpoints nor the client's token.
+//
+// While no member can serve them, the requests of AlarmList, Status and HashKV, and the request
+// that starts a snapshot, are sent again. The other requests are sent again only if it is certain
+// that no server applied them.
 //
 // If ctx has ended, the error of a call is the error of ctx. Other errors are errors of package
-// rpctypes or gRPC statuses.
+// rpctypes or gRPC statuses. While authentication is enabled, all methods but AlarmList and Status
+// need a user with the role "root"; other users get [rpctypes.ErrPermissionDenied].
 type Maintenance interface {
 	// AlarmList returns the alarms that are raised in the cluster.
 	AlarmList(ctx context.Context) (*AlarmResponse, error)
@@ -84,21 +85,24 @@ type Maintenance interface {
 	Status(ctx context.Context, endpoint string) (*StatusResponse, error)
 
 	// HashKV returns the hash of the key history of the member at endpoint, up to revision rev; 0
-	// means the latest revision. Two members whose answers have the same CompactRevision must have
-	// the same hash at the same rev; if the hashes differ, their data differ. HashKV returns
-	// [rpctypes.ErrCompacted] if rev was compacted, and [rpctypes.ErrFutureRev] if rev does not
-	// exist yet.
+	// means the latest revision. To compare two members, ask both for the same rev. If their
+	// answers have the same CompactRevision but different hashes, their data differ.
+	//
+	// HashKV returns [rpctypes.ErrCompacted] if rev was compacted, and [rpctypes.ErrFutureRev] if
+	// rev does not exist yet.
 	HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error)
 
 	// SnapshotWithVersion starts a snapshot of the database of a member at one of the client's
-	// endpoints. It blocks until the first part of the snapshot arrives.
+	// endpoints. It blocks until the first part of the snapshot arrives. Nothing verifies the data;
+	// package snapshot makes a verified copy.
 	//
 	// The program reads the data from the field Snapshot of the response. Each Read blocks until
-	// data arrive, and returns io.EOF after the end of the data. After ctx has ended, Read returns
-	// the error of ctx. After the stream has failed, Read returns the error of the stream. Close
-	// ends the request, even while a Read blocks. Only one goroutine may read at a time, and the
-	// caller must close the reader or end ctx. Nothing verifies the data; package snapshot makes a
-	// verified copy.
+	// data arrive, and returns io.EOF after the end of the data. It returns the error of ctx after
+	// ctx has ended, and the error of the stream after the stream has failed. Only one goroutine
+	// may read at a time.
+	//
+	// The caller must close the reader or end ctx. Close ends the request, even while a Read
+	// blocks.
 	SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error)
 
 	// Snapshot is like SnapshotWithVersion, but returns only the reader.
@@ -112,12 +116,13 @@ type Maintenance interface {
 	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
 
 	// Downgrade validates, starts or cancels a downgrade of the cluster; action says which of the
-	// three. The parameter version is the version to downgrade to, such as "3.6.0". The answer has
-	// the cluster's version. Downgrade returns [rpctypes.ErrInvalidDowngradeTargetVersion] if the
-	// cluster cannot be downgraded to that version, [rpctypes.ErrDowngradeInProcess] if a downgrade
-	// is under way already, and [rpctypes.ErrWrongDowngradeVersionFormat] if the version is
-	// malformed. For an unknown action it returns an error and sends nothing. If action is
-	// DowngradeCancel and no downgrade is under way, it returns no error.
+	// three. version is the version to downgrade to, such as "3.6.0". The answer has the cluster's
+	// version. If action is DowngradeCancel and no downgrade is under way, there is no error. For
+	// an unknown action, Downgrade returns an error and sends nothing. Other errors:
+	//
+	//   - [rpctypes.ErrInvalidDowngradeTargetVersion]: the cluster cannot be downgraded to version.
+	//   - [rpctypes.ErrDowngradeInProcess]: a downgrade is under way already.
+	//   - [rpctypes.ErrWrongDowngradeVersionFormat]: version is malformed.
 	Downgrade(
 		ctx context.Context, action DowngradeAction, version string,
 	) (*DowngradeResponse, error)
@@ -136,8 +141,8 @@ func NewMaintenance(c *Client) Maintenance {
 }
 
 // NewMaintenanceFromMaintenanceClient returns a Maintenance that sends all requests through remote,
-// which may be a stub of a server in the same process. The methods ignore their parameter endpoint.
-// Calls of methods with this parameter end when c is closed; c may be nil.
+// such as a stub of a server in the same process. Its methods ignore their argument endpoint. Calls
+// of the methods with this argument end when c is closed; c may be nil.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	return &maintenance{remote: remote, client: c}
 }
@@ -181,10 +186,9 @@ func (m *maintenance) alarm(ctx context.Context, req *pb.AlarmRequest) (*AlarmRe
 	return (*AlarmResponse)(resp), err
 }
 
-// askMember sends one request to the member at endpoint, and returns the member's answer. No other
-// member can answer, so askMember retries as a client with one endpoint would. The client's Close
-// does not close the connection that askMember dials. So askMember sends the request with a context
-// that ends when the client is closed.
+// askMember sends one request to the member at endpoint, and returns its answer. No other member
+// can answer, so askMember retries like a client with one endpoint. The request also ends when the
+// client is closed, although the client's Close does not close the connection that askMember dials.
 func askMember[Req, Resp any](ctx context.Context, m *maintenance, endpoint string,
 	method func(pb.MaintenanceClient, context.Context, *Req, ...grpc.CallOption) (*Resp, error),
 	req *Req,

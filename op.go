@@ -133,8 +133,8 @@ func OpWatch(key string, opts ...OpOption) Op {
 }
 
 // OpTxn returns a transaction as an Op, for [KV.Do] and for nesting in another transaction. If all
-// cmps hold, or there are no cmps, thenOps run; otherwise elseOps run. The Op keeps the three
-// slices without copying them.
+// cmps hold, or there are none, thenOps run; otherwise elseOps run. The Op keeps the three slices
+// without copying them.
 func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 	return Op{kind: kindTxn, txn: &txnParts{cmps: cmps, thenOps: thenOps, elseOps: elseOps}}
 }
@@ -188,10 +188,11 @@ const (
 	byWrites         = byPut | byDelete
 )
 
-// optionRule says which kinds of op refuse an option. The function args returns the option's
-// arguments in parentheses, for the text of a panic. It finds the arguments in the fields of op
-// that the option has set. It returns "" if the option was not given, or was given with a zero
-// argument.
+// optionRule says which kinds of op refuse an option.
+//
+// The function args returns the option's arguments as the text of a panic shows them, such as
+// "(5)". It reads them from the fields that the option sets. It returns "" if the option is missing
+// or its argument is zero.
 type optionRule struct {
 	option    string
 	refusedBy kindSet

@@ -9,9 +9,8 @@ import (
 )
 
 // OpOption is an option of a request: a function that sets fields of the request's [Op]. The
-// options of one call run once, in the order in which they are given. If two options set the same
-// field, the last option wins. [OpGet], [OpPut], [OpDelete] and [OpWatch] say which options they
-// refuse.
+// options of a call run once, in their order. If two options set the same field, the last one wins.
+// [OpGet], [OpPut], [OpDelete] and [OpWatch] say which options they refuse.
 type OpOption func(*Op)
 
 // endOfKeys, as the end of a range, means the end of the key space (rpc.proto,
@@ -88,10 +87,12 @@ func appliedToEmpty(opts []OpOption) *Op {
 // keys. 0 means no limit.
 func WithLimit(n int64) OpOption { return func(op *Op) { op.limit = n } }
 
-// WithRev makes a get read the store as it was at revision rev, and makes a watch start with the
-// events of rev. 0, the default, means the latest revision for a get, and the next revision for a
-// watch. A compacted revision is refused with rpctypes.ErrCompacted. A get at a revision that does
-// not exist yet is refused with rpctypes.ErrFutureRev.
+// WithRev sets the revision of a get or a watch. A get reads the store as it was at revision rev;
+// 0, the default, means the latest revision. A watch starts with the events of rev; 0 means the
+// next revision.
+//
+// A compacted revision is refused with rpctypes.ErrCompacted. A get at a revision that does not
+// exist yet is refused with rpctypes.ErrFutureRev.
 func WithRev(rev int64) OpOption { return func(op *Op) { op.rev = rev } }
 
 // SortTarget is the field of a key-value pair by which [WithSort] sorts.
@@ -196,9 +197,9 @@ func WithFirstRev() []OpOption { return withTop(SortByModRevision, SortAscend) }
 // given key.
 func WithLastRev() []OpOption { return withTop(SortByModRevision, SortDescend) }
 
-// withTop returns options that make a get return one key: the first one, sorted by target and
-// order, among the keys that start with the key of the get. The slice is new, because callers
-// append to it.
+// withTop returns options that make a get return one key. This key is the first, sorted by target
+// and order, of the keys that start with the get's key. The slice is new, because callers append to
+// it.
 func withTop(target SortTarget, order SortOrder) []OpOption {
 	return []OpOption{WithPrefix(), WithSort(target, order), WithLimit(1)}
 }
@@ -217,9 +218,9 @@ func WithIgnoreValue() OpOption { return func(op *Op) { op.ignoreValue = true } 
 // [WithLease] is given, too.
 func WithIgnoreLease() OpOption { return func(op *Op) { op.ignoreLease = true } }
 
-// WithPrevKV makes a put return the key-value pair that it replaces, and makes a delete return the
-// pairs that it deletes. It makes a watch deliver, with each event, the key-value pair as it was
-// before the event, unless that pair was compacted.
+// WithPrevKV makes the server return the key-value pairs from before a change. A put returns the
+// pair that it replaces, and a delete the pairs that it deletes. A watch delivers, with each event,
+// the pair as it was before the event, unless that pair was compacted.
 func WithPrevKV() OpOption { return func(op *Op) { op.prevKV = true } }
 
 // WithProgressNotify makes the server send progress notices to a watch that has no events, by
@@ -240,10 +241,10 @@ func WithFilterPut() OpOption { return func(op *Op) { op.filterPut = true } }
 // response for a revision that has only delete events.
 func WithFilterDelete() OpOption { return func(op *Op) { op.filterDelete = true } }
 
-// WithFragment lets the server split the events of one revision into several messages, each below
-// the server's request limit, 1.5 MiB by default. So a watch also delivers a transaction whose
-// events are too large for one message. The client merges these messages: a watch delivers a whole
-// revision in one response.
+// WithFragment lets the server split the events of one revision into several messages. Each message
+// is below the server's request limit, 1.5 MiB by default. So a watch can deliver a transaction
+// whose events do not fit into one message. The client merges the messages: a watch delivers a
+// whole revision in one response.
 func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 
 // WithWatchBufLog makes the client log a warning while the consumer of a watch does not read the
@@ -251,12 +252,13 @@ func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 func WithWatchBufLog() OpOption { return func(op *Op) { op.watchBufLog = true } }
 
 // WithWatchBuffer limits how much the client keeps in memory for a watch whose consumer does not
-// read. The limits are the size of the events, in bytes, and the number of responses. When either
-// limit is reached, the client pauses the watch: it cancels the watch on the server. When the
-// consumer has read everything that was kept, the client creates the watch on the server again,
-// from the next revision. So memory is bounded, and no event is lost. If a revision that was not
-// delivered is compacted during the pause, the watch ends with rpctypes.ErrCompacted. For either
+// read. bytes limits the size of the events, and responses the number of responses. For either
 // argument, 0 or less means the default: 8 MiB, and 4,096 responses.
+//
+// When either limit is reached, the client pauses the watch: it cancels the watch on the server.
+// When the consumer has read everything that was kept, the client creates the watch again, from the
+// next revision. So no event is lost. But if a revision that was not delivered is compacted during
+// the pause, the watch ends with rpctypes.ErrCompacted.
 func WithWatchBuffer(bytes, responses int) OpOption {
 	return func(op *Op) {
 		op.watchBufferBytes = max(bytes, 0)

@@ -27,10 +27,10 @@ func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient
 func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.rpc) }
 
 // RetryMaintenanceClient returns a gRPC stub for etcd's Maintenance service. [RetryKVClient]
-// documents its retries, errors and lifetime. Its requests go over conn, which may be a connection
-// that c.Dial made; nil means the client's own connection. Calls of the stub also end when conn is
-// closed. If conn was made neither by New nor by Dial, a request that changes something is not sent
-// again after a failure to connect.
+// documents its retries, errors and lifetime. Its requests go over conn, such as a connection that
+// c.Dial made; nil means the client's own connection. Calls of the stub also end when conn is
+// closed. After a failure to connect, a request that changes something is sent again only if conn
+// was made by New or Dial.
 func RetryMaintenanceClient(c *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
 	if conn == nil {
 		return pb.NewMaintenanceClient(c.rpc)

@@ -35,12 +35,14 @@ type Txn interface {
 	// Commit sends the transaction and blocks until it is answered or the context of [KV.Txn] ends.
 	// TxnResponse.Succeeded says whether the conditions held.
 	//
-	// Its errors are those of [KV]. The transaction is sent again only if it holds nothing but
-	// gets, or if it is certain that it was not applied. Commit sends nothing and returns an error
-	// if the transaction holds a watch, an empty Op, or a sort that the protocol does not know
-	// (rpctypes.ErrInvalidSortOption). A second call of Commit sends the transaction again. If the
-	// error of the first call leaves open whether the transaction was applied, the second call may
-	// apply it again, unless its conditions prevent that.
+	// Its errors are those of [KV]. Commit sends nothing and returns an error if the transaction
+	// holds a watch, an empty Op, or a sort that the protocol does not know
+	// (rpctypes.ErrInvalidSortOption).
+	//
+	// The transaction is sent again only if it has nothing but gets, or if it was certainly not
+	// applied. A second call of Commit sends the transaction a second time. After an error that
+	// leaves open whether the transaction was applied, the second call may apply it again, unless
+	// its conditions prevent that.
 	Commit() (*TxnResponse, error)
 }
 
@@ -72,9 +74,9 @@ func (t *txn) If(cs ...Cmp) Txn   { return add(t, stepIf, &t.parts.cmps, cs) }
 func (t *txn) Then(ops ...Op) Txn { return add(t, stepThen, &t.parts.thenOps, ops) }
 func (t *txn) Else(ops ...Op) Txn { return add(t, stepElse, &t.parts.elseOps, ops) }
 
-// add is the body of If, Then and Else. The parameter step says which of them was called. add
-// appends the method's arguments, args, to list, and returns t. It panics if this method, or a
-// method that must come after it, was called before.
+// add is the body of If, Then and Else; step says which of them was called. It appends the method's
+// arguments, args, to list, and returns t. It panics if one of the three is called twice, or if
+// they are called in another order.
 func add[P any](t *txn, step txnStep, list *[]P, args []P) Txn {
 	t.mu.Lock()
 	defer t.mu.Unlock()

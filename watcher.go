@@ -44,9 +44,9 @@ type watcher struct {
 // embeds, and opens its own streams. Its watches end when the Watcher or c is closed.
 func NewWatcher(c *Client) Watcher { return NewWatchFromWatchClient(pb.NewWatchClient(c.rpc), c) }
 
-// NewWatchFromWatchClient returns a Watcher that opens its streams with wc, which may be a stub of
-// a server in the same process, as in etcd's own proxy. It takes the context, the logger, the login
-// and the limits of message sizes from c, which may be nil.
+// NewWatchFromWatchClient returns a Watcher that opens its streams with wc, such as a stub of a
+// server in the same process. It takes the context, the logger, the login and the limits of message
+// sizes from c, which may be nil.
 func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
 	w := &watcher{logger: zap.NewNop, pumps: outbox.NewPumps()}
 	cfg := watch.Config{
@@ -77,11 +77,13 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 	return w.WatchRewritten(ctx, nil, key, opts...)
 }
 
-// WatchRewritten is Watch with a function, rewrite, that gets the events of a response and returns
-// the events to deliver instead. rewrite must not block, and must not change the events that it
-// gets, because watches may share them. If rewrite returns no event, the response is not delivered.
-// Packages of this module that wrap a Watcher find this method by a type assertion. With it they
-// need no goroutine that copies one channel into another.
+// WatchRewritten is Watch with a function that changes the events. For each response, rewrite gets
+// the events and returns those to deliver instead. If it returns no event, the response is not
+// delivered. rewrite must not block, and must not change the events that it gets, because watches
+// may share them.
+//
+// Packages of this module that wrap a Watcher find this method by a type assertion. It saves them a
+// goroutine that copies one channel into another.
 func (w *watcher) WatchRewritten(
 	ctx context.Context, rewrite func([]*Event) []*Event, key string, opts ...OpOption,
 ) WatchChan {
@@ -124,10 +126,12 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 	return w.streams.RequestProgress(ctx)
 }
 
-// Close first ends the streams, so that no more responses come. Then Close ends the pumps, the
-// goroutines that deliver queued responses. A watch may have a callback, which ends the watch when
-// the context of the watch ends. When a pump ends, it cancels the callback of its watch, unless the
-// callback already runs. So Close waits for the callbacks last.
+// Close ends the parts of the watcher in this order:
+//
+//   - the streams, so that no more responses come;
+//   - the pumps, the goroutines that deliver queued responses;
+//   - the callbacks that end a watch when its context ends. A pump that ends cancels the callback
+//     of its watch. A callback that already runs cannot be cancelled, so Close waits for it.
 func (w *watcher) Close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -152,19 +156,20 @@ func (w *watcher) logBacklog(responses, bytes int) {
 // responses are queued, and a goroutine delivers them.
 const watchChanSize = 2
 
-// mergeBuffers limits the size of a response that is merged from fragments, the messages into which
-// the server splits a large response. The limit is mergeBuffers times the byte limit of the watch's
-// buffer (see [WithWatchBuffer]). Fragments are merged if one of these is true:
+// mergeBuffers limits the size of a response that is merged from fragments. Fragments are the
+// messages into which the server splits a large response. The limit is mergeBuffers times the byte
+// limit of the watch's buffer (see [WithWatchBuffer]). Fragments are merged in two cases:
 //
 //   - The program asked for fragments (WithFragment).
-//   - The client accepts messages of any size. A program with such a client expects whole
-//     responses. For example, it expects the first response of a watch from a past revision to be
-//     whole.
+//   - The client accepts messages of any size. Its program expects whole responses, for example
+//     when a watch starts at a past revision.
 const mergeBuffers = 2
 
-// watchSink is the consumer's side of one watch: it makes WatchResponses from what the mux
-// receives. The mux, which shares one gRPC stream among many watches, calls Created, Deliver and
-// Done. The outbox, which queues responses for the watch's channel, calls Size, Drained and Closed.
+// watchSink is the consumer's side of one watch. It makes WatchResponses from what the mux
+// receives. Its methods are called by:
+//
+//   - the mux, which shares one gRPC stream among many watches: Created, Deliver and Done;
+//   - the outbox, which queues responses for the watch's channel: Size, Drained and Closed.
 type watchSink struct {
 	// read-only once the watch is added to a stream
 	watcher       *watcher
@@ -282,8 +287,8 @@ func (s *watchSink) leave() {
 }
 
 // expectCallback makes Close wait for one more callback and returns true. The caller must then set
-// the callback, which ends a watch when the context of the watch ends. If the watcher is closed
-// already, expectCallback returns false: no callback is needed, because Close ends the watch.
+// the callback, which ends a watch when the context of the watch ends. If the watcher is closed,
+// expectCallback returns false, because Close ends all watches.
 func (w *watcher) expectCallback() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
