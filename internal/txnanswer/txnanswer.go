@@ -1,9 +1,9 @@
-// Package txnanswer reads the response to a transaction. A response has one part for each operation
-// of the branch that was run, in the order of the operations.
+// Package txnanswer reads the response to a transaction. The response has one part for each
+// operation of the branch that was run, in their order.
 //
-// Responses come from the network, so a part can be missing, or be the response to another kind of
-// operation. The functions then return an error that wraps [ErrMalformed]. They never panic. If the
-// error is nil, a returned response is not nil, and has no key-value pair that is nil.
+// Responses come from the network. If a part is missing, or answers another kind of operation, the
+// functions return an error that wraps [ErrMalformed]. They never panic. Without an error, neither
+// the returned response nor any of its key-value pairs is nil.
 package txnanswer
 
 import (
@@ -90,10 +90,9 @@ func CheckPairs(kvs []*mvccpb.KeyValue) error {
 	return nil
 }
 
-// part returns the response in part i, which it reads with the function get. It returns an error if
-// there is no part i. It also returns an error if get returns nil, because the part is then the
-// response to another kind of operation. The parameter request names the expected kind of operation
-// in the text of the error.
+// part returns the response in part i, which it reads with get. It returns an error if there is no
+// part i. It also returns one if get returns nil: the part then answers another kind of operation.
+// The error names the expected kind of operation, which the caller passes as request.
 func part[R any](
 	parts []*pb.ResponseOp, i int, request string, get func(*pb.ResponseOp) *R,
 ) (*R, error) {

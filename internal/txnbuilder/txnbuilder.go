@@ -1,6 +1,6 @@
-// Package txnbuilder provides the transaction builder of packages that wrap a clientv3.KV in a KV
-// of their own. The outer KV is called the decorator. Conditions, operations and transactions are
-// type parameters, because internal packages do not import package clientv3.
+// Package txnbuilder builds the transactions of decorators. A decorator is a clientv3.KV that wraps
+// another one. Conditions, operations and transactions are type parameters, because internal
+// packages do not import package clientv3.
 package txnbuilder
 
 import (
@@ -24,10 +24,11 @@ type Parts[C, O, T any] struct {
 	Err   error // the first error of RewriteCmps or RewriteOps
 }
 
-// Builder collects the conditions and operations of a transaction. It is for decorators, which are
-// KVs that wrap another KV. A decorator's transaction embeds a Builder and adds the method Commit.
-// The Builder also adds the conditions and operations to a transaction of the wrapped KV. If the
-// user calls If, Then and Else in a wrong order, that transaction panics.
+// Builder collects the conditions and operations of a decorator's transaction. A decorator is a KV
+// that wraps another KV. Its transaction embeds a Builder and adds the method Commit.
+//
+// The Builder also adds the conditions and operations to a transaction of the wrapped KV. That
+// transaction panics if the user calls If, Then and Else in a wrong order.
 type Builder[C, O any, T Txn[C, O, T]] struct {
 	// RewriteCmps and RewriteOps change conditions and operations before the wrapped KV gets them.
 	// A nil function changes nothing. Both are read-only after Start.
@@ -41,9 +42,9 @@ type Builder[C, O any, T Txn[C, O, T]] struct {
 	parts Parts[C, O, T]
 }
 
-// Start begins a transaction of the decorator (a KV that wraps another KV). The parameter outer is
-// this transaction; If, Then and Else return it. The parameter inner is a new transaction of the
-// wrapped KV. Start must be called exactly one time, before the other methods.
+// Start begins a transaction. Here, outer is the decorator's own transaction, which If, Then and
+// Else return. The wrapped KV's new transaction is inner. Start must be called exactly one time,
+// before the other methods.
 func (b *Builder[C, O, T]) Start(inner, outer T) { b.parts.Inner, b.outer = inner, outer }
 
 // If implements clientv3.Txn.
@@ -61,9 +62,9 @@ func (b *Builder[C, O, T]) Else(ops ...O) T {
 	return add(b, T.Else, &b.parts.Else, b.RewriteOps, ops)
 }
 
-// add rewrites the conditions or operations in the parameter some, and appends them to *list. It
-// also passes them to the function step, which is the method If, Then or Else of the wrapped KV's
-// transaction. It returns the transaction that embeds b.
+// add rewrites the conditions or operations in some, and appends them to *list. It also passes them
+// to step, the method If, Then or Else of the wrapped KV's transaction. It returns the transaction
+// that embeds b.
 func add[P, C, O any, T Txn[C, O, T]](
 	b *Builder[C, O, T], step func(T, ...P) T, list *[]P, rewrite func([]P) ([]P, error), some []P,
 ) T {

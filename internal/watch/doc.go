@@ -1,14 +1,14 @@
-// Package watch keeps the Watch streams of a client's Watcher: one stream for each set of outgoing
-// metadata that has watches. internal/watchmux implements the protocol on a stream, and
-// internal/bidi opens a new stream when one breaks. This package chooses the token and the member
-// of each stream, and checks that the stream is alive. The client passes in the functions that this
-// package needs. So this package does not depend on connections and loggers.
+// Package watch keeps the Watch streams of a client's Watcher. There is one stream for each set of
+// outgoing metadata that has watches. This package chooses the token and the member of each stream,
+// and checks that the stream is alive. internal/watchmux implements the protocol on a stream.
+// internal/bidi opens a new stream when one breaks. The client passes in functions, so this package
+// does not depend on connections and loggers.
 //
 // # States of a stream
 //
 // The table shows the stream for one set of metadata. Its watches are those with this metadata. The
-// link (of internal/bidi) opens the gRPC streams, and the mux (of internal/watchmux) has the state
-// of the watches.
+// link (of internal/bidi) opens the gRPC streams. The mux (of internal/watchmux) has the state of
+// the watches.
 //
 //	state   event                               next    action
 //	none    the first watch is added            open    start the link, which dials
@@ -24,8 +24,8 @@
 //
 // # The token of a stream
 //
-// A gRPC stream keeps the token that it was opened with. So a new token needs a new gRPC stream. A
-// create is the request that starts a watch on the server.
+// A gRPC stream keeps the token that it was opened with. So a new token needs a new gRPC stream. In
+// the table, a create is the request that starts a watch on the server.
 //
 //	token    event                                       next     action
 //	valid    a create is refused because of the token,   refused  reconnect
@@ -38,23 +38,24 @@
 //	refused  dial, and a new token is denied             valid    open a stream; the server says
 //	                                                              what is wrong
 //
-// A reconnect makes all watches of the stream resume. The limit of once a second protects them from
-// a consumer who asks again and again for a watch that is not permitted. Within the second, a
-// create that is refused for another reason is sent again on the same stream. If a create is
-// refused twice, its watch ends.
+// A reconnect makes all watches of the stream resume. A consumer may ask again and again for a
+// watch that is not permitted. So such refusals make the stream reconnect at most once a second.
+// Within the second, the create is sent again on the same stream. If a create is refused twice, its
+// watch ends.
 //
 // # Proof of life
 //
 // A gRPC stream does not fail when the process of its member is suspended, or when the network to
-// the member is cut. So an idle stream is checked: the client sends a request for progress. If a
-// watch waits for a future revision, etcd answers no such request. Then the client creates a shadow
-// (a second watch on the server, whose confirmation is the answer; see internal/watchmux). Every
+// the member is cut. So an idle stream is checked: the client sends a request for progress. Every
 // response that arrives shows that the server is alive.
+//
+// If a watch waits for a future revision, etcd answers no such request. Then the client creates a
+// shadow (a second watch on the server, see internal/watchmux). Its confirmation is the answer.
 //
 // Each stream has a timer. Each tick of the timer decides whether to check the stream, and whether
 // to give it up. The first row that fits says what the tick does, and how long after it the next
-// tick comes. A stream is idle while nothing is received. The timeout is four times as long as the
-// last answer took, but at least 0.6 s and at most 10 s.
+// tick comes. A stream is idle while nothing is received. The timeout is four times the time of the
+// last answer, but at least 0.6 s and at most 10 s.
 //
 //	finds                                                   does                         next
 //	a check is unanswered, and the tick is late             nothing: process was paused  timeout
@@ -74,11 +75,13 @@
 //	and the last check was 10 s ago or longer
 //	idle for less than the period                           nothing                      at its end
 //
-// The period is 1 s before the first check of the stream, and while it is being tested whether the
-// server's progress notices come in order with its events. Otherwise it is 3 s. With the shortest
-// timeout, a stream leaves a silent member after 3.6 s. A watch that starts in the past catches up:
-// it first receives the past events. During that time, etcd answers no request for progress on its
-// stream. So a stream with such a watch is given up only after 10 s without a response.
+// The period is 1 s before the first check of the stream. It is also 1 s while the stream is tested
+// for whether progress notices come in order with events. Otherwise it is 3 s. With the shortest
+// timeout, a stream leaves a silent member after 3.6 s.
+//
+// A watch that starts in the past first receives the past events: it catches up. During that time,
+// etcd answers no request for progress on its stream. So a stream with such a watch is given up
+// only after 10 s without a response.
 //
 // [ProgressServers] remembers, for each address, whether the server there answers requests for
 // progress. All streams of a client share one ProgressServers:
@@ -90,10 +93,10 @@
 //
 // A server that is unknown may be asked. A server stays in the state "answers" for good.
 //
-// etcd's gRPC proxy logs an error for each request for progress, and its releases before 3.4.19 and
-// 3.5.0 panic. So a server that has not answered its first request is not asked again. If a server
-// is known to have no health service, it is a proxy, because etcd's members have a health service.
-// Such a server is asked only if it is in the state "answers".
+// etcd's gRPC proxy logs an error for each request for progress. Its releases before 3.4.19 and
+// 3.5.0 panic. So a server that has not answered its first request is not asked again. A server
+// that is known to have no health service is a proxy, because members have one. It is asked only if
+// it is in the state "answers".
 //
 // # Invariants
 //

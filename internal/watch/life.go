@@ -13,8 +13,8 @@ import (
 var errSilent = errors.New("etcdclient: the watch stream is silent")
 
 // life has what the ticks of a stream need to know. A tick is a call of stream.tick by the timer.
-// It may send a check: a request that a live server answers. The ticks run one at a time, on the
-// goroutine of the timer. Times are nanoseconds since origin.
+// It may check the server, with a request that a live server answers. Ticks run one at a time.
+// Times are nanoseconds since origin.
 type life struct {
 	// read-only after startTicks
 	timer  *time.Timer // nil: the stream is not checked
@@ -82,9 +82,8 @@ func (st *stream) address() string {
 	return ""
 }
 
-// tick is called when the timer fires. It looks at the stream, and checks that the server is alive
-// if a check is due. It sets the timer again, except if the Streams are closed or the context of st
-// has ended.
+// tick looks at the stream, and checks that the server is alive if a check is due. The timer calls
+// it. tick sets the timer again, unless the Streams are closed or the context of st has ended.
 func (st *stream) tick() {
 	if !st.owner.enterTick() {
 		return

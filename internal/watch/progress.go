@@ -6,8 +6,8 @@ import (
 )
 
 // neverAnswers is how long a server may take to answer its first request for progress. A server
-// that has not answered by then is never asked again. But if a stream to the server ends within
-// this time, the request may be lost, and the server may be asked again.
+// that takes longer is never asked again. But if a stream to it ends within this time, the request
+// may be lost. The server may then be asked again.
 const neverAnswers = 3 * time.Second
 
 // ProgressServers remembers which servers answer requests for progress; see the package comment. It
@@ -40,9 +40,9 @@ func (s *ProgressServers) answered(address string) {
 	s.byAddress.Store(address, progressServer{answers: true})
 }
 
-// broken notes that a stream to the server at address has ended. If the server was asked for
-// progress for the first time less than neverAnswers ago, and has not answered, broken forgets this
-// request. The server may then be asked again.
+// broken notes that a stream to the server at address has ended. If the first request for progress
+// is younger than neverAnswers and unanswered, broken forgets it. The server may then be asked
+// again.
 func (s *ProgressServers) broken(address string, now time.Time) {
 	v, _ := s.byAddress.Load(address)
 	p, known := v.(progressServer)

@@ -7,32 +7,33 @@ import (
 )
 
 const (
-	// checkPeriod is how long a stream must be idle before the client sends a request that checks
-	// whether the server is alive. If the server usually answers fast, the client waits only
-	// minAnswerTimeout for the answer. So it gives up a silent server 3.6 s after the last
-	// response. The watches then stall for four seconds at most, including the time to open a new
-	// stream.
+	// checkPeriod is how long a stream must be idle before the client checks the server. The client
+	// sends a request, and waits for the answer for minAnswerTimeout if answers usually come fast.
+	// So it gives up a silent server 3.6 s after the last response. With the time to open a new
+	// stream, the watches stall for four seconds at most.
 	checkPeriod = 3 * time.Second
-	// firstPeriod is used in place of checkPeriod in two cases: if the stream was not checked yet,
-	// and while the client tests whether the server sends progress notices in order with its
-	// events. It is also the time to the next tick (the next look at the stream) while the server
-	// has confirmed no watch, and after a tick that has probed the members.
+	// firstPeriod replaces checkPeriod in two cases:
+	//   - The stream was not checked yet.
+	//   - The client tests whether the server sends progress notices in order with its events.
+	//
+	// It is also the time to the next tick (the next look at the stream) while the server has
+	// confirmed no watch, and after a tick that has probed the members.
 	firstPeriod = time.Second
-	// minAnswerTimeout and maxAnswerTimeout limit how long the client waits for the answer to a
-	// check (a request that a healthy server answers). Within these limits, the wait is four times
-	// as long as the last answer took.
+	// minAnswerTimeout and maxAnswerTimeout limit the wait for the answer to a check. A check is a
+	// request that a healthy server answers. Within the limits, the wait is four times as long as
+	// the last answer took.
 	minAnswerTimeout = 600 * time.Millisecond
 	maxAnswerTimeout = 10 * time.Second
 	// busyPeriod is the time between two checks of a stream that is never idle. Such a stream is
-	// known to be alive. But some of its watches may receive no events, and would resume from an
-	// old revision on a new stream. The answer to a check brings a newer revision to resume from.
+	// known to be alive. But a watch without events would resume from an old revision on a new
+	// stream. The answer to a check brings a newer revision to resume from.
 	busyPeriod = 10 * time.Second
 	// probePeriod is the time between probes of the members while creates (the requests that start
 	// watches) are unanswered and nothing is received.
 	probePeriod = 3 * time.Second
 	// lateTick is how late a tick (a periodic look at the stream) may run. If it runs later, this
-	// process was paused, and an answer may have arrived that was not read yet. So such a tick does
-	// not give the stream up.
+	// process was paused, and an answer may wait to be read. So such a tick does not give the
+	// stream up.
 	lateTick = 300 * time.Millisecond
 )
 
@@ -59,9 +60,9 @@ type action struct {
 	next         time.Duration // the time until the next tick
 }
 
-// proof decides what the ticks (the periodic looks at a stream) do to find out whether the stream's
-// server is alive. It follows the table in the package comment. Only ticks use it, and they run one
-// at a time.
+// proof decides what each tick (a periodic look at a stream) does. The ticks find out whether the
+// stream's server is alive. The package comment has the rules as a table. Only ticks use proof, and
+// they run one at a time.
 type proof struct {
 	due     time.Duration // when the next tick is due
 	checked time.Duration // when the stream was checked last
@@ -69,9 +70,8 @@ type proof struct {
 	isFirst bool          // the stream was not checked yet
 }
 
-// newProof returns the proof (the facts that one tick keeps for the next) of a new stream. A tick
-// is a periodic look at the stream. The parameter now is the time of the first tick since the
-// stream was opened.
+// newProof returns the proof of a new stream: the facts that each tick keeps for the next. A tick
+// is a periodic look at the stream. The first tick is at the time now.
 func newProof(now time.Duration) proof { return proof{due: now, isFirst: true} }
 
 // decide returns what a tick (a periodic look at the stream) must do. The parameter s has the facts

@@ -16,42 +16,41 @@ import (
 )
 
 const (
-	// window is how many creates (the requests that start watches) may be in flight if the server
-	// accepts watch ids that the client chooses. minBatch is how many watches must be queued before
-	// the client sends a create with such an id, to find out whether the server accepts it. Fewer
-	// watches are created just as fast one by one.
+	// window is how many creates (the requests that start watches) may be in flight. It applies if
+	// the server accepts watch ids that the client chooses. To find that out, the client sends one
+	// create with such an id when minBatch watches are queued. Fewer watches are created just as
+	// fast one by one.
 	window   = 128
 	minBatch = 16
 	// createOverdue is how long a server may take to answer the first create with an id that the
 	// client chose. If it takes longer, a second create is sent for the watch, without an id.
 	createOverdue = 250 * time.Millisecond
-	// holdPeriod is the time from each call of watchmux.Config.Holding to the call of Mux.Release.
-	// The mux calls Holding when it pauses watches, because a message for one of them may have been
-	// too large for the client. A few calls of Release later, these watches resume.
+	// holdPeriod is the time from watchmux.Config.Holding to Mux.Release. The mux calls Holding
+	// when it pauses watches because of a message that was too large for the client. After a few
+	// calls of Release, the watches resume.
 	holdPeriod = time.Second
 	// minFragment is the size of the fragments that a server with default settings sends. It is the
-	// server's limit for requests (1.5 MiB) plus 512 KiB. If the client cannot receive messages of
-	// that size, the mux does not ask for fragments, because fragments would be too large as well.
+	// server's limit for requests (1.5 MiB) plus 512 KiB. If the client cannot receive so much in
+	// one message, fragments are of no use, and the mux does not ask for them.
 	minFragment = 2 << 20
 	// linger is how long the client waits for the server to end a stream that has no watches left,
 	// before it cancels the stream.
 	linger = 50 * time.Millisecond
-	// refusalPeriod limits how often a stream reconnects because the server has refused a create
-	// (the request that starts a watch). If a refused create has made the stream reconnect within
-	// this period, the stream reconnects again only if its authentication token was refused or
-	// replaced.
+	// refusalPeriod limits how often refused creates make a stream reconnect. A create is the
+	// request that starts a watch. Within this period after such a reconnect, the stream reconnects
+	// again only if its authentication token was refused or replaced.
 	refusalPeriod = time.Second
 )
 
-// StreamBackoff is the wait before a stream is opened again. The wait grows with each stream that
-// ends without a message from the server. After a stream that has received a message, the wait is
-// as short as at first; even then, fewer than 20 streams are opened in a second.
+// StreamBackoff is the wait before a stream is opened again. It grows with each stream that ends
+// without a message from the server. After a stream with a message, it is short again. Even then,
+// fewer than 20 streams are opened in a second.
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: 1500 * time.Millisecond,
 	Jitter: 0.3}
 
-// stream serves the watches with one set of metadata. It is a mux, which has the state of the
-// watches, and a link, which opens one gRPC stream after another. It implements bidi.Handler. The
-// package comment lists the states of a stream.
+// stream serves the watches with one set of metadata. Its mux has the state of the watches. Its
+// link opens one gRPC stream after another. stream implements bidi.Handler. The package comment
+// lists its states.
 type stream struct {
 	// read-only after newStream
 	owner  *Streams
@@ -109,8 +108,9 @@ func newStream(ctx context.Context, s *Streams, key string) *stream {
 }
 
 // dial opens a gRPC stream. If the token of the last stream was refused, dial first gets a new
-// token. If a new token is not available yet, dial returns an error. If a new token is denied for
-// good, dial opens the stream with the old token, and the server says what is wrong.
+// token:
+//   - The new token is not available yet: dial returns an error.
+//   - The new token is denied for good: dial uses the old token, and the server says what is wrong.
 func (st *stream) dial(
 	ctx context.Context,
 ) (bidi.Stream[pb.WatchRequest, pb.WatchResponse], error) {
@@ -168,10 +168,11 @@ func (st *stream) Broken(err error) (redial bool, wait time.Duration) {
 	return redial, wait
 }
 
-// createRefused is called when the server has refused a create. The parameter reason is the
-// server's explanation. createRefused reports whether to send the create again on a new stream with
-// a new token. Otherwise the mux sends the create again on the current stream. If that second
-// create is refused, the mux does not call createRefused.
+// createRefused reports whether to send a refused create again on a new stream with a new token.
+// The server explains the refusal in reason.
+//
+// If createRefused returns false, the mux sends the create again on the current stream. If that
+// second create is refused, the mux does not call createRefused.
 func (st *stream) createRefused(reason string) (reconnect bool) {
 	tokens := st.owner.cfg.Tokens
 	if tokens == nil || st.refused {

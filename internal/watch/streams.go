@@ -75,10 +75,9 @@ type Config struct {
 	// Broken is called before a stream is opened again. The parameter err says why the last stream
 	// has ended or could not be opened.
 	Broken func(err error)
-	// Backlog is called after a response of the server was handled, if [Watch.NoteBacklog] has
-	// noted a backlog. The parameters are the largest backlog since the last call: how many
-	// responses a consumer has not taken yet, and their size in bytes. Backlog is called without
-	// the mux's lock.
+	// Backlog is called after a response of the server if [Watch.NoteBacklog] has noted a backlog.
+	// It gets the largest backlog since the last call: how many responses a consumer has not taken
+	// yet, and their size in bytes. It is called without the mux's lock.
 	Backlog func(responses, bytes int)
 }
 
@@ -151,19 +150,19 @@ func (w *Watch) Cancel() { w.stream.mux.Cancel(&w.Watcher) }
 func (w *Watch) Drained() { w.stream.mux.Drained(&w.Watcher) }
 
 // NoteBacklog notes how many responses the consumer has not taken yet, and their size in bytes.
-// After each response of the server, the stream passes the largest backlog noted to
-// [Config.Backlog]. Only the method Deliver of the sink may call NoteBacklog, because no lock
-// guards what NoteBacklog notes.
+// After each response of the server, the largest backlog goes to [Config.Backlog]. Only the sink's
+// Deliver may call NoteBacklog, because no lock guards the noted values.
 func (w *Watch) NoteBacklog(responses, bytes int) {
 	if responses > w.stream.deepest.responses {
 		w.stream.deepest = backlog{responses, bytes}
 	}
 }
 
-// RequestProgress asks the server to send a progress notice to all watches that were added with the
-// outgoing metadata of ctx. It does not wait for the notice. If all watches have other metadata,
-// RequestProgress returns [ErrNoStream]. If there is no watch at all, it returns nil. If the
-// Streams have ended, it returns the error of their context.
+// RequestProgress asks for a progress notice to all watches added with ctx's outgoing metadata. It
+// does not wait for the notice.
+//   - If all watches have other metadata, RequestProgress returns [ErrNoStream].
+//   - If there is no watch at all, it returns nil.
+//   - If the Streams have ended, it returns the error of their context.
 func (s *Streams) RequestProgress(ctx context.Context) error {
 	key := streamKey(ctx)
 	s.mu.Lock()
@@ -194,8 +193,8 @@ func (s *Streams) Close() {
 }
 
 // err returns the error with which the Streams have ended, or nil. It also checks the parent
-// context, because s.ctx may end a moment later than the parent context. In between, the connection
-// may be closed, and a stream may break.
+// context, because s.ctx may end a moment later. In between, closing the connection may break a
+// stream.
 func (s *Streams) err() error { return cmp.Or(s.ctx.Err(), s.parent.Err()) }
 
 // forget removes a stream that has ended for good. The next watch with the same metadata then opens
@@ -210,8 +209,8 @@ func (s *Streams) forget(st *stream) {
 }
 
 // enterTick is called when a tick (a periodic look at a stream) begins. It counts the tick, so that
-// Close waits for the tick. If the Streams are closed, enterTick returns false, and the tick must
-// do nothing.
+// Close waits for it. If the Streams are closed, enterTick returns false, and the tick must do
+// nothing.
 func (s *Streams) enterTick() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,9 +220,9 @@ func (s *Streams) enterTick() bool {
 	return !s.closed
 }
 
-// streamKey returns the outgoing metadata of ctx as one string. Names are sorted, so that the
-// string does not depend on the order in which the names were set. The length of each name and of
-// each value precedes it, so that different metadata have different strings.
+// streamKey returns the outgoing metadata of ctx as one string. Names are sorted, so the order in
+// which they were set does not matter. Lengths precede the names and values, so that different
+// metadata have different strings.
 func streamKey(ctx context.Context) string {
 	md, _ := metadata.FromOutgoingContext(ctx)
 	if len(md) == 0 {

@@ -1,7 +1,7 @@
-// Package watchmux implements etcd's Watch protocol for any number of watchers that share one gRPC
-// stream. A [Mux] is a state machine: it has no goroutine, channel or timer. It is the handler of a
-// link of package bidi, which opens a new stream each time one breaks. The mux derives every
-// request from its own state, so a new stream needs nothing from the stream before it.
+// Package watchmux implements etcd's Watch protocol for many watchers on one gRPC stream. A [Mux]
+// is a state machine: it has no goroutine, channel or timer. It handles the events of a link of
+// package bidi, which opens a new stream each time one breaks. The mux derives every request from
+// its own state. So a new stream needs nothing from the stream before it.
 //
 // The mux sends three kinds of requests. A create begins a watch; the server confirms or refuses
 // it. A cancel ends a watch. A progress request asks for a progress notice, which says up to which
@@ -65,25 +65,28 @@
 //
 // Each watcher has two revisions, next and floor.
 //
-// next is the revision to resume from. It begins as the revision that the consumer has asked for.
-// For a watch from "now", next is set when the server confirms the watch for the first time, to the
-// revision after the one in the confirmation. Each event and each progress notice moves next to the
-// revision after that of the event or notice.
+// next is the revision to resume from:
+//   - It begins as the revision that the consumer has asked for.
+//   - For a watch from "now", the server's first confirmation sets next. It becomes the revision
+//     after the one in the confirmation.
+//   - Each event and each progress notice moves next to the revision after its own.
 //
-// Events of revisions below floor are dropped: they were delivered before, or lie before the start
-// of the watch. On each stream, floor begins as the revision from which the watch is created. Each
-// event moves floor to its own revision. Events at floor are delivered, because a revision may
-// continue in the next response. A progress notice does not move floor, so no notice can cause a
-// later event to be dropped.
+// Events of revisions below floor are dropped. They were delivered before, or lie before the start
+// of the watch:
+//   - On each stream, floor begins as the revision from which the watch is created.
+//   - Each event moves floor to its own revision. Events at floor are delivered, because a revision
+//     may continue in the next response.
+//   - A progress notice does not move floor, so it never causes a later event to be dropped.
 //
 // # Options that the mux adds
 //
-// The mux adds two options to creates. The first is a watch id. Servers choose the ids of watches,
-// but etcd uses an id that is given in the create. The confirmation then names its create, so it is
-// safe to have many creates in flight. The second option asks for large responses in fragments.
+// The mux adds two options to creates:
+//   - A watch id. By default, servers choose the ids of watches, but etcd takes an id from the
+//     create. The confirmation then names its create, so many creates may be in flight.
+//   - A flag that asks for large responses in fragments.
 //
 // Other servers of the protocol refuse or ignore these options. So the mux first tries them with a
-// single create. It does so when many watchers are queued, or when a watcher is to get fragments:
+// single create. It does so when many watchers are queued, or when one is to get fragments:
 //
 //	reaction of the server           consequence
 //	confirms the create under the    the server takes options; that is remembered, and later streams
@@ -100,8 +103,8 @@
 // [Servers] keeps the result for all muxes of a client.
 //
 // Most refusals do not name the create that was refused. If several creates are in flight, the mux
-// waits until each of them is either confirmed or covered by a refusal. The creates that are not
-// confirmed by then were refused.
+// counts the refusals. Once there are as many as unanswered creates, all of these creates were
+// refused.
 //
 // # Large responses
 //
@@ -110,7 +113,7 @@
 // begun, or when the response has ended: see assemble. So a watcher may be paused between two
 // revisions of one response.
 //
-// Fragments are merged into larger responses only if the consumer has asked for fragments, or if
+// Fragments are merged into larger responses in two cases: the consumer has asked for fragments, or
 // the client receives messages of any size. They are merged only up to MergeBytes.
 //
 // A message over the client's limit ends the stream. The type oversize describes how the mux finds
@@ -118,17 +121,19 @@
 //
 // # Progress
 //
-// A notice that answers a progress request has the watch id −1. The notice applies to all watchers
-// that existed when the server computed it. But the server may confirm a new watcher after it has
-// computed the notice and before it sends the notice. The notice does not apply to this watcher. So
-// a watcher ignores a notice if two things are true: the server may have computed the notice before
-// the watcher existed, and the notice's revision is not below the revision from which the watcher
-// was created. See the type progress.
+// A notice that answers a progress request has the watch id −1. It applies to all watchers that
+// existed when the server computed it. The server may confirm a new watcher between computing a
+// notice and sending it. The notice does not apply to this watcher. So a watcher ignores a notice
+// if both of these hold (see the type progress):
+//   - The server may have computed the notice before the watcher existed.
+//   - The revision of the notice is not below the revision from which the watcher was created.
 //
 // Servers before 3.4.25 and 3.5.8 answer a progress request at once. Their notice overtakes events
-// that wait in another queue, and comes also while a watcher catches up. A notice of such a server
-// must not move the revision to resume from. The mux finds out by a test on each stream which kind
-// of server it has, and does not trust the server's version. A stream is in one of these states:
+// that wait in another queue. It also comes while a watcher still receives past events (catches
+// up). A notice of such a server must not move the revision to resume from.
+//
+// The mux does not trust the server's version. It tests on each stream which kind of server it has.
+// A stream is in one of these states:
 //
 //	untested   the server has answered a progress request; the order of its notices is not known
 //	testing    the mux has sent a create for a shadow (a second watch for an active watcher, see
@@ -139,29 +144,34 @@
 //	           maxOrderTests tests in all
 //
 // The test is a proof for this reason. Old servers put the answer to a progress request into the
-// queue of confirmations and answers to cancels. That queue keeps its order, so the notice comes
-// before the answer to a cancel that was sent later. Newer servers keep notices and events in one
-// queue, and do not answer a progress request while a watch of the stream catches up. Each watch
-// from a past revision counts as one that catches up until the server has served it. The server
-// serves such watches ten times a second. If a newer server serves the shadow between the create
-// and the progress request, it answers the progress request, and the test proves nothing.
+// queue of confirmations and answers to cancels. That queue keeps its order. So the notice comes
+// before the answer to a cancel that was sent later.
+//
+// Newer servers keep notices and events in one queue. They do not answer a progress request while a
+// watch of the stream catches up. A watch from a past revision, such as the shadow, catches up
+// until the server has served it. That happens ten times a second. If it happens between the create
+// and the progress request, the server answers the request, and the test proves nothing.
 //
 // On an ordered stream, a notice moves each watcher that it applies to. On any other stream, a
-// notice moves watchers only when a later notice has come and the stream was quiet for a second
-// between the two, because the server has then sent everything in its queues. A watcher that was
-// created from a past revision is not moved at all on such a stream: it may still catch up, and
-// nothing limits how long that takes. Consumers who have asked for progress are shown the notices
-// on both kinds of streams.
+// notice moves watchers only after a second of silence and a later notice. The server has then sent
+// everything in its queues. A watcher from a past revision is not moved at all on such a stream. It
+// may still catch up, and nothing limits how long that takes. On both kinds of streams, consumers
+// who have asked for progress are shown the notices.
 //
 // # Shadows
 //
-// A shadow is a second create for an active watcher, from the latest revision that the stream has
-// shown. It has no sink. etcd answers no progress request on a stream with a watch from a revision
-// that the store has not reached. If the watcher waits for such a revision when the shadow is
-// confirmed, the watcher takes over the shadow's id, and its former id is cancelled. Otherwise the
-// shadow is cancelled. If the shadow is refused, or the stream breaks, the watcher stays as it was.
+// A shadow is a second create for an active watcher. It starts from the latest revision that the
+// stream has shown, and has no sink.
 //
-// After a watcher has taken over its shadow's id, events of this id below floor are dropped. If the
-// server ends the id because of a compaction of revisions before next, the watcher needs none of
-// them, and is created again.
+// Shadows have two uses. One is the test of the order of notices. The other is a watcher that waits
+// for a revision that the store has not reached: etcd answers no progress request on its stream,
+// but always answers a create. When the shadow is confirmed, there are two cases:
+//   - The watcher still waits. It takes over the shadow's id, and its former id is cancelled.
+//   - The watcher does not wait. The shadow is cancelled.
+//
+// If the shadow is refused, or the stream breaks, the watcher stays as it was.
+//
+// After a watcher has taken over its shadow's id, events of this id below floor are dropped. The
+// server may end the id because revisions before next were compacted. The watcher needs none of
+// these revisions, and is created again.
 package watchmux

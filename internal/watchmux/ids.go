@@ -9,8 +9,7 @@ import (
 )
 
 // firstID is the number above which the client chooses its watch ids. Servers count their own ids
-// up from 0 and never reach it. So a response with an id above firstID is the answer to the create
-// that asked for this id.
+// up from 0 and never reach it. So an id above firstID names the create that asked for it.
 const firstID = 1 << 32
 
 // ids records who chooses the watch ids on the current stream, and what is known of the stream's
@@ -55,23 +54,25 @@ func (m *Mux) chooseLocked(w *Watcher) int64 {
 }
 
 // largeEvent is the average size, in bytes, from which the events of a watcher count as large. The
-// mux asks for fragments of smaller events only if the server may send messages that are too large
-// for the client (Config.Limited). The reason is that etcd, for each event that it adds to a
-// fragment, computes the size of the whole fragment anew. With events of less than a hundred bytes,
-// a fragment takes many seconds, in which the server sends nothing else on the stream.
+// mux asks for fragments of smaller events only if Config.Limited is set.
+//
+// Small events make fragments slow: for each event, etcd computes the size of the whole fragment
+// anew. With events of less than a hundred bytes, a fragment takes many seconds. In this time, the
+// server sends nothing else on the stream.
 const largeEvent = 1 << 10
 
 // wantsFragmentsLocked reports whether the mux sets the fragment option in a create of w. It does
-// so only if w begins in the past, because the server may then have much to send at once. That may
-// be more than the client can receive in one message (Config.Limited), or, if the events are large,
-// more than the server should keep in memory.
+// so only if w begins in the past, because the server may then have much to send at once. There are
+// two reasons for fragments:
+//   - The client cannot receive so much in one message (Config.Limited).
+//   - The events are large, and the server should not keep so much in memory.
 func (m *Mux) wantsFragmentsLocked(w *Watcher) bool {
 	return m.cfg.Fragments && w.next != 0 && !w.spec.fragment && (m.cfg.Limited || w.large)
 }
 
-// answeredLocked finds the create that the server has confirmed with a response that has the given
-// watch id. It removes this create from the unanswered creates, and returns its watcher. It returns
-// nil if it cannot tell which create was confirmed.
+// answeredLocked returns the watcher whose create the server has confirmed. It removes the create
+// from the unanswered creates. The confirmation has the given watch id. If that does not tell which
+// create was confirmed, answeredLocked returns nil.
 func (m *Mux) answeredLocked(id int64) *Watcher {
 	if m.active[id] != nil || len(m.inflight) == 0 {
 		return nil
@@ -112,9 +113,9 @@ func (m *Mux) refusedLocked(resp *pb.WatchResponse) {
 	m.settleLocked()
 }
 
-// settleLocked handles the refusals in m.refusals, which do not say which create was refused. If
-// there are as many of them as unanswered creates, all of these creates were refused. settleLocked
-// then handles one refusal for each create, in order. Otherwise it does nothing.
+// settleLocked handles the refusals that do not say which create was refused. They are in
+// m.refusals. Once there are as many of them as unanswered creates, all of these creates were
+// refused. Before that, settleLocked does nothing.
 func (m *Mux) settleLocked() {
 	if len(m.refusals) == 0 || len(m.refusals) < len(m.inflight) {
 		return
@@ -141,9 +142,9 @@ func (m *Mux) refuseLocked(refused []*Watcher, resps []*pb.WatchResponse) {
 	}
 }
 
-// retryLocked puts w, whose create was refused, at the front of the queue for a second try. If the
-// second try was refused, or if the watch's revision is compacted, retryLocked ends w instead. It
-// reports whether the second try needs another stream.
+// retryLocked puts w back at the front of the queue after its create was refused. It ends w instead
+// if this was the second try, or if the watch's revision is compacted. It reports whether the
+// second try needs another stream.
 func (m *Mux) retryLocked(w *Watcher, resp *pb.WatchResponse) (reconnect bool) {
 	if w.state == abandoned || w.original != nil {
 		return false
@@ -178,10 +179,10 @@ func (m *Mux) onStreamLocked() (ws []*Watcher) {
 // bySeq compares watchers by the order in which they were added.
 func bySeq(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) }
 
-// requeueLocked forgets the current stream. It moves the stream's watchers back into the queue,
-// which is then in the order in which the watchers were added. It drops all shadows, which are
-// second watches that the mux has created for watchers. If a consumer has asked for progress, and
-// the server may not have answered, the mux will ask again on the next stream.
+// requeueLocked forgets the current stream and moves its watchers back into the queue. The queue is
+// then in the order in which the watchers were added. The mux's own second watches (shadows) are
+// dropped. If a consumer's request for progress may be unanswered, the mux asks again on the next
+// stream.
 func (m *Mux) requeueLocked() {
 	all := slices.DeleteFunc(m.queue.all(), func(w *Watcher) bool { return w.original != nil })
 	all = append(all, m.onStreamLocked()...)

@@ -28,9 +28,9 @@ var ErrProtocol = errors.New("watchmux: the server's answers do not match the re
 // for a new stream.
 var ErrRefused = errors.New("watchmux: a watch was refused, trying again with a new stream")
 
-// ErrOverdue is the reason of a reconnect after the mux has sent one create twice: first with a
-// watch id, and then without, because no answer came (see [Mux.Overdue]). The server has answered
-// one of these two creates, and the mux cannot tell which.
+// ErrOverdue is the reason of a reconnect after the mux has sent one create twice (see
+// [Mux.Overdue]). The first had a watch id, and no answer came. The second had no id. The server
+// has answered one of the two, and the mux cannot tell which.
 var ErrOverdue = errors.New("watchmux: the server left a watch unanswered")
 
 // Config is read-only after New. The functions are called with the mux's mutex held: they must not
@@ -39,33 +39,32 @@ type Config struct {
 	// Window is how many creates may be unanswered at a time if the server uses the watch ids that
 	// the client chooses. Other servers get one create at a time.
 	Window int
-	// MinBatch is how many watchers must be queued before the mux tests whether the server uses
-	// watch ids that the client chooses. For the test, the mux sends a create with such an id. If
-	// the mux asks for fragments, it sends such a create even if fewer watchers are queued.
+	// MinBatch is how many watchers must be queued before the mux tests the server. The test is a
+	// create with a watch id that the client chooses: does the server use it? If that create also
+	// asks for fragments, the mux does not wait for MinBatch watchers.
 	MinBatch int
-	// Fragments allows the mux to ask the server to send large responses in fragments. At first,
-	// the mux asks for fragments only for watches that begin in the past; see Limited. After a
-	// message over the client's limit, the mux asks for fragments for all watches.
+	// Fragments allows the mux to ask the server for large responses in fragments. At first, it
+	// asks only for watches that begin in the past; see Limited. After a message over the client's
+	// limit, it asks for all watches.
 	Fragments bool
-	// Limited says that the server may send messages that are too large for the client to receive.
-	// If it is set, the mux asks for fragments for every watch that begins in the past. Otherwise
-	// the mux asks for fragments only if the watch begins in the past and has large events.
+	// Limited says that the server may send messages that are too large for the client. The mux
+	// then asks for fragments for every watch that begins in the past. Without Limited, it asks
+	// only for those of them that have large events.
 	Limited bool
-	// Servers remembers whether the servers take the options that a mux adds to creates: a watch
-	// id, and the option that asks for fragments. All muxes of a client share it. If it is nil, New
-	// makes one.
+	// Servers remembers whether the servers take the options that a mux adds to creates. All muxes
+	// of a client share it. If it is nil, New makes one.
 	Servers *Servers
-	// TryingOptions, if set, is called when the first create with an id chosen by the client is
-	// sent on a stream. Some time later, the owner of the mux must call [Mux.Overdue] with this id,
-	// because a server that does not take such ids may never answer the create.
+	// TryingOptions, if set, is called when a stream's first create with a watch id is sent. Some
+	// time later, the owner of the mux must call [Mux.Overdue] with this id. A server that does not
+	// take ids from the client may never answer the create.
 	TryingOptions func(id int64)
-	// Holding, if set, is called when watchers are paused because a message over the client's limit
-	// may have been for one of them. Some time after each call of Holding, the owner of the mux
-	// must call [Mux.Release], which lets these watchers resume.
+	// Holding, if set, is called when watchers are paused because of a message over the client's
+	// limit. The message may have been for one of them. Some time after each call of Holding, the
+	// owner of the mux must call [Mux.Release], which lets these watchers resume.
 	Holding func()
 	// Refused, if set, is called when the create of a watcher is refused for the first time. It
-	// reports whether to try again on a new stream, because the credentials of this stream may be
-	// the reason.
+	// reports whether to try again on a new stream. The reason may be the credentials of this
+	// stream.
 	Refused func(reason string) (reconnect bool)
 }
 
@@ -125,9 +124,10 @@ func New(link Link, cfg Config) *Mux {
 	}
 }
 
-// Add queues w to watch what req describes. It does not keep req, and does not use its WatchId. If
-// the mux is closed, because its last watcher has left or it was halted, Add returns false and
-// leaves w as it was; the caller needs another mux.
+// Add queues w to watch what req describes. It does not keep req, and does not use its WatchId.
+//
+// Add returns false and leaves w as it was if the mux is closed. A mux is closed when its last
+// watcher has left, or when it was halted. The caller then needs another mux.
 func (m *Mux) Add(w *Watcher, req *pb.WatchCreateRequest, sink Sink) bool {
 	m.mu.Lock()
 	defer m.unlock()
@@ -201,10 +201,11 @@ func (m *Mux) Opened(fill func(...*pb.WatchRequest)) {
 	m.out = nil
 }
 
-// Broken implements bidi.Handler. It puts the watchers of the stream back into the queue, and lets
-// the link open another stream. In two cases Broken instead ends all watchers with err: if the
-// stream must not be opened again (see classify.IsFinal), or if the server has lost its leader. A
-// server ends a stream for lack of a leader only if the watchers of the stream require a leader.
+// Broken implements bidi.Handler. It puts the stream's watchers back into the queue, and lets the
+// link open another stream. In two cases, it ends all watchers with err instead:
+//   - The stream must not be opened again (see classify.IsFinal).
+//   - The server has lost its leader. A server ends a stream for this reason only if the stream's
+//     watchers require a leader.
 func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -229,9 +230,9 @@ func (m *Mux) Broken(err error) (redial bool, wait time.Duration) {
 	return !m.closed, 0
 }
 
-// advanceLocked sends the creates of queued watchers, up to the limit of unanswered creates. While
-// it is unknown which create the server has refused, advanceLocked sends none. When no watcher is
-// left in the queue, it sends the progress request that a consumer has asked for.
+// advanceLocked sends the creates of queued watchers, up to the limit of unanswered creates. It
+// sends none while it is unknown which create was refused. When the queue is empty, it sends the
+// progress request that a consumer has asked for.
 func (m *Mux) advanceLocked() {
 	if !m.open || m.closed {
 		return
@@ -304,10 +305,11 @@ func (m *Mux) haltLocked(err error) {
 	m.closed = true
 }
 
-// unlock does what was decided under the mutex, and releases the mutex. It hands the requests to
-// the link before the release, so that they are sent in the order in which they were decided. If
-// the link must be stopped, unlock also does that before the release. After the release, it calls
-// Done for the watchers that have ended.
+// unlock does what was decided under the mutex, and releases the mutex.
+//
+// Before the release, it hands the requests to the link, and stops the link if necessary. So
+// requests are sent in the order in which they were decided. After the release, it calls Done for
+// the watchers that have ended.
 func (m *Mux) unlock() {
 	if len(m.out) > 0 {
 		m.link.Send(m.out...)

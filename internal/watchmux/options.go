@@ -7,9 +7,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// Servers remembers whether the servers of one client take the options that a mux adds to creates:
-// a watch id, and the option that asks for fragments. All muxes of the client share it. The zero
-// value is ready to use. It is safe for concurrent use.
+// Servers remembers whether the servers of one client take options in creates. The options, which a
+// mux adds, are a watch id and the one that asks for fragments. All muxes of the client share it.
+// The zero value is ready to use, and safe for concurrent use.
 type Servers struct{ verdict atomic.Uint32 }
 
 const (
@@ -23,10 +23,11 @@ func (s *Servers) forget()       { s.verdict.CompareAndSwap(optionsTaken, noVerd
 func (s *Servers) refuse()       { s.verdict.Store(optionsRefused) }
 func (s *Servers) refused() bool { return s.verdict.Load() == optionsRefused }
 
-// minDoubts is a number of cases. In each case, the server has ended a stream while a create with a
-// watch id was unanswered, and a create without an id has succeeded on the next stream. After
-// minDoubts cases, the mux adds to creates neither a watch id nor the option that asks for
-// fragments.
+// minDoubts is after how many doubtful cases the mux adds no more options to creates. The options
+// are a watch id, and the one that asks for fragments.
+//
+// In a doubtful case, a stream ends while a create with options is unanswered. On the next stream,
+// a create without options succeeds. So the options may have ended the first stream.
 const minDoubts = 2
 
 // openOptionsLocked decides whether creates on a new stream carry options: a watch id, and the
@@ -43,9 +44,9 @@ func (m *Mux) openOptionsLocked() {
 	m.serial = false
 }
 
-// breakOptionsLocked is called when a stream ends with err. If creates were unanswered, it decides
-// whether the stream may have ended because of the options in these creates: a watch id, and the
-// option that asks for fragments.
+// breakOptionsLocked decides whether the stream has ended because of options in creates. The
+// options are a watch id, and the one that asks for fragments. They can be the reason only if
+// creates were unanswered.
 func (m *Mux) breakOptionsLocked(err error) {
 	if m.doubt = false; len(m.inflight) == 0 {
 		return
@@ -64,9 +65,9 @@ func (m *Mux) breakOptionsLocked(err error) {
 	}
 }
 
-// plainAnsweredLocked notes that a create without a watch id was answered. If the last stream ended
-// while a create with a watch id was unanswered, the cause may have been the id, or the option that
-// asks for fragments. After minDoubts such cases, the mux adds neither to creates.
+// plainAnsweredLocked notes that a create without a watch id was answered. If options in creates
+// may have ended the last stream, this is a doubtful case. After minDoubts such cases, the mux adds
+// no more options.
 func (m *Mux) plainAnsweredLocked() {
 	if !m.doubt {
 		return
@@ -77,15 +78,16 @@ func (m *Mux) plainAnsweredLocked() {
 	}
 }
 
-// Overdue is called some time after the stream's first create with options (a watch id, and the
-// option that asks for fragments) was sent. The parameter id is the watch id of this create. If the
-// server has answered neither this create nor a later create with an id, Overdue sends the create
-// again, without options.
+// Overdue sends the stream's first create with a watch id again, without options. The options are
+// the id, and the one that asks for fragments. The owner of the mux calls Overdue with this id,
+// some time after the create was sent. Overdue does nothing if the server has answered this create,
+// or a later one with an id.
 //
-// If the first response to the two creates has the client's id, the server takes options. The mux
-// later cancels the watch of the second create. If the first response has another id, the mux uses
-// no more options. It also gives the stream up, because a late answer to one of the two creates
-// would look like the answer to the next create.
+// The first response to the two creates shows whether the server takes options:
+//   - It has the client's id: the server takes options. The mux later cancels the watch of the
+//     second create.
+//   - It has another id: the mux uses no more options. It also gives the stream up. Otherwise a
+//     late answer to one of the two creates would look like the answer to the next create.
 func (m *Mux) Overdue(id int64) {
 	m.mu.Lock()
 	defer m.unlock()
@@ -98,9 +100,9 @@ func (m *Mux) Overdue(id int64) {
 	}
 }
 
-// strayLocked handles the confirmation of a watch with the given id, if answeredLocked cannot tell
-// which create was confirmed. If Overdue has sent a create a second time, without an id, the
-// confirmed create may be that second one.
+// strayLocked handles a confirmation that answeredLocked could not match with a create. The
+// confirmed watch has the given id. If Overdue has sent a create again, without an id, the server
+// may have confirmed that second create.
 func (m *Mux) strayLocked(id int64) {
 	known := m.active[id] != nil
 	switch {
@@ -111,9 +113,8 @@ func (m *Mux) strayLocked(id int64) {
 		m.ids.settled = true
 		m.sendCancelLocked(id)
 	case len(m.inflight) > 0:
-		// The server has confirmed an id that is in use already, or that no create has asked for.
-		// So it is unknown which create was answered. If Servers says that the servers take watch
-		// ids, it may have learned that from another server.
+		// The id is in use already, or no create has asked for it. So it is unknown which create
+		// was answered. Servers may have learned from another server that watch ids are taken.
 		if !m.ids.echoed {
 			m.cfg.Servers.forget()
 		}
@@ -121,9 +122,9 @@ func (m *Mux) strayLocked(id int64) {
 	}
 }
 
-// repeatRefusedLocked handles a refusal that does not say which create was refused. If Overdue has
-// sent a create a second time, and that second create is unanswered, the refusal may answer it.
-// repeatRefusedLocked then returns true, and the caller must ignore the refusal.
+// repeatRefusedLocked handles a refusal that may answer the second create of Overdue. It returns
+// true if Overdue has sent such a create, and that create is unanswered. The caller must then
+// ignore the refusal.
 func (m *Mux) repeatRefusedLocked() bool {
 	switch {
 	case !m.ids.repeated || m.ids.settled:

@@ -6,15 +6,17 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// oversize is the state of the search for the watcher whose messages are over the client's limit.
-// gRPC ends the stream at such a message and does not say which watcher it was for.
+// oversize is the state of the search for the watcher whose messages are too large. gRPC ends the
+// stream at a message over the client's limit. It does not say which watcher the message was for.
 //
-// After the first such message, all creates ask for fragments. If a further message breaks the
-// stream, every watcher of the stream is a possible cause. The mux holds half of these watchers
-// back (it pauses them), and resumes the other half. If the stream breaks again, the cause is in
-// the half that resumed, and half of that half is held back. If the stream does not break, the
-// cause is in the half that was held back, and that half resumes. So the search ends with one
-// watcher. Only this watcher ends with the error.
+// After the first such message, all creates ask for fragments. If another one breaks the stream,
+// every watcher of the stream is a possible cause. The mux then pauses half of these watchers, and
+// resumes the other half:
+//   - If the stream breaks again, the cause is in the half that resumed. Half of that half is
+//     paused.
+//   - If the stream does not break, the cause is in the half that was paused. That half resumes.
+//
+// In the end, one watcher is left. Only this watcher ends with the error.
 type oversize struct {
 	fragments bool // all creates ask for fragments, after the first message over the limit
 	futile    bool // the server refuses creates that ask for fragments
@@ -24,26 +26,27 @@ type oversize struct {
 }
 
 const (
-	// maxStrikes is how many messages over the client's limit must certainly have been for one
-	// watcher before the mux ends this watcher. One message is not enough, because etcd may send
-	// the first response of a watch whole: it may not yet have recorded that the create asks for
-	// fragments.
+	// maxStrikes is how many messages over the limit end a watcher. Only messages that were
+	// certainly for this watcher count. One is not enough, because etcd may send the first response
+	// of a watch whole: it may not yet have recorded that the create asks for fragments.
 	maxStrikes = 2
-	// minQuiet is how many calls of Release the stream must outlive. If it does, the messages over
-	// the client's limit were for none of the watchers on the stream, and Release resumes the
-	// watchers that were held back (paused). One call is not enough, because it may come just after
-	// the stream was opened. Between two calls, the server has enough time to send a message over
-	// the limit.
+	// minQuiet is how many calls of Release the stream must outlive. After that, none of its
+	// watchers was the cause of the messages over the limit, and Release resumes the paused
+	// watchers.
+	//
+	// One call is not enough, because it may come just after the stream was opened. Between two
+	// calls, the server has enough time to send a message over the limit.
 	minQuiet = 2
 )
 
-// possibleCausesLocked is called when the stream has ended with err, and before its watchers are
-// queued again. If err says that a message was over the client's limit, it returns the watchers
-// that the message may have been for: those whose field possibleCause is set, or all watchers of
-// the stream if it is set for no watcher. If err says anything else, it returns nil.
+// possibleCausesLocked returns the watchers that a message over the client's limit may have been
+// for. It is called when the stream has ended with err, before its watchers are queued again. It
+// returns the watchers whose field possibleCause is set, or else all watchers of the stream.
 //
-// At the first message over the limit, possibleCausesLocked also returns nil, if the mux can ask
-// for fragments. It then makes all later creates ask for fragments.
+// It returns nil in two cases:
+//   - The error is not about a message over the limit.
+//   - It is the first such message, and the mux can ask for fragments. From then on, all creates
+//     ask for fragments.
 func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 	m.over.quiet = 0
 	if !classify.IsOverLimit(err) {
@@ -63,10 +66,11 @@ func (m *Mux) possibleCausesLocked(err error) (causes []*Watcher) {
 }
 
 // narrowLocked narrows the search for the watcher whose messages are over the client's limit. The
-// parameter causes has the queued watchers for which the last such message may have been. If there
-// are several, narrowLocked holds half of them back (it pauses them). If there is only one, the
-// message was certainly for this watcher. narrowLocked ends the watcher after maxStrikes such
-// messages, or at the first one if creates do not ask for fragments.
+// last such message was for one of causes, which are in the queue. If there are several,
+// narrowLocked pauses half of them.
+//
+// If there is only one, the message was certainly for this watcher. narrowLocked ends it after
+// maxStrikes such messages, or at once if creates do not ask for fragments.
 func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	if len(causes) == 1 {
 		w := causes[0]
@@ -89,11 +93,12 @@ func (m *Mux) narrowLocked(causes []*Watcher, err error) {
 	}
 }
 
-// Release must be called some time after each call of Config.Holding. The mux calls Holding when it
-// holds watchers back (it pauses them), because a message for one of them may have been too large
-// for the client to receive. If the stream has not broken during minQuiet calls of Release, the
-// watchers on the stream were not the cause, and Release resumes the watchers that were held back.
-// Release calls Holding again, until there is no watcher left to resume.
+// Release must be called some time after each call of Config.Holding. Holding says that watchers
+// are paused, because a message for one of them may have been too large for the client.
+//
+// If the stream has not broken during minQuiet calls of Release, the watchers on it were not the
+// cause. Release then resumes the paused watchers. It calls Holding again, until there is no
+// watcher left to resume.
 func (m *Mux) Release() {
 	m.mu.Lock()
 	defer m.unlock()
