@@ -16,11 +16,11 @@ type failure struct {
 	err  error
 }
 
-// Fail makes the next requests of a method fail with err before they have any effect. times is the
-// number of requests that fail, or Forever. Streams fail when they are opened. If Fail is called
-// several times, the failures are used up in the order of the calls. A call with times 0 clears all
-// failures that Fail has set for the method. If err is not a gRPC status, the client gets the code
-// Unknown.
+// Fail makes the next requests of a method fail with err, before they have any effect. times is the
+// number of requests that fail, or Forever. If times is 0, Fail clears all failures that it has set
+// for the method. The failures of several calls are used up in the order of the calls.
+//
+// Streams fail when they are opened. If err is not a gRPC status, the client gets the code Unknown.
 func (s *Server) Fail(method string, times int, err error) {
 	m := s.method(method)
 	m.touch(func() { m.before = addFailure(m.before, times, err) })

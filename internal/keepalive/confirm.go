@@ -16,9 +16,9 @@ const (
 	maxConfirming = 16
 )
 
-// Confirmer asks members whether a lease exists. A [Keeper] uses a Confirmer if a member answers a
-// renewal with "the lease is gone", and the lease was never renewed before. This member may not
-// have applied the lease's grant yet, so the Confirmer asks another member.
+// Confirmer asks members whether a lease exists. A [Keeper] uses it if a member does not know a
+// lease that was never renewed. That member may not have applied the grant yet, so the Confirmer
+// asks another one.
 type Confirmer struct {
 	// Read-only after NewConfirmer.
 	ctx    context.Context // no request is sent after ctx ends
@@ -42,8 +42,8 @@ type question struct {
 }
 
 // NewConfirmer returns a Confirmer that passes each result to answer, which is [Keeper.Confirmed].
-// The Confirmer sends no request after ctx has ended. target chooses the members for the keeper's
-// streams. It tells the Confirmer how to avoid the member of the latest stream.
+// It sends no request after ctx has ended. target chooses the members of the keeper's streams, and
+// tells the Confirmer how to avoid the member of the latest one.
 func NewConfirmer(
 	ctx context.Context, r *Remote, target Target, answer func(int64, bool, time.Duration),
 ) *Confirmer {
@@ -92,10 +92,11 @@ func (c *Confirmer) next() (q question, ok bool) {
 }
 
 // timeLeft asks for the TTL of a lease that one member did not know. It reports whether the lease
-// is gone. If the lease exists, left is a lower bound of the time until it expires.
-//
-// If no member can answer within confirmTimeout, timeLeft returns false and 0. If a member refuses
-// the request, timeLeft returns true, because the first member has said that the lease is gone.
+// is gone. If the lease exists, left is a lower bound of the time until it expires. If the request
+// fails, timeLeft returns:
+//   - false and 0, if no member can answer within confirmTimeout
+//   - true, if a member refuses the request, because the first member has said that the lease is
+//     gone
 func (r *Remote) timeLeft(ctx context.Context, id int64) (gone bool, left time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()

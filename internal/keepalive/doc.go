@@ -24,11 +24,16 @@
 //	orphan    a request is in flight, but there is no subscriber any more
 //	doubtful  the stream's member did not know the lease; another member is asked
 //
-// An entry changes its state as follows. The state "none" is that of a lease that is not kept yet,
-// and "gone" that of a lease that is no longer kept. A lease is due when the next request for it
-// must be sent. A lease expires when the keeper has had no answer for the lease's whole TTL. The
-// stall timeout is how long a stream may be silent while a request is in flight: a third of the
-// lease's TTL, or longer. The section "When leases are due" explains steps.
+// The table of the states uses these terms:
+//
+//   - A lease is due when the next request for it must be sent.
+//   - A lease expires when the keeper has had no answer for the lease's whole TTL.
+//   - The stall timeout is how long a stream may be silent while a request is in flight: a third of
+//     the lease's TTL, or longer.
+//   - A step is a part of the TTL; see the section "When leases are due".
+//
+// An entry changes its state as follows. A lease has the state "none" before it is kept, and "gone"
+// when it is no longer kept.
 //
 //	state     event                               next      action
 //	none      first subscriber                    resting   due at once; expires after

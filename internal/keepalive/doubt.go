@@ -7,9 +7,9 @@ import "time"
 // doubles each time this happens to the lease, up to the interval between renewals.
 const doubtPause = 200 * time.Millisecond
 
-// doubtsToMove is how often the stream's member must say that an existing lease is gone before the
-// stream moves to another member. Once is not enough: a member that is only a little behind knows
-// the lease at the second renewal.
+// doubtsToMove is how often the stream's member must not know an existing lease before the stream
+// moves to another member. Once is not enough: a member that is only a little behind knows the
+// lease at the second renewal.
 const doubtsToMove = 2
 
 // notFound handles an answer that says that the lease of e is gone. A member that has not applied
@@ -27,14 +27,17 @@ func (t *table) notFound(e *entry) {
 	}
 }
 
-// confirmed handles another member's answer about a doubtful lease, which is a lease that was never
-// renewed and that the stream's member did not know. If the parameter gone is false, left is a
-// lower bound of the time until the lease expires. left is 0 if no member has answered.
+// confirmed handles another member's answer about a doubtful lease. Such a lease was never renewed,
+// and the stream's member did not know it. If gone is false, left is a lower bound of the time
+// until the lease expires, or 0 if no member has answered.
 //
-// confirmed returns true if the stream must move to another member. Three conditions must hold: the
-// other member knows the lease, the lease is doubtful for the second time, and the stream on which
-// it became doubtful is still open. One lease moves the stream only once: if the lease is doubtful
-// on every stream, another move does not help.
+// confirmed returns true if the stream must move to another member. All of these must hold:
+//   - the other member knows the lease
+//   - the lease is doubtful for the second time
+//   - the stream on which it became doubtful is still open
+//
+// One lease moves the stream only once: if it is doubtful on every stream, another move does not
+// help.
 func (t *table) confirmed(now instant, id int64, gone bool, left time.Duration) (move bool) {
 	e := t.byID[id]
 	if e == nil || !e.doubtful() {

@@ -29,9 +29,9 @@ type Config struct {
 	// FirstTimeout is how long a lease may go without its first answer. After that its subscribers
 	// are closed with Expired.
 	FirstTimeout time.Duration
-	// Expired is the reason passed to the subscribers of a lease if no answer has come for its
-	// whole TTL, or for FirstTimeout if there was no answer before. Gone is the reason if the
-	// server does not know the lease.
+	// Expired and Gone are reasons that are passed to the subscribers of a lease:
+	//   - Expired: no answer has come for the whole TTL, or no first answer for FirstTimeout
+	//   - Gone: the server does not know the lease
 	Expired, Gone error
 	// Reason returns the reason to pass to subscribers that are closed because a stream ended with
 	// the given error.
@@ -39,9 +39,9 @@ type Config struct {
 	// Halted returns the error for a keeper that has stopped for good because of cause. All
 	// subscribers are closed with this error, and Keeper.KeepAlive returns it from then on.
 	Halted func(cause error) error
-	// Confirm, if set, asks other members for the TTLs of leases that were never renewed and that
-	// the stream's member did not know. It must pass each result to Keeper.Confirmed. If Confirm is
-	// nil, these leases count as gone.
+	// Confirm, if set, asks other members for the TTLs of leases that the stream's member did not
+	// know. It is called only for leases that were never renewed. It must pass each result to
+	// Keeper.Confirmed. If Confirm is nil, these leases count as gone.
 	Confirm func(ids []int64)
 	// Ended, if set, is called when a stream has ended or could not be opened. err is the error of
 	// the stream or dial, and reopen says whether another stream follows. Ended is not called if
@@ -358,9 +358,9 @@ func (k *Keeper) unlock() {
 	}
 }
 
-// armLocked sets the timer to the instant in the parameter next. It is called only if the timer is
-// not set, or is set to a later instant. Nothing postpones the timer, so it can fire when no entry
-// needs attention. In this case the method tick only sets the timer again.
+// armLocked sets the timer to the instant next. Before the call, the timer is not set, or is set to
+// a later instant. Nothing postpones the timer, so it may fire when no entry needs attention. The
+// method tick then only sets it again.
 func (k *Keeper) armLocked(next instant) {
 	k.armed = next
 	if !k.timer.Stop() {

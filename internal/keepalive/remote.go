@@ -37,9 +37,9 @@ type Remote struct {
 type Tokens interface {
 	// Generation returns the number of the current token. It changes with each new token.
 	Generation() uint64
-	// Renew replaces the token with the number seen, if that token is still the current one. If the
-	// client cannot get another token, Renew returns nil, because the server may accept the old
-	// token when the next stream is opened.
+	// Renew replaces the token with the number seen, if it is still the current one. A client that
+	// cannot get another token keeps the old one. Renew then returns nil, because the server may
+	// accept the old token for the next stream.
 	Renew(ctx context.Context, seen uint64) error
 }
 
@@ -66,9 +66,9 @@ const (
 	// maxRefusedTokens is how many tokens may be refused in one RenewOnce. At the next refusal
 	// RenewOnce gives up.
 	maxRefusedTokens = 3
-	// maxOnceDoubts limits how often one RenewOnce tries again because a member says that the lease
-	// is gone, and another member does not confirm this. After that, RenewOnce returns the next
-	// answer that says that the lease is gone, and asks no other member.
+	// maxOnceDoubts is how often one RenewOnce doubts a member that says that the lease is gone. It
+	// doubts the answer if another member does not confirm it, and tries again. After that many
+	// doubts, RenewOnce returns the next such answer without asking another member.
 	maxOnceDoubts = 5
 )
 
@@ -82,8 +82,8 @@ var OnceBackoff = backoff.Policy{Base: 50 * time.Millisecond, Max: 1500 * time.M
 var StreamBackoff = backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
 // Dialer returns the Dial function for the [Config] of a keeper. The function opens each stream on
-// the member that target chooses. If the last stream or dial has failed, target avoids the member
-// of the last stream. If the failure is a refused token, the function first gets a new token.
+// the member that target chooses. After a failed stream or dial, target avoids the member of the
+// last stream. After a refused token, the function first gets a new token.
 func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (Stream, error) {
 	var generation uint64 // number of the latest stream's token; needs no lock: one Dial at a time
 	return func(ctx context.Context, last error) (Stream, error) {
@@ -103,14 +103,19 @@ func (r *Remote) Dialer(target Target) func(ctx context.Context, last error) (St
 	}
 }
 
-// RenewOnce renews a lease once and returns the answer, which has no TTL if the lease is gone. It
-// tries again if the member is unavailable or refuses the token. It also tries again if the member
-// says that the lease is gone, and another member does not confirm this. The waits between the
-// attempts follow [OnceBackoff].
-//
-// RenewOnce returns an error if ctx ends, if another attempt would get the same error, if more than
-// maxRefusedTokens tokens were refused, or if the attempts allowed by MaxAttempts have failed.
+// RenewOnce renews a lease once and returns the answer. The answer has no TTL if the lease is gone.
 // target must be for this call only.
+//
+// After a wait that follows [OnceBackoff], RenewOnce tries again in these cases:
+//   - the member is unavailable
+//   - the member refuses the token
+//   - the member says that the lease is gone, and another member does not confirm this
+//
+// RenewOnce returns an error in these cases:
+//   - ctx has ended
+//   - another attempt would get the same error
+//   - more than maxRefusedTokens tokens were refused, or there is no new token for a refused one
+//   - the attempts allowed by MaxAttempts have failed
 func (r *Remote) RenewOnce(
 	ctx context.Context, target Target, id int64,
 ) (*pb.LeaseKeepAliveResponse, error) {

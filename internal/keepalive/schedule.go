@@ -27,9 +27,9 @@ func step(ttl time.Duration) time.Duration {
 	return d
 }
 
-// schedule holds each entry under the instant at which the entry needs attention next. The entries
-// of one instant share a bucket. The heap has one element per bucket and changes only when a bucket
-// is added or removed. So a schedule is cheap even if there are very many entries.
+// schedule holds each entry under the instant at which it next needs attention. The entries of one
+// instant share a bucket. The heap changes only when a bucket is added or removed, so a schedule is
+// cheap even with very many entries.
 type schedule struct {
 	byInstant map[instant]*bucket
 	order     buckets // a heap, the earliest bucket on top

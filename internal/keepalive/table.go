@@ -89,10 +89,11 @@ func (t *table) next() instant {
 	return never
 }
 
-// run looks at the entries that need attention at the instant now. It drops leases that have
-// expired. It returns the leases to renew, the nearest to expiry first. If a lease waits for an
-// answer and the stream was silent for longer than that lease's stall timeout, run treats the
-// stream as ended and returns true: the keeper must then move the stream to another member.
+// run handles the entries that need attention at the instant now. It drops the leases that have
+// expired. It returns the leases to renew, the nearest to expiry first.
+//
+// If the stream was silent for longer than the stall timeout of a waiting lease, run treats the
+// stream as ended. It then returns true, and the keeper must move the stream to another member.
 func (t *table) run(now instant) (renew []int64, move bool) {
 	var due []*entry
 	for b := t.schedule.first(); b != nil && b.at <= now; b = t.schedule.first() {
@@ -188,10 +189,10 @@ func (t *table) received(now instant, resp *pb.LeaseKeepAliveResponse) {
 	t.settle(e)
 }
 
-// isLate reports whether an answer for the lease id belongs to a request of an entry that was
-// dropped before the answer came. t.late counts these requests. Servers answer the requests of a
-// stream in order, so the requests of dropped entries are answered before the request of the
-// lease's current entry. If isLate returns true, it has lowered the count by one.
+// isLate reports whether an answer for the lease id belongs to a dropped entry. t.late counts the
+// unanswered requests of such entries. If isLate returns true, it has lowered this count by one.
+// Servers answer the requests of a stream in order, so the request of the lease's current entry is
+// answered after these.
 func (t *table) isLate(id int64) bool {
 	n := t.late[id]
 	if n > 1 {
@@ -211,9 +212,10 @@ func (t *table) remove(id int64, reason error) {
 
 // removeOldest drops the lease whose request has waited longest. It is called after the server has
 // refused one lease and ended the stream. Servers answer the requests of a stream in order, so the
-// refusal is for that lease. But if requests of dropped entries are still unanswered, the refusal
-// may be for one of them. In that case removeOldest drops no lease, and all leases are renewed on
-// the next stream.
+// refusal is for that lease.
+//
+// If requests of dropped entries are still unanswered, the refusal may be for one of them.
+// removeOldest then drops no lease, and all leases are renewed on the next stream.
 func (t *table) removeOldest(reason error) {
 	if len(t.late) > 0 {
 		return

@@ -18,9 +18,9 @@ const (
 	assumedTTL = 5 * time.Second
 )
 
-// plan puts e into the schedule at the instant at which e needs attention, or up to minStep
-// earlier, so that many entries share one instant. If each entry had an instant of its own, the
-// schedule would take more memory than the entries.
+// plan schedules e for the instant at which it needs attention. The instant is rounded down to a
+// multiple of minStep, so that many entries share it. With an instant for each entry, the schedule
+// would take more memory than the entries.
 func (t *table) plan(e *entry) {
 	at := t.attention(e)
 	t.schedule.put(e, at-at%minStep)
@@ -73,10 +73,12 @@ func (t *table) renewAt(now instant, e *entry) instant {
 	return max(now, picked)
 }
 
-// stallsAt is called for an entry that waits for an answer. It returns the instant at which the
-// stream must move to another member if no answer arrives before. If the process was paused, the
-// stream may stay for another minStallTimeout, in which the answers that arrived during the pause
-// are read. The time is that short because a series of pauses could otherwise outlast the TTL.
+// stallsAt returns the instant at which the stream must move to another member if no answer comes.
+// It is called for an entry that waits for an answer.
+//
+// After a pause of the process, the stream may stay for another minStallTimeout. In this time, the
+// answers that arrived during the pause are read. It is short, because a series of pauses could
+// otherwise outlast the TTL.
 func (t *table) stallsAt(e *entry) instant {
 	return max(after(max(e.sentAt, t.lastReceived), t.stallTimeout(e)),
 		after(t.resumed, minStallTimeout))
@@ -90,8 +92,8 @@ func (t *table) stallTimeout(e *entry) time.Duration {
 }
 
 // learn updates typicalLatency with the time that the answer for e took. It ignores the answer if
-// the process has paused since the request was sent, because the pause would count as latency. The
-// keeper does not notice short pauses, so learn counts at most the stall timeout of e.
+// the process has paused since the request, because the pause would count as latency. Short pauses
+// go unnoticed, so learn counts at most the stall timeout of e.
 func (t *table) learn(now instant, e *entry) {
 	if e.sentAt < t.resumed {
 		return

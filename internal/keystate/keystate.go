@@ -91,15 +91,15 @@ func (k *State) addUncertain(value string) {
 	k.unlooked = true
 }
 
-// Made records the end of a put that has created the key, with version v. It returns the record of
-// the incarnation that the caller now uses. It returns nil if v must not be used: the caller then
-// deletes v and puts again.
+// Made records that a put has created the key, with version v. It returns the record of the
+// incarnation that the caller now uses. If it returns nil, the caller must not use v: it deletes v
+// and puts again.
 func (k *State) Made(v Version) *Incarnation { return k.use(&Incarnation{Version: v, made: true}) }
 
-// Found records the end of a put that has found the key with version v and the given value. The
-// parameter own says that the value proves that this session has created the key. Found returns the
-// record of the incarnation that the caller now uses. It returns nil if v must not be used: the
-// caller then deletes v and puts again.
+// Found records that a put has found the key, with version v and the given value. If own is set,
+// the value proves that this session has created the key. Found returns the record of the
+// incarnation that the caller now uses. If it returns nil, the caller must not use v: it deletes v
+// and puts again.
 func (k *State) Found(v Version, value string, own bool) *Incarnation {
 	return k.use(&Incarnation{Version: v, value: value, own: own})
 }
@@ -206,10 +206,10 @@ func (k *State) Saw(v Version, value string) {
 // SawNone records that clean-up has read the key and found no key, or one on another lease.
 func (k *State) SawNone() { k.seen, k.unlooked = nil, false }
 
-// settle finds out whether a put with an unknown outcome has created the newest incarnation of the
-// key. If so, the outcome of that put is known. If no call of this session uses the key, settle
-// also marks the key for deletion. settle does nothing while a put is under way, because that put
-// may have created the key.
+// settle finds out whether an unanswered put has created the newest incarnation of the key. If so,
+// the outcome of the put is known. If no call of this session uses the key, settle also marks the
+// key for deletion. While a put is under way, settle does nothing, because that put may have
+// created the key.
 func (k *State) settle() {
 	if k.puts > 0 {
 		return
@@ -238,9 +238,9 @@ func (k *State) Orphan() {
 	}
 	k.forget()
 	if in := k.ToDelete(); in != nil && in.Mod == 0 {
-		// The key must not be deleted any more. Another session may use it, and a delete whose
-		// condition has no mod revision would not notice that. The State gets a copy of the record,
-		// so that calls of this session that hold the record cannot change the State.
+		// The key must not be deleted any more: another session may use it, and a delete without a
+		// mod revision as its condition would not notice. Calls of this session may still hold the
+		// record. The State gets a copy, so that they cannot change it.
 		kept := *in
 		kept.status = known
 		k.current = &kept

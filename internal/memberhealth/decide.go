@@ -29,8 +29,8 @@ type Decisions struct {
 }
 
 // Decide compares all connected members, updates their states, and returns what the balancer must
-// do. Before each call, the balancer must call Observe for each member. If the parameter probes is
-// false, no member is probed or ejected.
+// do. Before each call, the balancer must call Observe for each member. If probes is false, no
+// member is probed or ejected.
 func Decide(members []*Member, now time.Time, probes bool) (d Decisions) {
 	typical := typicalLatency(members)
 	for _, m := range members {
@@ -100,11 +100,12 @@ func (m *Member) startProbe(now time.Time) *Member {
 	return m
 }
 
-// ExpectStream is called for every connected member when a stream of the client, to any member, has
-// received nothing for too long. ExpectStream notes that the client waits for this member, and
-// reports whether the balancer must probe it. The result is false if the member is being probed
-// already. It is also false if the parameter alone is true: no other member is connected, so there
-// is none to compare this member with.
+// ExpectStream notes that the client waits for this member because of a stream. It reports whether
+// the balancer must probe the member. If any stream of the client has received nothing for too
+// long, the balancer calls ExpectStream for every connected member.
+//
+// The result is false if the member is being probed already. It is also false if alone is set: no
+// other member is connected, so this one cannot be compared with any.
 func (m *Member) ExpectStream(now time.Time, alone bool) bool {
 	r := &m.rec
 	r.streamWaiting = true
@@ -127,11 +128,13 @@ func peerAlive(members []*Member, m *Member, since time.Time) bool {
 	})
 }
 
-// failsProbe reports whether the member must be ejected because of a probe: the probe is unanswered
-// at the end of the probe timeout, the member has sent nothing at all since the probe, and another
-// member has sent something since then. If only writes are pending, ejecting the member would close
-// the connection and fail these writes, which cannot be sent to another member. So in this case
-// failsProbe returns true only if a stream of the client went silent, too.
+// failsProbe reports whether the member must be ejected because of a probe. All of these must hold:
+//   - the probe is unanswered at the end of the probe timeout
+//   - since the probe, the member has sent nothing at all, and another member has sent something
+//   - not only writes are pending, or a stream of the client went silent, too
+//
+// Ejecting a member closes its connection. Pending writes then fail, and cannot be sent to another
+// member.
 func failsProbe(members []*Member, m *Member, now time.Time, typical time.Duration) bool {
 	r := &m.rec
 	overdue := r.probing && now.Sub(r.probedAt) >= max(minProbeTimeout, stallTimeoutFactor*typical)

@@ -124,15 +124,15 @@ func (m *Member) Refuses() bool {
 // refusalsToIgnore is the smallest number of consecutive refusals for which IsBaseline is false.
 const refusalsToIgnore = 4
 
-// IsBaseline reports whether the number of this member's outstanding requests shows how busy a
-// healthy member is. A member that refuses all requests has few outstanding ones. If it were the
-// baseline, all other members would look busy.
+// IsBaseline reports whether this member's load shows how busy a healthy member is. A member that
+// refuses all requests has few outstanding ones. As the baseline, it would make all other members
+// look busy.
 func (m *Member) IsBaseline() bool { return m.consecutiveRefusals.Load() < refusalsToIgnore }
 
 // A healthy member gets the next request only if it has at most busyFactor*least + slack
-// outstanding requests, where least is the number of outstanding requests of the least busy healthy
-// member. With a narrow bound, the quickest member would get too many requests: if every CPU is
-// busy, one member can be three times as quick as another for a moment.
+// outstanding requests. Here least is the number of the least busy healthy member. A narrow bound
+// would give the quickest member too many requests: if every CPU is busy, one member can be three
+// times as quick as another for a moment.
 const (
 	busyFactor = 4
 	slack      = 4

@@ -7,8 +7,8 @@ import (
 )
 
 // A member becomes slow if its latency exceeds slowFactor*quickest + slowMargin in slowAfterTicks
-// successive ticks, where quickest is the lowest latency of all members. The interval between two
-// requests to a slow member is slowSpacing times its latency, but at most maxSpacing.
+// successive ticks. Here quickest is the lowest latency of all members. A slow member gets requests
+// at intervals of slowSpacing times its latency, at most maxSpacing.
 const (
 	slowFactor     = 5
 	slowMargin     = 50 * time.Millisecond
@@ -17,9 +17,9 @@ const (
 	maxSpacing     = 2 * time.Second
 )
 
-// latency estimates how long the member takes to answer, by Little's law: it divides the load,
-// which is the average number of outstanding requests, by the number of answers a second. A load
-// below minLoad counts as minLoad. The result is at most a minute, and 0 if the latency is unknown.
+// latency estimates how long the member takes to answer, or returns 0 if that is unknown. By
+// Little's law, it is the average number of outstanding requests (the load), divided by the answers
+// a second. A load below minLoad counts as minLoad. The result is at most a minute.
 func (r *record) latency() time.Duration {
 	if r.load < minLoad && r.rate == 0 {
 		return 0
@@ -27,9 +27,9 @@ func (r *record) latency() time.Duration {
 	return time.Duration(min(max(r.load, minLoad)/max(r.rate, 0.05), 60) * float64(time.Second))
 }
 
-// typicalLatency returns the median of the latencies of all members that have answered, or 0 if no
-// member has. The latency of a member is the one at its last answer, so a member that falls silent
-// does not raise the median. A higher median would delay the ejection of silent members.
+// typicalLatency returns the median latency of all members that have answered. It returns 0 if no
+// member has. A member that falls silent keeps the latency of its last answer. So it does not raise
+// the median, which would delay the ejection of silent members.
 func typicalLatency(members []*Member) time.Duration {
 	var known []time.Duration
 	for _, m := range members {

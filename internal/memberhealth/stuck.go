@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// These constants say when a member counts as stuck. A stuck member takes requests, but answers
-// none of them. A healthy member may take long for large answers, but it answers the read of one
-// key quickly. During an election no member answers. So a member counts as stuck only if a peer,
-// which is another member, answers in the meantime. If the peer has been silent, too, for quickPeer
-// or longer, the member's time without an answer counts only from the end of the peer's silence.
+// These constants say when a member is stuck: it takes requests, but answers none. A healthy member
+// may take long for large answers, but it answers the read of one key quickly.
+//
+// During an election no member answers. So a member is stuck only if a peer (another member)
+// answers in the meantime. If that peer has been silent for quickPeer or longer, the member's time
+// without an answer counts only from the end of the peer's silence.
 const (
 	// A stuck member has answered nothing for at least stuckAfter, and for at least stuckFactor
 	// times the typical latency.
@@ -63,10 +64,11 @@ func startRead(members []*Member, m *Member, now time.Time, typical time.Duratio
 	return true
 }
 
-// seemsStuck reports whether the member has answered nothing for some time, while a peer has
-// answered. That time must be at least the parameter after. seemsStuck returns false if only writes
-// are pending: the connection to a stuck member is closed, and these writes would fail and could
-// not be sent to another member.
+// seemsStuck reports whether the member has answered nothing while a peer has answered. This must
+// have lasted at least for the duration in after.
+//
+// If only writes are pending, seemsStuck returns false. The connection to a stuck member is closed,
+// so these writes would fail, and they could not be sent to another member.
 func seemsStuck(members []*Member, m *Member, now time.Time, typical, after time.Duration) bool {
 	r, least := &m.rec, int64(stuckLoad)
 	if r.stuck {

@@ -27,9 +27,9 @@ type Pumps struct {
 // NewPumps returns a group without outboxes.
 func NewPumps() *Pumps { return &Pumps{stop: make(chan struct{})} }
 
-// Close ends the pumps of the group, which are the goroutines that send queued values. It drops the
-// queued values, and waits for the pumps to end. It must be called once, after the last Post and
-// Close of the group's outboxes.
+// Close drops the queued values and ends the pumps, the goroutines that send these values. It waits
+// for the pumps to end. It must be called once, after the last Post and Close of the group's
+// outboxes.
 func (p *Pumps) Close() {
 	close(p.stop)
 	p.running.Wait()
@@ -101,10 +101,12 @@ func (o *Outbox[T]) Close(last ...T) {
 	o.unlockClosing(o.backlog == nil)
 }
 
-// Abort drops the queued values and closes the channel without waiting for the consumer, even if
-// Close was called and queued values are still being sent. If a pump (the goroutine that sends
-// queued values) runs, it closes the channel soon after Abort has returned, and sends at most one
-// more value before that. Values in the channel can still be received.
+// Abort drops the queued values and closes the channel, without waiting for the consumer. It also
+// does so after Close, while queued values are still being sent. Values in the channel can still be
+// received.
+//
+// If a pump (the goroutine that sends queued values) runs, the pump closes the channel soon after
+// Abort has returned. Before that, it sends at most one more value.
 func (o *Outbox[T]) Abort() {
 	o.mu.Lock()
 	o.closed = true
@@ -181,10 +183,11 @@ func (o *Outbox[T]) pump(stop <-chan struct{}) {
 	}
 }
 
-// next returns the first value of the queue. The parameter sent says that the pump has sent the
-// value that the previous call of next returned; next then removes that value from the queue first.
-// If the queue is empty, next ends the pump: it closes the channel if Close or Abort was called,
-// and otherwise calls Hooks.Drained. Then it returns false.
+// next returns the first value of the queue, for the pump to send. If sent is set, the pump has
+// sent the value of the previous call, and next first removes that value.
+//
+// If the queue is empty, next ends the pump by returning false. Before that, it closes the channel
+// if Close or Abort was called, and otherwise calls Hooks.Drained.
 func (o *Outbox[T]) next(sent bool) (v T, ok bool) {
 	o.mu.Lock()
 	b := o.backlog

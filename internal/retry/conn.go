@@ -48,13 +48,12 @@ type Config struct {
 	// Options are added to every call. The caller's options override them. Each call allocates room
 	// for three Options and one option of the caller. More options cost another allocation.
 	Options []grpc.CallOption
-	// AttemptKey, if not nil, is the context key under which the context of a call holds the call's
-	// attempt object. From this object the balancer learns which member to avoid, and with it the
-	// balancer reports which member it has picked.
+	// AttemptKey, if not nil, is the context key for the attempt object of a call. The balancer
+	// asks this object which member to avoid, and tells it which member it has picked.
 	AttemptKey any
-	// Retrying, if not nil, is called before each wait for another attempt. The parameter attempt
-	// is the number of attempts at the request that have failed, and err is the error of the latest
-	// one. Retrying must not block.
+	// Retrying, if not nil, is called before each wait for another attempt. attempt is the number
+	// of attempts that have failed, and err is the error of the latest one. Retrying must not
+	// block.
 	Retrying func(method string, attempt uint, err error)
 }
 
@@ -155,13 +154,13 @@ func (c *Conn) newAttempt(
 	return a
 }
 
-// noPeer is the address of the peer in an attempt until gRPC sets the real address. It is not nil,
-// because the real address may be nil: a connection made by the user's own dialer may have none.
+// noPeer is the peer address of an attempt until gRPC sets the real one. It is not nil, because a
+// connection of the user's own dialer may have a nil address.
 var noPeer net.Addr = &net.UnixAddr{Net: "none"}
 
 // sent reports whether the request may have left the client, or may still leave it. If a connection
-// takes the call, gRPC sets the address of the option grpc.Peer before the call ends. Without that
-// option nothing proves that the request was not sent, so sent returns true.
+// takes the call, gRPC stores the peer's address through the option grpc.Peer before the call ends.
+// Without this option there is no proof, and sent returns true.
 func (a *attempt) sent() bool {
 	return a.underWay.Load() > 0 || a.peer.Addr != noPeer || !a.sawPeerOption.Load() ||
 		a.lostPeerOption.Load()

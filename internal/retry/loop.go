@@ -158,9 +158,9 @@ func (s *loop) renewToken(err error, seen uint64) bool {
 	}
 	switch classify.Code(refresh) {
 	case codes.Unknown, codes.Canceled, codes.DeadlineExceeded:
-		// No new token: either the program has set the token, and the client cannot log in, or the
-		// login was not answered in time. The caller of the request gets the error by which the
-		// server refused the old token.
+		// There is no new token. Either the program has set the token, and the client cannot log
+		// in, or the login was not answered in time. The request's caller gets the error of the
+		// refusal.
 	default:
 		s.result = refresh // the login's own error says why there is no new token
 	}

@@ -37,10 +37,10 @@ func idempotent(ctx context.Context, method string) *Idempotent {
 	return i
 }
 
-// Proof records whether a server may have received any unary request made with the context that
-// [WithProof] has returned. The error of a request cannot carry that fact: after the context has
-// ended, that error is the context's own error, because callers compare it with ==. A Proof is safe
-// for concurrent use.
+// Proof records whether a server may have received a unary request. It covers all requests made
+// with the context that [WithProof] has returned. The error of a request cannot carry this fact.
+// Once the context has ended, the error is the context's own, because callers compare it with ==. A
+// Proof is safe for concurrent use.
 type Proof struct {
 	begun  atomic.Int32 // number of requests that were begun
 	unsent atomic.Int32 // number of requests that failed without ever leaving the client
@@ -56,9 +56,8 @@ func WithProof(ctx context.Context) (context.Context, *Proof) {
 	return context.WithValue(ctx, proofKey{}, p), p
 }
 
-// NothingSent reports whether it is certain that no server has received, or will receive, any of
-// the requests that p records. It returns false if p has recorded no request, or if one of the
-// requests has not ended.
+// NothingSent reports whether it is certain that no request recorded by p has reached, or will
+// reach, a server. It returns false if p has recorded no request, or if one of them has not ended.
 func (p *Proof) NothingSent() bool {
 	begun := p.begun.Load()
 	return begun > 0 && p.unsent.Load() == begun

@@ -73,9 +73,11 @@ var policies = map[string]policy{
 	pb.Auth_RoleRevokePermission_FullMethodName: write,
 }
 
-// policyOf returns the policy of a request. That is the policy of the method, with three
-// exceptions: a Txn that changes nothing, an Alarm request that only lists alarms, and a LeaseGrant
-// request that is marked as [Idempotent] and has a lease id are reads.
+// policyOf returns the policy of a request. That is the policy of its method, except that these
+// requests are reads:
+//   - a Txn that changes nothing
+//   - an Alarm request that only lists alarms
+//   - a LeaseGrant request that is marked as [Idempotent] and has a lease id
 func policyOf(ctx context.Context, method string, req any) policy {
 	p := policies[method]
 	switch r := req.(type) {

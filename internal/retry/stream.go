@@ -9,10 +9,10 @@ import (
 )
 
 // NewStream opens a stream. It blocks until there is a connection, ctx ends, or the client is
-// closed. If the request is a read and only its answer is a stream, the returned stream opens
-// itself again after a failure, as long as no message has arrived. It does not do so later, because
-// only the caller knows how to go on after the messages that it has received. All other streams are
-// opened once.
+// closed.
+//
+// The stream of a read with one request opens itself again if it fails before its first message.
+// After that message, only the caller knows how to go on. All other streams are opened once.
 func (c *Conn) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
