@@ -36,43 +36,48 @@ import (
 //	Lease.LeaseTimeToLive              the answer to a Grant was lost     no Grant calls
 //
 // A server, proxy or interceptor may refuse any of the requests in this table. The program's own
-// requests do not fail because of that. Interceptors among DialOptions do not see the health
-// requests, the Range of "\x00" and the pings. For the other requests in the table, interceptors
-// get a context for which [IsInternalRequest] is true. Progress requests are not calls of their
-// own, but messages on the streams of the program's watches.
+// requests do not fail because of that.
+//
+// Interceptors among DialOptions do not see the health requests, the Range of "\x00" and the pings.
+// Progress requests are messages on the streams of the program's watches, not calls. For the other
+// requests in the table, interceptors get a context for which [IsInternalRequest] is true.
 type Config struct {
-	// Endpoints are the members to connect to: host:port, http://host:port, https://host:port,
-	// unix:path or unixs:path, with IPv6 literals in brackets. https and unixs mean TLS, http means
-	// no TLS. An endpoint with unix or without a scheme uses TLS if the field TLS is set.
+	// Endpoints are the members to connect to. IPv6 literals are in brackets. The forms are:
+	//
+	//   - https://host:port and unixs:path use TLS.
+	//   - http://host:port does not.
+	//   - host:port and unix:path use TLS if the field TLS is set.
 	//
 	// A malformed endpoint is left out, and the client logs a warning. If DialOptions have a
 	// dialer, only blank endpoints are left out; other malformed endpoints are passed to the dialer
 	// as they are. New returns ErrNoAvailableEndpoints for an empty list, and an error that names
-	// the endpoints if all are left out. Connections go through the proxy that the environment
-	// variables HTTPS_PROXY and NO_PROXY name.
+	// the endpoints if all are left out.
+	//
+	// Connections go through the proxy that the environment variables HTTPS_PROXY and NO_PROXY
+	// name.
 	Endpoints []string `json:"endpoints"`
 
-	// AutoSyncInterval is the time between calls of Client.Sync that the client makes by itself
-	// until it is closed. A Sync that fails, or takes longer than 5 seconds, is logged as a warning
-	// and leaves the endpoints as they are. 0 means never.
+	// AutoSyncInterval is the time between the client's own calls of Client.Sync, until the client
+	// is closed. A Sync that fails or takes longer than 5 seconds leaves the endpoints as they are,
+	// and is logged as a warning. 0 means never.
 	AutoSyncInterval time.Duration `json:"auto-sync-interval"`
 
 	// DialTimeout bounds each attempt to connect, each login, and the version check of
-	// RejectOldCluster. It does not bound calls: a call waits for a connection until its context
-	// ends. There is one exception: Lease.KeepAlive gives up if no answer has come within
-	// DialTimeout plus one second. 0 means 20 seconds.
+	// RejectOldCluster. 0 means 20 seconds. It does not bound calls: a call waits for a connection
+	// until its context ends. There is one exception: Lease.KeepAlive gives up if no answer has
+	// come within DialTimeout plus one second.
 	DialTimeout time.Duration `json:"dial-timeout"`
 
-	// DialKeepAliveTime is how long a connection with a request or stream under way may be without
-	// traffic before the client sends an HTTP/2 ping on it. gRPC raises a DialKeepAliveTime below
-	// 10 seconds to 10 seconds. 0 or less means no pings. The default is no pings, because servers
-	// and proxies with gRPC's default policy close connections that send more than one ping in 5
+	// DialKeepAliveTime is how long a connection may be without traffic before the client pings it.
+	// Only connections with a request or stream under way get these HTTP/2 pings. gRPC raises a
+	// time below 10 seconds to 10 seconds. 0 or less, the default, means no pings: servers and
+	// proxies with gRPC's default policy close connections that send more than one ping in 5
 	// minutes.
 	//
-	// Without pings, the client notices a silent member because the member leaves requests
-	// unanswered. SpreadEvenly and DisableProbes each turn this detection off. TCP keepalives and a
-	// TCP timeout detect within 25 seconds that a host or network is gone. The client does not set
-	// them up on connections that a dialer among DialOptions made.
+	// Without pings, the client notices a silent member by its unanswered requests, unless
+	// SpreadEvenly or DisableProbes is set. TCP keepalives and a TCP timeout detect within 25
+	// seconds that a host or network is gone. The client does not set these up on connections that
+	// a dialer among DialOptions made.
 	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
 
 	// DialKeepAliveTimeout is how long the answer to an HTTP/2 ping may take before the connection
@@ -88,16 +93,15 @@ type Config struct {
 	// MaxCallSendMsgSize is set as well, MaxCallRecvMsgSize must not be below it.
 	MaxCallRecvMsgSize int
 
-	// TLS holds the client's TLS settings. Without a ServerName, each endpoint's certificate is
-	// checked against that endpoint's host. A nil TLS means the zero tls.Config for endpoints with
-	// the scheme https or unixs, and no TLS for other endpoints. The client does not change the
+	// TLS holds the client's TLS settings. Nil means the zero tls.Config for endpoints with the
+	// scheme https or unixs, and no TLS for other endpoints. Without a ServerName, each endpoint's
+	// certificate is checked against that endpoint's host. The client does not change the
 	// tls.Config, and the program must not change it while the client lives.
 	TLS *tls.Config
 
-	// Username and Password log the client in, if both are set. New logs in once; when a server
-	// refuses the token, the client logs in again. If the cluster runs without authentication, no
-	// login is needed, and New returns no error. If only one of Username and Password is set, it is
-	// ignored.
+	// Username and Password log the client in, if both are set; one alone is ignored. New logs in
+	// once. When a server refuses the token, the client logs in again. If the cluster runs without
+	// authentication, no login is needed, and New returns no error.
 	Username string `json:"username"`
 	Password string `json:"password"`
 
@@ -112,15 +116,15 @@ type Config struct {
 	RejectOldCluster bool `json:"reject-old-cluster"`
 
 	// DialOptions are further options for the gRPC connection, such as interceptors and stats
-	// handlers; these see each attempt of a request. DialOptions also apply to connections of
-	// Client.Dial. The client puts DialOptions after its own options. Each option has the effect
-	// that gRPC documents, with these exceptions:
+	// handlers, which see each attempt of a request. DialOptions also apply to connections of
+	// Client.Dial. The client puts them after its own options. Each option has the effect that gRPC
+	// documents, with these exceptions:
 	//
 	//   - Transport credentials are used instead of the field TLS, and for all schemes of
 	//     endpoints. The client then does not close the connection of a silent member. New returns
 	//     an error for a credentials bundle unless WithTransportCredentials(nil) comes before it.
-	//   - A dialer replaces the client's own dialer. The client's own dialer uses the proxy that
-	//     the environment names, and limits how long a TCP connection may be silent.
+	//   - A dialer replaces the client's own dialer, which uses the proxy that the environment
+	//     names, and limits how long a TCP connection may be silent.
 	//   - Message limits in default call options apply only to the program's own gRPC calls, on
 	//     ActiveConnection and on connections of Dial. The limits of the client's calls are
 	//     MaxCallSendMsgSize and MaxCallRecvMsgSize.
@@ -151,28 +155,32 @@ type Config struct {
 	// SpreadEvenly disables health-aware balancing: requests go round-robin over all connected
 	// members.
 	//
-	// By default, if a member does not answer while its peers do, the client stops sending new
-	// requests to that member within half a second. The client also closes the connection to that
-	// member, so that reads move to another member within about a second. A member that answers
-	// health checks but no request is treated as silent. A member that is much slower than its
-	// peers gets new requests only as fast as it answers.
+	// By default, the client avoids members that are silent or slow:
+	//
+	//   - A member is silent if it answers no request while its peers do, even if it answers health
+	//     checks. The client stops sending it new requests within half a second. The client also
+	//     closes the connection to it, so that reads move to another member within about a second.
+	//   - A member that is much slower than its peers gets new requests only as fast as it answers.
 	SpreadEvenly bool `json:"spread-evenly"`
 
 	// DisableProbes turns off health checks and the client's own progress requests, for servers and
 	// proxies that cannot handle them. A silent member or watch stream is then found by HTTP/2
-	// pings only. Without progress requests, a watch that gets neither events nor progress notices
-	// does not learn of newer revisions. After its connection breaks, such a watch resumes from an
-	// old revision, and ends with rpctypes.ErrCompacted if that revision was compacted meanwhile.
+	// pings only.
+	//
+	// Without progress requests, a watch learns of newer revisions only from events and progress
+	// notices. If none come and its connection breaks, the watch resumes from an old revision. If
+	// that revision was compacted meanwhile, the watch ends with rpctypes.ErrCompacted.
 	DisableProbes bool `json:"disable-probes"`
 
 	// MaxUnaryRetries is the largest number of attempts of one request, the first attempt included.
-	// "Retries" in the package documentation says which requests are sent again. MaxUnaryRetries
-	// does not limit how often the streams of watches and keepalives are opened again. 0 means 100.
+	// 0 means 100. "Retries" in the package documentation says which requests are sent again.
+	// MaxUnaryRetries does not limit how often the streams of watches and keepalives are opened
+	// again.
 	MaxUnaryRetries uint `json:"max-unary-retries"`
 
-	// BackoffWaitBetween is the first wait between two attempts of a request. Waits double up to
-	// 1.5 seconds, or up to BackoffWaitBetween if that is longer. The first attempts, one for each
-	// endpoint, are made without a wait. 0 means 25 ms.
+	// BackoffWaitBetween is the first wait between two attempts of a request. 0 means 25 ms. Waits
+	// double up to 1.5 seconds, or up to BackoffWaitBetween if that is longer. The first attempts,
+	// one for each endpoint, are made without a wait.
 	BackoffWaitBetween time.Duration `json:"backoff-wait-between"`
 
 	// BackoffJitterFraction is the share by which a wait between two attempts is made longer or

@@ -8,8 +8,7 @@ import (
 )
 
 // The methods of [KV] return these types. Each is a protobuf message of etcd's KV service under a
-// name of this package. The client converts a pointer to the message into a pointer to the type of
-// this package, so it copies no response.
+// name of this package. The client converts the pointer to the message, so it copies no response.
 type (
 	// CompactResponse is the answer to a compaction.
 	CompactResponse pb.CompactionResponse
@@ -20,9 +19,10 @@ type (
 
 	// GetResponse is the answer to a get. Count is the number of keys in the range, including those
 	// that [WithLimit] and the revision bounds leave out of Kvs. More is set if the limit leaves
-	// keys out. Neighbouring key-value pairs in Kvs share blocks of memory of up to 64 KiB; a
-	// program that keeps a pointer to one pair keeps the whole block. So copy a pair before you
-	// keep it for long.
+	// keys out.
+	//
+	// Copy a pair of Kvs before you keep it for long. Neighbouring pairs share blocks of memory of
+	// up to 64 KiB, so a pointer to one pair keeps the whole block.
 	GetResponse pb.RangeResponse
 
 	// DeleteResponse is the answer to a delete. Deleted is the number of keys that were deleted.
@@ -44,8 +44,8 @@ type (
 // errors of package rpctypes, which can be compared with errors.Is, or gRPC statuses.
 //
 // A read is sent again if another member may answer it. A write is sent again only if it is certain
-// that it was not applied. If a write fails, and the error is not a refusal of the server, the
-// write may have been applied, or may be applied later.
+// that it was not applied. If a write fails and the server has not refused it, the write may
+// have been applied, or may be applied later.
 type KV interface {
 	// Put sets a key to a value. An empty key is refused with rpctypes.ErrEmptyKey. [WithLease],
 	// [WithPrevKV], [WithIgnoreValue] and [WithIgnoreLease] change what Put does.
@@ -55,15 +55,15 @@ type KV interface {
 	// values of a range of keys. The values come in the order of the keys unless [WithSort] is
 	// given. If there is no such key, Kvs is empty and there is no error.
 	//
-	// The answer is linearizable: it reflects every write that had succeeded before the call,
-	// unless [WithSerializable] is given. [WithRev] reads an earlier revision; Get returns
-	// rpctypes.ErrCompacted if that revision was compacted. Get returns
-	// rpctypes.ErrInvalidSortOption for a sort that the protocol does not know.
+	// The answer is linearizable: it reflects every write that had succeeded before the call. With
+	// [WithSerializable] it may be out of date. [WithRev] reads an earlier revision; if that
+	// revision was compacted, Get returns rpctypes.ErrCompacted. For a sort that the protocol does
+	// not know, Get returns rpctypes.ErrInvalidSortOption.
 	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
 
-	// GetStream is Get for ranges of any size: it delivers the answer in pieces. GetStream returns
-	// when the request has been sent. Each piece holds the next keys, in order. All pieces are read
-	// at one revision. Header, More and Count are set in the last piece only. The channel is closed
+	// GetStream is Get for ranges of any size: it delivers the answer in pieces. It returns when
+	// the request has been sent. Each piece holds the next keys, in order. All pieces are read at
+	// one revision. Header, More and Count are set in the last piece only. The channel is closed
 	// after the last piece. If the answer cannot be completed, the last piece has an Err that is
 	// not nil. [GetStreamToGetResponse] puts the pieces together.
 	//
@@ -71,14 +71,16 @@ type KV interface {
 	// client is closed, the call ends and its memory is freed. A call holds a few pieces at most,
 	// because the client does not read ahead of the caller.
 	//
-	// If the server cannot stream, GetStream sends several requests, each for a page: a limited
-	// number of keys, at the revision of the first page. If that revision is compacted meanwhile,
-	// GetStream fails with rpctypes.ErrCompacted. GetStream also reads pages if
-	// Config.MaxCallRecvMsgSize is set below its default, because servers do not know this setting.
-	// If a page has more bytes than MaxCallRecvMsgSize, GetStream asks for half as many keys. If a
-	// page of one key has more, GetStream fails with codes.ResourceExhausted. A range that is
-	// sorted or bounded by revisions is not read by pages: it comes in one piece, because servers
-	// compute it as a whole.
+	// If the server cannot stream, GetStream reads the range by pages. Each page is the answer to a
+	// request for a limited number of keys, at the revision of the first page. If that revision is
+	// compacted meanwhile, GetStream fails with rpctypes.ErrCompacted. A range that is sorted or
+	// bounded by revisions is not read by pages: it comes in one piece, because servers compute it
+	// as a whole.
+	//
+	// GetStream also reads pages if Config.MaxCallRecvMsgSize is set below its default, because
+	// servers do not know this setting. If a page has more bytes than MaxCallRecvMsgSize, GetStream
+	// asks for half as many keys. If a page of one key has more, GetStream fails with
+	// codes.ResourceExhausted.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 
 	// Delete removes a key or, with [WithRange], [WithPrefix] or [WithFromKey], a range of keys. If
@@ -166,10 +168,10 @@ type kv struct {
 // NewKV returns a [KV] that sends its requests through c.
 func NewKV(c *Client) KV { return &kv{remote: pb.NewKVClient(c.rpc), client: c, paging: true} }
 
-// NewKVFromKVClient returns a [KV] that sends its requests through remote, which may be a stub of a
-// server in the same process. GetStream calls RangeStream of remote, never Range, and fails with
-// codes.Unimplemented if remote does not implement RangeStream. If c is not nil, GetStream calls
-// also end when c is closed.
+// NewKVFromKVClient returns a [KV] that sends its requests through remote, such as a stub of a
+// server in the same process. GetStream calls only RangeStream of remote, never Range. If remote
+// does not implement RangeStream, GetStream fails with codes.Unimplemented. If c is not nil,
+// GetStream calls also end when c is closed.
 func NewKVFromKVClient(remote pb.KVClient, c *Client) KV {
 	return &kv{remote: remote, client: c}
 }

@@ -43,14 +43,13 @@ type Watcher interface {
 	// Watch reports the changes of key or, with WithRange, WithPrefix or WithFromKey, the changes
 	// of a range of keys. It begins with the first change after the call or, with WithRev, with the
 	// changes of the given revision. No change is left out, and changes come in the order of their
-	// revisions. Each revision comes once and whole: the changes of one transaction are in one
-	// response. A watch survives lost connections and changes of members: it resumes after the last
-	// change that it delivered.
+	// revisions. Each revision comes once, with all its changes in one response. A watch survives
+	// lost connections and changes of members: it resumes after the last change that it delivered.
 	//
 	// Watch blocks until a server has confirmed the watch, ctx ends, or the watcher is closed. The
 	// watch misses no change that happens after Watch has returned. When ctx ends, the watch is
 	// cancelled on the server and the channel is closed at once. A watch whose context never ends
-	// lives until the watcher is closed.
+	// lives until the watcher is closed. Watch panics for the same options as OpWatch.
 	//
 	// If a watch ends for another reason, it delivers a last response, whose Err is not nil. This
 	// response comes after all earlier responses, however slowly they are read. Then the channel is
@@ -60,8 +59,7 @@ type Watcher interface {
 	//     compacted. CompactRevision is the first revision that can still be watched.
 	//   - rpctypes.ErrPermissionDenied, or another error made from the server's CancelReason, for
 	//     example if the range is invalid. If the server refuses to create the watch, the client
-	//     first tries once more. If the client has a user, it usually gets a new token for the
-	//     second try.
+	//     first tries once more, usually with a new token if it has a user.
 	//   - rpctypes.ErrNoLeader: ctx was made by WithRequireLeader, and the member that serves the
 	//     watch lost its leader.
 	//   - ErrNoAvailableEndpoints: the client has no connection.
@@ -80,20 +78,23 @@ type Watcher interface {
 	//
 	// Watches whose contexts carry the same outgoing metadata share one gRPC stream. The stream is
 	// opened with the context values of the first of these watches, and closed after the last one
-	// has ended. Watch panics for the same options as OpWatch.
+	// has ended.
 	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
 
 	// RequestProgress asks the server for a progress notice to all watches whose contexts carry the
 	// same outgoing metadata as ctx. These watches share one stream. Each of them then receives a
 	// response whose IsProgressNotify is true. The server does not answer while one of these
-	// watches is still catching up with past events. So call RequestProgress again if no notice
-	// comes.
+	// watches is still catching up with past events. If no notice comes, call RequestProgress
+	// again.
 	//
 	// RequestProgress does not wait for the answer or for a connection. If there is no connection,
-	// the request is sent when the watches have resumed. RequestProgress opens no stream. If the
-	// Watcher has watches, but no watch with this metadata, RequestProgress returns
-	// ErrNoWatchStream. If the Watcher has no watches, it returns nil. It returns the error of ctx
-	// if ctx has ended.
+	// the request is sent when the watches have resumed. RequestProgress opens no stream. It
+	// returns:
+	//
+	//   - the error of ctx if ctx has ended;
+	//   - context.Canceled, or the error of Config.Context, if the Watcher is closed;
+	//   - ErrNoWatchStream if the Watcher has watches, but none with this metadata;
+	//   - nil otherwise, even if the Watcher has no watches.
 	RequestProgress(ctx context.Context) error
 
 	// Close ends all watches, closes their channels, and returns when all their goroutines have
