@@ -33,9 +33,9 @@ func Binary(tb testing.TB) string {
 	return path
 }
 
-// findBinary returns the path of the etcd binary: $ETCD_BIN, or else bin/etcd at the root of this
-// module. It looks for the root in dir and the directories above it. If the tests run on fake
-// servers, it returns bin/fakeserver at the root instead.
+// findBinary returns the path of the etcd binary: $ETCD_BIN, or else bin/etcd at the module's root.
+// It looks for the root in dir and the directories above it. For tests on fake servers, it returns
+// bin/fakeserver at the root instead.
 func findBinary(dir string) (string, error) {
 	if path := os.Getenv(binaryEnv); path != "" && !OnFake() {
 		return checkBinary(path)

@@ -56,9 +56,11 @@ func (c *Cluster) newMembers() (members []*Member, err error) {
 }
 
 // startAll starts all members, and then waits until all of them serve. A member serves only while a
-// majority of the members runs. startAll starts a member only when the previous member answers
-// requests of other members. The reason is that a new member asks the other members which members
-// the cluster has. If one of them listens but does not answer yet, the new member waits a second.
+// majority of the members runs.
+//
+// startAll waits after each start until the member answers requests of other members. The next
+// member asks the others which members the cluster has. If one of them listens but does not answer
+// yet, the new member waits a second.
 func (c *Cluster) startAll(members []*Member) error {
 	ctx, cancel := context.WithTimeout(context.Background(), serveTimeout)
 	defer cancel()

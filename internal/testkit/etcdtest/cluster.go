@@ -27,10 +27,11 @@ type Cluster struct {
 	closed       bool
 }
 
-// Start starts a cluster for a test and waits until every member serves. When the test ends, the
-// processes are killed and their files removed. If the test has failed, the first and the last
-// lines of each log are printed, and the logs are kept. If the cluster does not start, for example
+// Start starts a cluster for a test and waits until every member serves. If that fails, for example
 // because there is no binary, the test fails at once.
+//
+// When the test ends, the processes are killed and their files removed. If the test has failed, the
+// logs are kept, and the first and the last lines of each are printed.
 func Start(tb testing.TB, opts ...Option) *Cluster {
 	tb.Helper()
 	c, err := New(opts...)
@@ -56,9 +57,9 @@ func Start(tb testing.TB, opts ...Option) *Cluster {
 	return c
 }
 
-// New is [Start] for programs that are not tests: the caller must close the cluster. The error
-// wraps [ErrNoBinary], or names the option that is wrong, or has the logs of the members that do
-// not serve.
+// New is [Start] for programs that are not tests: the caller must close the cluster. If there is no
+// binary, the error wraps [ErrNoBinary]. If an option is wrong, the error names it. If members do
+// not serve, the error has their logs.
 func New(opts ...Option) (*Cluster, error) {
 	c := &Cluster{cfg: config{members: 1}}
 	for _, opt := range opts {
@@ -148,9 +149,11 @@ func (c *Cluster) TLSConfig() *tls.Config {
 	return c.ClientTLS("")
 }
 
-// ClientTLS returns a new TLS configuration for a client. It trusts the cluster's CA, and has the
-// client certificate with the common name cn, or no certificate if cn is "". ClientTLS returns nil
-// for a cluster without TLS, and for a name that was not passed to [WithClientCNs].
+// ClientTLS returns a new TLS configuration for a client. It trusts the cluster's CA. Its client
+// certificate has the common name cn. If cn is "", it has no certificate.
+//
+// ClientTLS returns nil for a cluster without TLS, and for a name that was not passed to
+// [WithClientCNs].
 func (c *Cluster) ClientTLS(cn string) *tls.Config {
 	if c.certs == nil {
 		return nil

@@ -15,18 +15,18 @@ import (
 	"google.golang.org/grpc/resolver/manual"
 )
 
-// Conn returns a plain gRPC connection to the member, for requests that do not go through the
-// client under test. It reconnects within milliseconds, uses the client certificate with the common
-// name "client" under mutual TLS, and is closed when the test ends. Options in opts override those
+// Conn returns a plain gRPC connection to the member. Its requests do not go through the client
+// under test. It reconnects within milliseconds, and is closed when the test ends. Under mutual
+// TLS, it uses the client certificate with the common name "client". Options in opts override those
 // of Conn.
 func (m *Member) Conn(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
 	return m.cluster.testConn(tb, []*Member{m}, opts)
 }
 
-// Pb returns a plain gRPC connection to all members, which get the requests in turn. In all other
-// respects the connection is like that of [Member.Conn]. Pass the connection to the generated
-// clients of etcdserverpb, for example pb.NewKVClient(c.Pb(t)).
+// Pb returns a plain gRPC connection to all members, which get the requests in turn. Otherwise, it
+// is like the connection of [Member.Conn]. Pass it to the generated clients of etcdserverpb, for
+// example pb.NewKVClient(c.Pb(t)).
 func (c *Cluster) Pb(tb testing.TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
 	return c.testConn(tb, c.Members(), opts)
@@ -45,8 +45,8 @@ func (c *Cluster) testConn(
 }
 
 // Dial is [Member.Conn] for programs that are not tests: the caller must close the connection.
-// While authentication is on, unary calls on the connection are made as the user root. Streams are
-// not authenticated, unless they are opened with a context from [Cluster.AsRoot].
+// While authentication is on, unary calls are made as the user root. Streams are authenticated only
+// if they are opened with a context from [Cluster.AsRoot].
 func (m *Member) Dial() (*grpc.ClientConn, error) {
 	return m.cluster.dial([]*Member{m}, grpc.WithUnaryInterceptor(m.cluster.callAsRoot))
 }

@@ -15,9 +15,9 @@
 //
 // # The binary
 //
-// The binary is bin/etcd at the root of the module, which `make etcd` builds, or the file that
-// $ETCD_BIN names. If there is no binary, every start fails with [ErrNoBinary]. Environment
-// variables that etcd would read as flags (ETCD_…) are not passed on to it.
+// The binary is bin/etcd at the root of the module, which `make etcd` builds. $ETCD_BIN can name
+// another file. If there is no binary, every start fails with [ErrNoBinary]. Environment variables
+// that etcd would read as flags (ETCD_…) are not passed on to it.
 //
 // # What differs from a production server
 //
@@ -37,24 +37,24 @@
 // On Linux, the kernel kills the servers if their test process dies for any reason. On other
 // systems, such servers keep running.
 //
-// Ports are taken from 12000 to 32000, below the range of outgoing connections, so a member finds
+// Ports are taken from 12000 to 32000, below the range of outgoing connections. So a member finds
 // its ports free after a restart. The ports are taken in blocks of three. The test process listens
-// on the first port of a block as long as it holds the block, so no two test processes get the same
-// ports. If another program takes a port before the first start, the cluster starts on other ports.
+// on a block's first port while it holds the block, so no two test processes get the same ports. If
+// another program takes a port before the first start, the cluster starts on other ports.
 //
 // A failed test prints the first and the last lines of each log and keeps the logs.
 // [Member.LogFile] returns the path of a log.
 //
 // # When a member serves
 //
-// A member serves once its HTTP endpoint /health says so and the cluster has decided the cluster
-// version. The member refuses every request before that. This package asks over HTTP, because an
-// HTTP request needs no authentication.
+// A member serves once its HTTP endpoint /health says so and the cluster version is decided. Before
+// that, it refuses every request. This package asks over HTTP, because that needs no
+// authentication.
 //
 // # Without the client
 //
 // [Member.Conn] and [Cluster.Pb] return plain gRPC connections. With them, a test changes the
-// cluster without the client under test. [Member.Metrics] returns the member's metrics, and
+// cluster without the client under test. [Member.Metrics] returns the member's metrics.
 // [Member.OpenStreams] returns how many streams are open at the member. The package does not depend
 // on the client.
 package etcdtest

@@ -121,9 +121,9 @@ func (m *Member) Kill() {
 	}
 }
 
-// Terminate ends the member with SIGTERM and waits until the process is gone. If that takes longer
-// than ten seconds, Terminate kills the process and returns an error. It does nothing if the member
-// is not running.
+// Terminate ends the member with SIGTERM and waits until the process is gone. If the process still
+// runs after ten seconds, Terminate kills it and returns an error. It does nothing if the member is
+// not running.
 func (m *Member) Terminate() error {
 	p := m.process()
 	if p == nil || !p.running() {
@@ -183,9 +183,11 @@ func (m *Member) Resume() error {
 }
 
 // Restart starts the member again on its former data and ports, and waits until it serves. If the
-// member still runs, Restart kills it first. A member cannot serve while no majority of the members
-// runs. In that case Restart returns without waiting. [Cluster.Restart] starts all members that do
-// not run, and waits until they serve. Restarts of one member must not overlap.
+// member still runs, Restart kills it first.
+//
+// A member cannot serve while no majority of the members runs. Restart then returns without
+// waiting. To start several members and wait for them, use [Cluster.Restart]. Restarts of one
+// member must not overlap.
 func (m *Member) Restart() error {
 	if err := m.cluster.needsEtcd("disk to restart from"); err != nil {
 		return err

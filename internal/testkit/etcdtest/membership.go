@@ -10,10 +10,11 @@ import (
 )
 
 // AddMember adds a voting member or a learner, starts it, and waits until it serves. The new member
-// has the same options as the first members. If a cluster of one member gets a second voter,
-// neither can serve without the other. Start such a cluster with the slower timings of a larger
-// cluster, by WithArgs("--heartbeat-interval=50", "--election-timeout=500"). Calls of AddMember
-// must not overlap.
+// has the same options as the first members. Calls of AddMember must not overlap.
+//
+// If a cluster of one member gets a second voter, neither can serve without the other. Start such a
+// cluster with the slower timings of a larger one, by WithArgs("--heartbeat-interval=50",
+// "--election-timeout=500").
 func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	if err := c.needsEtcd("members that are added"); err != nil {
 		return nil, err
@@ -26,9 +27,9 @@ func (c *Cluster) AddMember(learner bool) (*Member, error) {
 	if err := c.adopt(m); err != nil {
 		return nil, err
 	}
-	// A second voter is added as a learner and promoted later. A learner does not count for the
-	// majority. If the new member were a voter at once, the first voter would have no majority
-	// without the new member, and would send nothing to the new member for several seconds.
+	// A second voter is added as a learner, which does not count for the majority. It is promoted
+	// later. If it were a voter at once, the first voter would have no majority. It would then send
+	// nothing to the new member for several seconds.
 	promote := !learner && len(existing) == 1
 	err = c.admin("add member", func(ctx context.Context, conn *grpc.ClientConn) error {
 		req := &pb.MemberAddRequest{PeerURLs: []string{m.peerURL}, IsLearner: learner || promote}

@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// Metrics returns the values of the member's metrics. A key of the map is a metric's name with its
-// labels, as the member prints them, for example
-// `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`. If the member does not answer,
-// Metrics returns an error after 20 s.
+// Metrics returns the values of the member's metrics by name. A name includes the labels, as the
+// member prints them, for example `grpc_server_handled_total{grpc_code="OK",grpc_method="Put",…}`.
+// If the member does not answer, Metrics returns an error after 20 s.
 func (m *Member) Metrics() (map[string]float64, error) { return m.metrics(context.Background()) }
 
 func (m *Member) metrics(ctx context.Context) (map[string]float64, error) {
@@ -22,10 +21,9 @@ func (m *Member) metrics(ctx context.Context) (map[string]float64, error) {
 	return parseMetrics(text)
 }
 
-// Metric returns the sum of all metrics whose name and labels contain every one of parts, for
-// example Metric("grpc_server_handled_total", `grpc_method="Authenticate"`). If there is no such
-// metric, Metric returns an error, because otherwise a mistyped name would look like a count of
-// zero.
+// Metric returns the sum of all metrics whose name and labels contain all parts. An example is
+// Metric("grpc_server_handled_total", `grpc_method="Authenticate"`). If there is no such metric,
+// Metric returns an error. Otherwise a mistyped name would look like a count of zero.
 func (m *Member) Metric(parts ...string) (float64, error) {
 	all, err := m.Metrics()
 	if err != nil {

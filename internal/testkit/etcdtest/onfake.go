@@ -59,7 +59,7 @@ func (c *config) validateOnFake() error {
 }
 
 // needsEtcd does nothing if the servers are real. If they are fakes, it skips the test that started
-// the cluster. If a program and not a test has started the cluster, needsEtcd returns an error with
+// the cluster. If a program has started the cluster, needsEtcd returns an error that wraps
 // ErrOnFake.
 func (c *Cluster) needsEtcd(what string) error {
 	if !OnFake() {

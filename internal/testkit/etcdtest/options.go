@@ -26,9 +26,9 @@ const maxMembers = 7
 
 // WithMembers sets the number of voting members, 1 to 7. The default is 1.
 //
-// A single member runs with a heartbeat interval of 10 ms and an election timeout of 100 ms.
-// Several members run with 50 ms and 500 ms. Both timings let the server grant a TTL of 1 s, which
-// a server with default timings raises to 2 s. [WithArgs] can set other timings.
+// A single member has a heartbeat interval of 10 ms and an election timeout of 100 ms. Several
+// members have 50 ms and 500 ms. With both timings, the server grants a TTL of 1 s. With its
+// default timings, it would raise this TTL to 2 s. [WithArgs] can set other timings.
 func WithMembers(n int) Option { return func(c *config) { c.members = n } }
 
 // WithTLS makes the members serve clients over TLS, with certificates of a new CA for this cluster.
@@ -63,9 +63,9 @@ func WithUnixSocket() Option { return func(c *config) { c.unix = true } }
 // whole seconds, so it may expire up to a second early.
 func WithJWT(ttl time.Duration) Option { return func(c *config) { c.jwtTTL = ttl } }
 
-// WithAuthTTL sets how long a simple token stays valid without being used, in whole seconds. 0
-// keeps etcd's default of 300 s. Members look for expired tokens once a second, so a token may stay
-// valid for a second longer.
+// WithAuthTTL sets how long an unused simple token stays valid, in whole seconds. 0 keeps etcd's
+// default of 300 s. A token may stay valid for a second longer, because members look for expired
+// tokens once a second.
 func WithAuthTTL(ttl time.Duration) Option { return func(c *config) { c.authTTL = ttl } }
 
 // WithArgs appends flags to each member's command line. If a flag occurs twice, etcd uses the last

@@ -14,9 +14,9 @@ const (
 	blockSize = 3
 )
 
-// portBlock is the right to use two ports, client and peer. The test process listens on the block's
-// first port (guard) as long as it holds the block. So no other block, of this or of another test
-// process, has any of these ports.
+// portBlock is the right to use two ports, client and peer. The block's first port is the guard:
+// the test process listens on it while it holds the block. So no other block, of this or of another
+// test process, has any of these ports.
 type portBlock struct {
 	guard  net.Listener
 	client int

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Shared is one cluster for all tests and examples of a package. The first test or example that
-// calls Cluster or Endpoints starts it, and TestMain stops it:
+// Shared is one cluster for all tests and examples of a package. The first call of Cluster or
+// Endpoints starts it, and TestMain stops it:
 //
 //	var shared etcdtest.Shared
 //

@@ -21,9 +21,9 @@ func (p *Proxy) change(f func(*rules)) {
 	p.changed = make(chan struct{})
 }
 
-// Blackhole lets nothing through in a direction, not even the end of a connection, as if every
-// packet were lost. New connections are accepted. If the direction includes ToServer, they are not
-// forwarded to the server. Heal delivers the bytes that were held back.
+// Blackhole lets nothing through in a direction, as if every packet were lost. Even the end of a
+// connection is held back. New connections are accepted, but not forwarded to the server if the
+// direction includes ToServer. Heal delivers the bytes that were held back.
 func (p *Proxy) Blackhole(dir Direction) { p.change(func(r *rules) { r.blackhole |= dir }) }
 
 // Drop discards all bytes in a direction while the connections stay open. Heal resets the
@@ -48,9 +48,9 @@ func (p *Proxy) Resume() { p.change(func(r *rules) { r.paused = false }) }
 // Refuse resets new connections at once. Open connections stay.
 func (p *Proxy) Refuse() { p.change(func(r *rules) { r.refuse = true }) }
 
-// CutAfter counts the bytes that go in a direction from now on, over all connections together. It
-// closes the connection that carries the n-th byte, right after this byte. Later connections are
-// not closed. With Both, each direction has its own count and closes one connection.
+// CutAfter closes the connection that carries the n-th byte from now, right after this byte. It
+// counts the bytes in the direction dir, over all connections together. Later connections are not
+// closed. With Both, each direction has its own count and closes one connection.
 func (p *Proxy) CutAfter(dir Direction, n int64) {
 	p.change(func(r *rules) { r.cut, r.left[ToServer], r.left[ToClient] = r.cut|dir, n, n })
 }
@@ -77,8 +77,8 @@ func (p *Proxy) Heal() {
 }
 
 // take counts n more bytes that a connection is about to carry in the direction dir. It returns how
-// many of these bytes the connection may carry, and whether CutAfter demands that the connection is
-// closed after these bytes.
+// many of them the connection may carry. If CutAfter demands that the connection is then closed, it
+// also returns true.
 func (p *Proxy) take(dir Direction, n int) (int, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -195,8 +195,8 @@ func (l *link) pass(dir Direction) bool {
 	}
 }
 
-// due waits until the delay that Proxy.Delay has set is over for a chunk. The argument at is the
-// time when the chunk was read; the delay begins then. due returns false if the link is closed.
+// due waits until the delay of Proxy.Delay is over for a chunk of bytes. The chunk was read at the
+// time at, when its delay began. due returns false if the link is closed.
 func (l *link) due(at time.Time) bool {
 	for {
 		r, changed := l.proxy.current()

@@ -2,13 +2,15 @@
 // and its clients fail on demand.
 //
 // Faults apply to every chunk of bytes, so they affect all connections, open and new, until Heal.
-// Blackhole, Pause, Delay and Throttle hold bytes back and lose none: after Heal the connection
-// goes on, like a real connection whose lost packets TCP sends again. These faults also hold back
-// the end of a connection, so a client behind a Blackhole does not learn that its server has closed
-// the connection. Only Drop, CutAfter and Reset lose bytes.
+// There are two kinds:
+//   - Blackhole, Pause, Delay and Throttle hold bytes back and lose none. After Heal the connection
+//     goes on, like a real one whose lost packets TCP sends again. The end of a connection is held
+//     back, too. So a client behind a Blackhole does not learn that its server has closed the
+//     connection.
+//   - Drop, CutAfter and Reset lose bytes.
 //
-// The proxy differs from a network that loses packets in one way: the kernel under the proxy still
-// acknowledges the bytes that the client sends, so TCP's own timers see a peer that is alive.
+// The proxy differs from a network that loses packets in one way. The kernel under the proxy still
+// acknowledges the bytes that the client sends. So TCP's own timers see a peer that is alive.
 package faultnet
 
 import (

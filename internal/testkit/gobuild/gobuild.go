@@ -1,6 +1,6 @@
-// Package gobuild runs the go command in a module of this repository with one of two etcd clients.
-// One is the client of this repository, which a replace directive in the module's go.mod selects.
-// The other is the published client, for comparison.
+// Package gobuild runs the go command in a module of this repository, with one of two etcd clients.
+// One is this repository's client, which a replace directive in the module's go.mod selects. The
+// other is the published client, for comparison.
 package gobuild
 
 import (
@@ -36,10 +36,9 @@ func Own(ctx context.Context, dir string) (Module, error) {
 	return m, nil
 }
 
-// Published returns the module in dir with another go.mod, which lacks the replace directive that
-// selects this repository's client. So the module uses the client that is published on the module
-// proxy. The parameter sums is a go.sum file with the checksums of the published client. Published
-// writes the go.mod to the directory scratch.
+// Published returns the module in dir, built with the published client. The module proxy provides
+// this client, and the go.sum file named sums has its checksums. Published writes another go.mod to
+// the directory scratch, without the replace directive that selects this repository's client.
 func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	m := Module{dir: dir}
 	m, err := m.edited(ctx, filepath.Join(scratch, "published.mod"), "-dropreplace="+Client, sums)
@@ -53,9 +52,9 @@ func Published(ctx context.Context, dir, scratch, sums string) (Module, error) {
 	return m, err
 }
 
-// Without returns m with another go.mod. In that go.mod, a replace directive points to a copy of a
-// required module, and the copy lacks one file. The parameters module and file name the module and
-// the file. Without writes the copy and the go.mod to the directory scratch.
+// Without returns m with one file missing from a required module. It copies the module to the
+// directory scratch, and removes the file from the copy. Another go.mod in scratch has a replace
+// directive that points to the copy.
 func (m Module) Without(ctx context.Context, scratch, module, file string) (Module, error) {
 	if _, err := m.run(m.Go(ctx, "mod", "download", module)); err != nil {
 		return Module{}, err
@@ -74,9 +73,9 @@ func (m Module) Without(ctx context.Context, scratch, module, file string) (Modu
 	return m.edited(ctx, filepath.Join(scratch, "without.mod"), "-replace="+module+"="+dir)
 }
 
-// edited copies the go.mod of m to modfile, and changes the copy with the command "go mod edit" and
-// the given option. It returns the module with this copy. The go.sum next to modfile has the
-// checksums of m and of the files in sums.
+// edited returns m with a changed copy of its go.mod. It writes the copy to modfile, and changes it
+// by "go mod edit" with the given option. The go.sum next to modfile has the checksums of m and of
+// the files in sums.
 func (m Module) edited(
 	ctx context.Context, modfile, option string, sums ...string,
 ) (Module, error) {

@@ -1,5 +1,5 @@
 // Package kvstub has a pb.KVClient that answers requests in the test's process. Tests use it to see
-// which requests a KV sends, and how it reads responses. Package kvstub imports no package of the
+// which requests a KV sends, and how it reads responses. The package imports no package of the
 // client, because tests inside the root package use it, too.
 package kvstub
 
@@ -148,9 +148,9 @@ func StreamOf(
 // endOfKeys is the end of a range that has no upper bound.
 const endOfKeys = "\x00"
 
-// RangeOf returns a function for Stub.OnRange that answers from kvs, which must be sorted by key.
-// It answers as a server does, but ignores sort orders and bounds on revisions. The first response
-// has revision 101, and each later response has the next revision.
+// RangeOf returns a function for Stub.OnRange that answers from kvs. The keys in kvs must be
+// sorted. The function answers as a server does, but ignores sort orders and bounds on revisions.
+// The first response has revision 101, and each later response has the next revision.
 func RangeOf(
 	kvs []*mvccpb.KeyValue,
 ) func(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {

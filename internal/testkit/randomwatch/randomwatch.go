@@ -92,9 +92,9 @@ func pairText(kv *mvccpb.KeyValue) string {
 		kv.ModRevision, kv.Lease)
 }
 
-// New returns a watch with random options. The parameter newest is the latest revision. The watch
-// may have no start revision: it then begins when it is opened. Otherwise the start revision is the
-// latest revision, an earlier one, or one in the near future.
+// New returns a watch with random options. It may have no start revision: it then begins when it is
+// opened. Otherwise it starts at the latest revision (newest), an earlier one, or one in the near
+// future.
 func New(r *rand.Rand, newest int64) *Pair {
 	p := &Pair{}
 	add := func(name string, opt clientv3.OpOption) {
@@ -168,10 +168,10 @@ func (p *Pair) Difference() string {
 	return fmt.Sprintf("%s: %s\nserver: %s\ncache: %s", p.Name, c.Torn, server, cached)
 }
 
-// text returns everything that the watch has delivered, as text for a comparison. fromNow is true
-// for a watch without a start revision. Such a watch starts at the revision at which it was
-// created. So this revision must be equal for both watches, and is part of the text. If fromNow is
-// false, the text only says whether the watch was created.
+// text returns everything that the watch has delivered, as text for a comparison. It has the
+// revision at which the watch was created if fromNow is set. Such a watch has no start revision and
+// starts there, so this revision must be equal for both watches. If fromNow is not set, the text
+// only says whether the watch was created.
 func (l *Log) text(fromNow bool) string {
 	created := min(l.Created, 1)
 	if fromNow {

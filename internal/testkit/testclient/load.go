@@ -11,10 +11,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// PutUntil starts many goroutines. Each goroutine puts its own key ("key0", "key1" and so on) again
-// and again. After the first put of every goroutine, PutUntil calls the given function. When the
-// function returns, PutUntil stops the goroutines. It returns the number of puts. If a put fails,
-// the test fails.
+// PutUntil puts keys from many goroutines until the given function returns. Each goroutine puts its
+// own key ("key0", "key1" and so on) again and again. After the first put of every goroutine,
+// PutUntil calls the function. It returns the number of puts. If a put fails, the test fails.
 func PutUntil(t *testing.T, kv clientv3.KV, goroutines int, during func()) int64 {
 	t.Helper()
 	var puts, failed atomic.Int64

@@ -21,9 +21,9 @@ func Observed(level zapcore.Level) (*zap.Logger, *observer.ObservedLogs) {
 	return zap.New(core), logs
 }
 
-// Logger returns a logger that writes to the logger of cfg, or nowhere if cfg has none. If an entry
-// contains a secret of cfg (a token, or a password, even one in an endpoint), the test fails at its
-// end. If cfg has no secrets, its logger is returned as it is.
+// Logger returns a logger that writes to cfg.Logger, or nowhere if that is nil. If an entry
+// contains a secret of cfg, the test fails at its end. Secrets are the token and all passwords,
+// also those in endpoints. If cfg has a logger and no secrets, Logger returns cfg.Logger itself.
 func Logger(tb testing.TB, cfg clientv3.Config) *zap.Logger {
 	secrets := secretsOf(cfg)
 	if len(secrets) == 0 && cfg.Logger != nil {

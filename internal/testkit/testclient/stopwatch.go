@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// Stopwatch starts to measure time. The returned function stops the measurement, and returns the
-// time that has passed, minus the time in which this process waited for a processor. So a test can
-// check that the result is below a limit, even on a busy machine. The measured code must spend its
-// time waiting for timers, and not computing.
+// Stopwatch starts to measure time. The returned function ends the measurement and returns the
+// time. It leaves out the time in which this process waited for a processor. So a test can check
+// that the time is below a limit, even on a busy machine. The measured code must wait for timers,
+// and not compute.
 //
-// Do not use the result as a lower bound. The time that the process waits for a processor is
-// estimated by how late timers fire. A delay of up to a millisecond is a timer's normal imprecision
-// and is not subtracted.
+// Do not use the result as a lower bound. How long the process waited is estimated by how late
+// timers fire. A delay of up to a millisecond is normal, and is not subtracted.
 func Stopwatch(tb testing.TB) (elapsed func() time.Duration) {
 	const tick, precision = 10 * time.Millisecond, time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
