@@ -34,9 +34,8 @@ func (b *Barrier) Release() error {
 	return err
 }
 
-// Wait blocks while the barrier is held, or until the client is closed. It returns at once if the
-// barrier is not held. A Release lets through all clients that waited before it, even if the
-// barrier is held again at once.
+// Wait blocks while the barrier is held. It returns early if the client is closed. A Release lets
+// through all clients that waited before it, even if the barrier is held again at once.
 func (b *Barrier) Wait() error {
 	var held int64 // the create revision of the barrier's key when Wait first read the key
 	return waitUntil(b.client.Ctx(), func(ctx context.Context) (await.Change, error) {

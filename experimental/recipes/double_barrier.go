@@ -16,9 +16,10 @@ import (
 var errNotEntered = errors.New("recipe: the double barrier was not entered")
 
 // DoubleBarrier lets a number of clients begin together and end together. Enter returns when all of
-// them have called Enter, and Leave returns when all of them have called Leave. Each client has a
-// DoubleBarrier of its own, which only one goroutine at a time may use. After Leave the client may
-// enter again. A client whose session ends is not counted any more.
+// them have called Enter. Leave returns when all of them have called Leave. After Leave a client
+// may enter again. A client whose session ends is not counted any more.
+//
+// Each client has a DoubleBarrier of its own, which only one goroutine at a time may use.
 type DoubleBarrier struct {
 	s     *concurrency.Session
 	pfx   string
@@ -145,10 +146,14 @@ func (b *DoubleBarrier) Leave() error {
 	return err
 }
 
-// tryLeave returns nil if this client may leave, and otherwise a function that waits for the next
-// change. The client whose key was put first waits for all others, one by one, beginning with the
-// client whose key was put last. Each of the others deletes its own key and waits until the first
-// key is deleted. All clients must agree on this order, also those that use etcd's own client.
+// tryLeave returns nil if this client may leave. Otherwise it returns a function that waits for the
+// next change.
+//
+//   - The client whose key was put first waits for the others, one by one. It begins with the
+//     client whose key was put last.
+//   - Each of the others deletes its own key, and waits until the first key is deleted.
+//
+// All clients must agree on this order, also those that use etcd's own client.
 func (b *DoubleBarrier) tryLeave(ctx context.Context) (await.Change, error) {
 	found, rev, err := read(ctx, b.s.Client(),
 		clientv3.OpGet(b.waiters(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),

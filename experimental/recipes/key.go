@@ -35,9 +35,9 @@ type RemoteKV struct {
 // the lease ends.
 type EphemeralKV struct{ RemoteKV }
 
-// create puts a key that must not exist, and returns the key. The parameter gets holds range
-// operations for the same transaction. The result also has, for each operation, the keys that the
-// operation has read. If the key exists, create returns ErrKeyExists.
+// create puts a key that must not exist, and returns the key. The same transaction runs the range
+// operations in gets. For each of them, create also returns the keys that it has read. If the key
+// exists, create returns ErrKeyExists.
 func create(
 	ctx context.Context, client *clientv3.Client, key, val string, lease clientv3.LeaseID,
 	gets ...clientv3.Op,
@@ -84,9 +84,11 @@ func createEphemeral(
 	return nil, nil, sessionError(s, err)
 }
 
-// sessionError returns the error of a call that is made for a session, after its request has failed
-// with err. The result is ErrSessionExpired if the session has ended, an error that wraps
-// ErrSessionExpired if the lease is gone, and otherwise err.
+// sessionError returns the error of a call for a session, after its request has failed with err:
+//
+//   - The session has ended: ErrSessionExpired.
+//   - The lease is gone: an error that wraps ErrSessionExpired.
+//   - Otherwise: err.
 func sessionError(s *concurrency.Session, err error) error {
 	switch {
 	case err == nil:
@@ -99,10 +101,11 @@ func sessionError(s *concurrency.Session, err error) error {
 	return err
 }
 
-// giveUp deletes the key. The request is given up when the session s ends. If s has ended already,
-// giveUp still sends the request, because the lease may still live, and waits for at most
-// endedTimeout. If the request fails, giveUp returns the error, and s deletes the key in the
-// background.
+// giveUp deletes the key. It stops waiting for the request when the session s ends. If the request
+// fails, giveUp returns the error, and s deletes the key in the background.
+//
+// If s has ended already, the lease may still live. So giveUp still sends the request, and waits
+// for at most endedTimeout.
 func (kv *EphemeralKV) giveUp(s *concurrency.Session) error {
 	ctx := s.Ctx()
 	if ctx.Err() != nil {

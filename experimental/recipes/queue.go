@@ -18,8 +18,8 @@ import (
 // clients may put elements in and take them out. The methods are safe for concurrent use.
 //
 // When Dequeue returns an element, the element has left the queue. So the element is lost if the
-// program ends before it has processed the element. If the jobs of a worker that dies have to be
-// done by another worker, use keys and sessions instead: see the module's program examples/queue.
+// program ends before it has processed the element. If another worker must then do the job, use
+// keys and sessions instead: see the module's program examples/queue.
 type Queue struct {
 	client *clientv3.Client
 	pfx    string
@@ -43,9 +43,8 @@ func (q *Queue) Dequeue() (string, error) {
 	return dequeue(q.client, q.pfx, clientv3.WithFirstRev())
 }
 
-// dequeue takes an element out of the queue and returns the element's value. The parameter first
-// holds the options of a read that finds the element's key among all keys that begin with pfx.
-// dequeue waits while there is no element.
+// dequeue takes an element out of the queue and returns its value. It waits while there is no
+// element. The options in first make a read of all keys that begin with pfx find the element's key.
 func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {
@@ -100,8 +99,8 @@ func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 	return &PriorityQueue{client, key + "/"}
 }
 
-// Enqueue adds an element to the queue. pr is the element's number; elements with the lowest number
-// come out first. After an error the element may be in the queue, or may get into the queue later.
+// Enqueue adds an element with the number pr to the queue. Elements with the lowest number come out
+// first. After an error the element may be in the queue, or may get into the queue later.
 func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
 	ctx := q.client.Ctx()
 	dir := fmt.Sprintf("%s%05d", q.pfx, pr)

@@ -99,10 +99,14 @@ func (rw *RWMutex) acquire(dir, rivals string) (own *EphemeralKV, since int64, e
 	return own, since, nil
 }
 
-// RUnlock releases a lock that RLock has acquired. Errors: [concurrency.ErrLockReleased] if the
-// RWMutex is not locked; [concurrency.ErrSessionExpired] if the session ends meanwhile; those of
-// clientv3.KV. After any error except ErrLockReleased, the lock is released in the background. Call
-// RUnlock again to wait for the release.
+// RUnlock releases a lock that RLock has acquired. Errors:
+//
+//   - [concurrency.ErrLockReleased] if the RWMutex is not locked
+//   - [concurrency.ErrSessionExpired] if the session ends meanwhile
+//   - those of clientv3.KV
+//
+// After any error except ErrLockReleased, the lock is released in the background. Call RUnlock
+// again to wait for the release.
 func (rw *RWMutex) RUnlock() error { return rw.Unlock() }
 
 // Unlock releases a lock that Lock has acquired. Its errors are those of [RWMutex.RUnlock].

@@ -23,9 +23,10 @@ import (
 var raceBackoff = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond, Jitter: 1}
 
 // waitUntil blocks until some keys are in the state that its caller waits for. The function look
-// reads these keys. If the keys are in that state, look returns a nil Change. Otherwise the Change
-// that look returns is a function that blocks until the keys have changed. waitUntil returns an
-// error if look fails with an error that another attempt cannot clear, or if ctx ends.
+// reads these keys. In that state, look returns a nil Change. Otherwise it returns a Change that
+// blocks until the keys have changed.
+//
+// waitUntil returns an error if ctx ends, or if another attempt cannot clear an error of look.
 func waitUntil(
 	ctx context.Context, look func(context.Context) (await.Change, error),
 ) error {

@@ -74,8 +74,8 @@ func Static(token string) *Source {
 	return s
 }
 
-// Generation returns the number of the current token. The number changes whenever the token does,
-// and is 0 before the first token. Read it before a request is sent, and pass it to Refresh if the
+// Generation returns the number of the current token, or 0 before the first token. The number
+// changes whenever the token does. Read it before a request is sent, and pass it to Refresh if the
 // token is refused. It costs one atomic load.
 func (s *Source) Generation() uint64 {
 	if h := s.current.Load(); h != nil {
@@ -85,8 +85,8 @@ func (s *Source) Generation() uint64 {
 }
 
 // Fresh reports whether the current token is so new that members may not know it yet. If so, try a
-// refused request again instead of calling Refresh. Read seen, the [Source.Generation], before the
-// request. If the token has changed since, Fresh returns false.
+// refused request again instead of calling Refresh. As seen, pass the [Source.Generation] that was
+// read before the request. If the token has changed since, Fresh returns false.
 func (s *Source) Fresh(seen uint64) bool {
 	h := s.current.Load()
 	return s.authenticate != nil && h != nil && h.metadata != nil && h.generation == seen &&
@@ -102,17 +102,23 @@ func (s *Source) Ensure(ctx context.Context) error {
 	return s.Refresh(ctx, 0)
 }
 
-// Refresh replaces a refused token. The parameter seen is the [Source.Generation] that was read
-// before the refused request. If Refresh returns nil, the request can be tried again. Refresh
-// returns nil at once in two cases: the current token is of another generation, or the source has
-// neither a user nor a token, as with certificates. Otherwise Refresh waits for the answer to a
-// login. If no login is under way, Refresh starts one.
+// Refresh replaces a refused token. If it returns nil, the request can be tried again. Read seen,
+// the [Source.Generation], before the request.
 //
-// The old token stays in place until the new one is there. If the server says that authentication
-// is not enabled, the token is dropped and Refresh returns nil. If the login fails for another
-// reason, all calls that wait for it return its error. The token is kept then, and the next Refresh
-// logs in again. Refresh returns ErrStatic for a static token, and context.Canceled after Close. If
-// ctx ends first, Refresh returns the error of ctx, and the login goes on for the other callers.
+// Refresh returns nil at once in two cases:
+//
+//   - The current token is of another generation.
+//   - The source has neither a user nor a token, as with certificates.
+//
+// Otherwise Refresh waits for a login, and starts one if none runs. The old token stays in place
+// until the new one is there. If the server says that authentication is not enabled, the token is
+// dropped and Refresh returns nil. Errors:
+//
+//   - the error of the login: all calls that wait for the login return it. The token is kept, and
+//     the next Refresh logs in again.
+//   - ErrStatic for a static token
+//   - context.Canceled after Close
+//   - the error of ctx if ctx ends first: the login goes on for the other callers.
 func (s *Source) Refresh(ctx context.Context, seen uint64) error {
 	if s.authenticate == nil {
 		if s.Generation() != 0 {

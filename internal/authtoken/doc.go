@@ -1,5 +1,5 @@
-// Package authtoken holds the authentication token that a client attaches to its requests, and
-// replaces it when a server refuses it.
+// Package authtoken holds the authentication token that a client attaches to its requests. When a
+// server refuses the token, the package replaces it.
 //
 // Each token has a number, its generation. The client reads [Source.Generation] before it sends a
 // request. If a server refuses the token, the client passes that generation to [Source.Refresh],
@@ -15,8 +15,8 @@
 // a caller. A caller whose context ends stops waiting, and the login goes on for the other callers.
 // Close stops the login and waits for it.
 //
-// The authentication of the client decides which token its requests carry, and what happens when a
-// server refuses a request because of its token:
+// The way in which the client authenticates decides which token its requests carry. It also decides
+// what happens when a server refuses a request because of its token:
 //
 //	authentication     token                       after a refusal
 //	user and password  from Authenticate           a login replaces the token
@@ -28,8 +28,8 @@
 // # Invariants
 //
 //   - At most one login is under way.
-//   - The old token stays attached until the new one is there: no request goes out without a token
-//     because of a refresh.
+//   - The old token stays attached until the new one is there. So no request goes out without a
+//     token because of a refresh.
 //   - All calls that wait for a login return its error, which is then forgotten.
 //   - A request reads the token with one atomic load.
 package authtoken

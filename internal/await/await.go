@@ -23,8 +23,8 @@ func Join(ctx, other context.Context) (joined context.Context, release context.C
 }
 
 // Change is a function that waits for a change of the store. It returns true when the store may
-// have changed since the caller last read from the store. It returns false if it can no longer
-// notice a change, for example because its watch or ctx has ended.
+// have changed since the caller's last read. It returns false if it can no longer notice a change,
+// for example because its watch or ctx has ended.
 type Change func(ctx context.Context) bool
 
 // Loop waits until the store is in the state that its caller wants. It reads the store with the

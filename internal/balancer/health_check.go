@@ -21,12 +21,12 @@ var healthBackoff = backoff.Policy{Base: 200 * time.Millisecond, Max: time.Minut
 // counts as serving, because it has not reported that it does not serve.
 const healthStallTimeout = time.Second
 
-// followHealth watches a server's health, and passes each status to report. It returns true if the
-// server has no health service; it has then reported the server as serving. It returns false when
-// ctx ends.
+// followHealth watches a server's health, and passes each status to report. It returns false when
+// ctx ends. If the server has no health service, followHealth reports the server as serving and
+// returns true.
 //
 // Load balancers end streams after a time. So when a stream of the health service ends,
-// followHealth opens another one, and the last status stays valid in between. But if a stream ends
+// followHealth opens another one, and the last status stays valid in between. If a stream ends
 // before the server has sent a status, followHealth reports the server as not serving.
 //
 // The function report must ignore a call whose context has ended.

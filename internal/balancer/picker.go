@@ -80,10 +80,12 @@ func isStream(method string) bool {
 	return false
 }
 
-// choose returns the next connection in round-robin order. It first looks for a member that has
-// fewer outstanding requests than its health allows, and not many more than the least busy member.
-// If there is no such member, choose takes the next member that is not ejected, however busy it is.
-// If all members are ejected, it takes the next one.
+// choose returns the next connection in round-robin order. It takes the first member that it finds:
+//
+//  1. a member with fewer outstanding requests than its health allows, and not many more than the
+//     least busy member
+//  2. a member that is not ejected, however busy it is
+//  3. the next member, if all are ejected
 func (p *picker) choose() *conn {
 	n := uint32(len(p.candidates))
 	next := p.tracker.next.Add(1)

@@ -28,8 +28,8 @@ type targetedStream struct {
 type streamTargetKey struct{}
 
 // With returns a copy of ctx for the next stream. The copy ends with ctx, and also when the
-// stream's member is removed from the endpoints. Otherwise gRPC would keep the connection to that
-// member for as long as the stream lives.
+// stream's member is removed from the endpoints. Otherwise the stream would keep gRPC's connection
+// to that member open.
 func (p *StreamTarget) With(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &targetedStream{target: p, end: cancel}

@@ -54,9 +54,9 @@ func (t *Tracker) tick() {
 	busy, eject, changes := t.decideLocked(time.Now())
 	if !busy {
 		t.ticking.Store(false)
-		// A request may have arrived after decideLocked had looked at the members, while ticking
-		// was still true. Such a request has not started the ticks, so the next tick is scheduled
-		// here. If CompareAndSwap fails, a later request has already scheduled it.
+		// A request may have arrived after decideLocked had looked at the members. It has not
+		// started the ticks, because ticking was still true. So the next tick is scheduled here. If
+		// CompareAndSwap fails, a later request has already scheduled it.
 		waiting := func(h *memberhealth.Member) bool { return h.Outstanding() > 0 }
 		busy = slices.ContainsFunc(t.health, waiting) && t.ticking.CompareAndSwap(false, true)
 	}
@@ -72,10 +72,10 @@ func (t *Tracker) tick() {
 	}
 }
 
-// decideLocked compares the members. It sends the health checks, and the reads of one key, that
-// show which members still work. It returns the members to eject and the changes to report. The
-// caller ejects members and reports changes after it has released the lock. busy is true if the
-// members must be compared again at the next tick.
+// decideLocked compares the members. To see which members still work, it sends health checks and
+// reads of one key. It returns the members to eject and the changes to report, for the caller to
+// handle after it has released the lock. busy is true if the members must be compared again at the
+// next tick.
 func (t *Tracker) decideLocked(now time.Time) (busy bool, eject []*Member, changes []change) {
 	busy = t.observeLocked(now)
 	d := memberhealth.Decide(t.health, now, !t.NoProbes)
@@ -135,7 +135,7 @@ func (t *Tracker) startReadLocked(m *Member) {
 }
 
 // sendLocked sends a member a request from a new goroutine. When the request has ended, the
-// goroutine takes the lock and calls noteLocked with the request's error. inTime says whether the
+// goroutine takes the lock and calls noteLocked with the request's error. inTime is true if the
 // request ended before probeTimeout and before Close.
 func (t *Tracker) sendLocked(
 	m *Member, request func(context.Context, *Member) error,

@@ -95,9 +95,9 @@ func (t *Tracker) Member(address string) *Member {
 
 type memberKey struct{}
 
-// With returns a copy of the address a that has the address's Member among its attributes. The
-// Member then counts the requests sent to the address and the bytes received from it. If t is nil,
-// With returns the address unchanged.
+// With returns a copy of an address that has the address's Member among its attributes. The Member
+// counts the requests sent to the address and the bytes received from it. If t is nil, With changes
+// nothing.
 func (t *Tracker) With(a resolver.Address) resolver.Address {
 	if t != nil {
 		a.Attributes = a.Attributes.WithValue(memberKey{}, t.Member(a.Addr))

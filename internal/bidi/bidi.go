@@ -33,9 +33,10 @@ type Handler[Req, Resp any] interface {
 	Received(*Resp)
 	// Broken is called once for each stream that has ended and for each dial that has failed. It
 	// reports whether to dial again, and the shortest wait before that. The link may wait longer.
-	// When the link's context ends, Broken is called with an error that says so. If the context
-	// ends while the link waits to dial again, Broken is called a second time, and the link does
-	// not dial. Broken is not called because of Stop or Close.
+	//
+	// When the link's context ends, Broken is called with an error that says so. If the link waits
+	// to dial again then, this is a second call, and the link does not dial. Stop and Close cause
+	// no call of Broken.
 	Broken(err error) (redial bool, wait time.Duration)
 }
 
@@ -48,7 +49,7 @@ type Options struct {
 	// Linger is how long the peer may take to end a stream that Stop has half-closed. With 0, Stop
 	// cancels the stream at once.
 	Linger time.Duration
-	// Idle, if set, is called before each dial. It reports whether no stream is needed now. If so,
+	// Idle, if set, is called before each dial and reports whether no stream is needed now. If so,
 	// the link waits for Wake before it calls Idle again. Idle is called on the receive goroutine,
 	// without the link's mutex.
 	Idle func() bool
@@ -107,8 +108,8 @@ func New[Req, Resp any](ctx context.Context, dial Dial[Req, Resp], opts Options)
 func (l *Link[Req, Resp]) Start(h Handler[Req, Resp]) {
 	l.handler = h
 	// This goroutine stops when l.ctx ends or Broken returns false, and after Stop also when the
-	// stream ends. Stop, Close and the parent context end l.ctx. The goroutine waits for the send
-	// goroutine. Close and Wait wait for both.
+	// stream ends. Stop, Close and the parent context end l.ctx. The goroutine first waits for the
+	// send goroutine. Close and Wait wait for both.
 	go l.receiveLoop()
 	// This goroutine stops when l.ctx ends. The receive goroutine ends l.ctx before it exits, and
 	// then waits for this goroutine.
@@ -140,9 +141,9 @@ func (l *Link[Req, Resp]) Queued() int {
 	return len(l.queue)
 }
 
-// Reconnect cancels the current stream, if there is one. No further message of this stream reaches
-// the handler. Broken is called with reason and decides whether to dial again, as after any end of
-// a stream. Reconnect returns at once and may be called from the handler.
+// Reconnect cancels the current stream, if there is one, and returns at once. No further message of
+// this stream reaches the handler. Broken is called with reason and decides whether to dial again.
+// Reconnect may be called from the handler.
 func (l *Link[Req, Resp]) Reconnect(reason error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -152,10 +153,11 @@ func (l *Link[Req, Resp]) Reconnect(reason error) {
 	}
 }
 
-// Stop ends the link and returns at once. The link first sends the queued requests, half-closes the
-// stream, and gives the peer Options.Linger to end the stream. If there is no stream, or
-// Options.Linger is 0, Stop cancels the link's context at once. Stop may be called from the
-// handler.
+// Stop ends the link and returns at once. It may be called from the handler.
+//
+// The link first sends the queued requests and half-closes the stream. Then the peer has
+// Options.Linger to end the stream. If there is no stream, or Options.Linger is 0, Stop cancels the
+// link's context at once.
 func (l *Link[Req, Resp]) Stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

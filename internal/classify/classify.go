@@ -53,9 +53,9 @@ func IsNoLeader(err error) bool { return is(err, rpctypes.ErrGRPCNoLeader) }
 // Learners do that before they look at the request, so it has no effect.
 func IsLearnerRefusal(err error) bool { return is(err, rpctypes.ErrGRPCNotSupportedForLearner) }
 
-// IsAuthRefresh reports whether a request that failed with err may succeed with a new token: its
-// token was invalid or expired, was made at an older revision of the auth store, or was missing.
-// Servers refuse such a request before they apply it.
+// IsAuthRefresh reports whether a request that failed with err may succeed with a new token. Its
+// token was invalid, expired, missing, or made at an older revision of the auth store. Servers
+// refuse such a request before they apply it.
 func IsAuthRefresh(err error) bool {
 	return is(err, rpctypes.ErrGRPCInvalidAuthToken) ||
 		IsAuthOldRevision(err) ||
@@ -78,8 +78,8 @@ func IsConnClosing(err error) bool {
 // IsUnimplemented reports whether the server does not know the method.
 func IsUnimplemented(err error) bool { return Code(err) == codes.Unimplemented }
 
-// IsTooManyRequests reports whether the member refused the request because the member still has to
-// apply too many others. Servers decide that before they propose the request, so the request has no
+// IsTooManyRequests reports whether an overloaded member refused the request. The member still has
+// to apply too many others. Servers decide that before they propose the request, so it has no
 // effect. The code may be Unknown, because servers return this error without a status code.
 func IsTooManyRequests(err error) bool {
 	code, message := describe(err)

@@ -17,8 +17,8 @@ const NoEndpoints = "etcdclient: no available endpoints"
 
 var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)
 
-// IsFinal reports whether a stream that ended with err must not be opened again. The parameter
-// opened is true if an open stream has ended with err, and false if the stream could not be opened.
+// IsFinal reports whether a stream that ended with err must not be opened again. opened is false if
+// the stream could not be opened.
 //
 // Load balancers and proxies end a stream with any status while something is wrong with them. Such
 // a fault is temporary. So an error is final only if it is in this list:
@@ -26,21 +26,21 @@ var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)
 //   - any error after ctx has ended: the owner of the stream has ended the stream.
 //   - [NoEndpoints]: the client was made without a connection and never has one.
 //   - gRPC's "the client connection is closing" from opening a stream: this process has closed the
-//     connection, which opens no other stream. An open stream may end with the same status because
-//     a proxy closed its own connection.
+//     connection, which opens no other stream. An open stream may end with this status because a
+//     proxy closed its own connection.
 //
-// No status of an etcd server is in the list. The statuses with which etcd ends a watch or
-// keepalive stream (not capable, not supported for learner, no leader, watch canceled, a failed
-// renewal) hold for one member at one time, or for one lease. etcd reports the end of a watch by a
-// response on the stream, and a lease that is gone by an answer without a TTL.
+// No status of an etcd server is in the list. etcd ends a watch or keepalive stream with these: not
+// capable, not supported for learner, no leader, watch canceled, a failed renewal. Each of them
+// holds for one member at one time, or for one lease. etcd reports the end of a watch by a response
+// on the stream, and a lease that is gone by an answer without a TTL.
 func IsFinal(ctx context.Context, err error, opened bool) bool {
 	return ctx != nil && ctx.Err() != nil || is(err, errNoEndpoints) ||
 		!opened && IsConnClosing(err)
 }
 
-// IsOptionRefusal reports whether a stream may have ended with err because its server does not know
-// an option of the last request: the code is FailedPrecondition or InvalidArgument, and the error
-// is not one of etcd's own.
+// IsOptionRefusal reports whether a stream may have ended because its server does not know an
+// option of the last request. The code of err is then FailedPrecondition or InvalidArgument, and
+// err is not one of etcd's own errors.
 func IsOptionRefusal(err error) bool {
 	switch Code(err) {
 	case codes.FailedPrecondition, codes.InvalidArgument:
@@ -69,11 +69,14 @@ func IsOverLimit(err error) bool {
 	return message == fmt.Sprintf(decompressed, limit)
 }
 
-// IsServersEnd reports whether the server itself decided to end a stream with err, perhaps because
-// of a request on the stream. It returns true for io.EOF, with which a server ends a stream without
-// an error. It returns false for an error that is no gRPC status, and for statuses that have other
-// causes: the server is unavailable, a message was over a limit, or the client has ended the
-// stream. It returns true for all other statuses.
+// IsServersEnd reports whether the server itself decided to end a stream with err. A request on the
+// stream may have been the reason. The result is:
+//
+//   - true for io.EOF, with which a server ends a stream without an error
+//   - false for an error that is no gRPC status
+//   - false for a status with another cause: the server is unavailable, a message was over a limit,
+//     or the client has ended the stream
+//   - true for all other statuses
 func IsServersEnd(err error) bool {
 	if errors.Is(err, io.EOF) {
 		return true
@@ -89,11 +92,11 @@ func IsServersEnd(err error) bool {
 	return true
 }
 
-// CancelReason returns the error of a watch that the server has cancelled. reason is the text in
-// the field cancel_reason of the server's response. If this text is that of a gRPC status error,
-// CancelReason uses the status that the text names. Otherwise it uses a status with
-// codes.FailedPrecondition, and the text as the description. If package rpctypes has an error for
-// the status, CancelReason returns that error.
+// CancelReason returns the error of a watch that the server has cancelled. The server's response
+// has the text reason in its field cancel_reason. If this is the text of a gRPC status error,
+// CancelReason uses that status. Otherwise the status has codes.FailedPrecondition, and the text as
+// its description. If package rpctypes has an error for the status, CancelReason returns that
+// error.
 func CancelReason(reason string) error {
 	if st, ok := parseStatus(reason); ok {
 		return rpctypes.Error(st.Err())

@@ -79,9 +79,11 @@ func (c *Credentials) ClientHandshake(
 func (c *Credentials) Clone() credentials.TransportCredentials { return c }
 
 // bundle secures connections. Credentials has two bundles: one encrypts connections with TLS, and
-// one does not encrypt. Before the handshake, a bundle passes each new connection to the function
-// opened, and goes on with the connection that opened returns. An address carries its bundle among
-// its attributes. bundle implements credentials.TransportCredentials and credentials.Bundle.
+// one does not encrypt. An address carries its bundle among its attributes. bundle implements
+// credentials.TransportCredentials and credentials.Bundle.
+//
+// Before the handshake, a bundle passes each new connection to the function opened. It goes on with
+// the connection that opened returns.
 type bundle struct {
 	transport
 	// serverName is the name that the certificates of all servers are checked for. If it is empty,

@@ -99,9 +99,8 @@ func (f *file) tree(items []Item) uint64 {
 	return f.branch(leaves)
 }
 
-// leaf writes a leaf with the items to new pages and returns the number of the first page. The
-// parameter flags is written in each item: 1 means that the item is a bucket, and 0 means that it
-// is a key and its value.
+// leaf writes a leaf with the items to new pages and returns the number of the first page. Each
+// item gets the flags: 1 for a bucket, and 0 for a key and its value.
 func (f *file) leaf(items []Item, flags uint32) uint64 {
 	size := headerSize + len(items)*elementSize
 	for _, it := range items {
@@ -143,8 +142,8 @@ func (f *file) branch(children []Item) uint64 {
 }
 
 // grow appends new pages that hold at least size bytes. It writes the header of the first new page,
-// with the given flags and the given count of items. It returns the number of the first new page,
-// and the bytes of all new pages.
+// with the given flags and count of items. It returns the number of the first new page, and the
+// bytes of all new pages.
 func (f *file) grow(size int, flags uint16, count int) (id uint64, page []byte) {
 	start := len(f.pages)
 	pages := (size + pageSize - 1) / pageSize

@@ -1,8 +1,9 @@
 // Package memnet is a network inside of the process. Its connections need no port and no file.
 //
-// A goroutine that waits on a connection is blocked on a channel. If the connection was made inside
-// of a bubble of testing/synctest, the goroutine is durably blocked, so virtual time can pass. A
-// write never waits: the connection buffers all bytes that the reader has not yet read. The buffer
+// A goroutine that waits on a connection is blocked on a channel. If the connection was made in a
+// bubble of testing/synctest, the goroutine is durably blocked, so virtual time can pass.
+//
+// A write never waits, because the connection buffers all bytes that are not read yet. The buffer
 // stays small, because HTTP/2 flow control limits how much gRPC writes.
 package memnet
 

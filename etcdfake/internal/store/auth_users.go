@@ -244,8 +244,8 @@ func (s *Store) callRoleGrantPermission(
 		return bytes.Compare(perms[i].Key, req.Perm.Key) >= 0
 	})
 	granted := proto.Clone(req.Perm).(*authpb.Permission)
-	// As in etcd, only the first permission with the key can be replaced, and only if its range end
-	// is equal, too. Otherwise the new permission is added, even if a later permission has both the
+	// As in etcd, only the first permission with the key can be replaced. Its range end must be
+	// equal, too. Otherwise the new permission is added, even if a later permission has both the
 	// key and the range end.
 	if i < len(perms) && samePermission(perms[i], req.Perm.Key, req.Perm.RangeEnd) {
 		perms[i] = granted

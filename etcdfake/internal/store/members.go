@@ -163,8 +163,8 @@ func (s *Store) callMemberAdd(c Caller, req *pb.MemberAddRequest) (*pb.MemberAdd
 }
 
 // memberID returns the id of a new member. As in etcd, the id is a hash of the member's URLs and of
-// the time in whole seconds. If a member with the same URLs is added twice in the same second, both
-// get the same id, and the second addition fails.
+// the time in whole seconds. If the same URLs are added twice in one second, the ids are equal, and
+// the second addition fails.
 func (s *Store) memberID(urls []string) uint64 {
 	text := strings.Join(urls, "") + strconv.FormatInt(s.cfg.Now().Unix(), 10)
 	sum := sha1.Sum([]byte(text))
@@ -172,8 +172,7 @@ func (s *Store) memberID(urls []string) uint64 {
 }
 
 // started returns how many voting members have started, and how many voting members there are. A
-// member has started if it has a name. The parameter except is the id of a member that is not
-// counted.
+// member has started if it has a name. The member with the id except is not counted.
 func (s *Store) started(except uint64) (started, voters int) {
 	for _, m := range s.members {
 		if m.IsLearner || m.ID == except {

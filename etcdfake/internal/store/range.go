@@ -66,11 +66,12 @@ func (s *Store) viewOf(c Caller) int64 {
 	return s.kv.revisionAt(s.cfg.Now().Add(-c.Lag))
 }
 
-// readable returns the revision at which to read. The parameter asked is the revision in the
-// request. The parameter rev is the newest revision that the caller may see. If the request has no
-// revision or a negative one, readable returns rev. Errors: ErrGRPCFutureRev if the revision in the
-// request is above rev, ErrGRPCCompacted if the revision at which to read is below the compacted
-// revision.
+// readable returns the revision at which to read. This is the revision asked, which comes from the
+// request. If asked is 0 or negative, it is rev, the newest revision that the caller may see.
+// Errors:
+//
+//   - ErrGRPCFutureRev if asked is above rev
+//   - ErrGRPCCompacted if the revision at which to read is below the compacted revision
 func (k *keyspace) readable(asked, rev int64) (int64, error) {
 	if asked > rev {
 		return 0, rpctypes.ErrGRPCFutureRev
@@ -122,9 +123,10 @@ func (k *keyspace) answerRange(
 
 // fetchLimit returns how many keys etcd reads before it filters and sorts them; 0 means all keys.
 // If the request filters or has a sort order, etcd reads all keys, because the limit applies to the
-// result. Otherwise etcd reads one key more than the limit, to see whether there are more keys. It
-// does so even if the request has a sort target but no sort order; it then sorts only the keys that
-// it has read.
+// result.
+//
+// Otherwise etcd reads one key more than the limit, to see whether there are more keys. If the
+// request has a sort target but no sort order, etcd sorts only the keys that it has read.
 func fetchLimit(req *pb.RangeRequest) int64 {
 	if !defaultOrder(req.SortTarget, req.SortOrder) || filtersRevisions(req) {
 		return 0

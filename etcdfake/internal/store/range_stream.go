@@ -10,9 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// RangeStream answers a range in chunks, and calls send with each chunk as soon as the chunk is
-// read. All chunks are read at the same revision. As in etcd, if this revision is compacted between
-// two chunks, the stream ends with ErrGRPCCompacted.
+// RangeStream answers a range in chunks. It calls send with each chunk as soon as the chunk is
+// read. All chunks are read at the same revision. If this revision is compacted between two chunks,
+// the stream ends with ErrGRPCCompacted, as in etcd.
 func (s *Store) RangeStream(
 	c Caller, req *pb.RangeRequest, send func(*pb.RangeStreamResponse) error,
 ) error {

@@ -126,9 +126,9 @@ func (s *Store) checkPlan(plan *txnPlan) error {
 	return nil
 }
 
-// checkRangeIn returns the error of a range in a transaction, or nil. A range whose revision is
-// below the compacted revision fails with ErrGRPCCompacted, even if its revision is negative.
-// Outside of a transaction, a range with a negative revision reads the newest revision.
+// checkRangeIn returns the error of a range in a transaction, or nil. A revision below the
+// compacted revision fails with ErrGRPCCompacted, even if it is negative. Outside of a transaction,
+// a negative revision stands for the newest revision.
 func (s *Store) checkRangeIn(req *pb.RangeRequest) error {
 	switch {
 	case req.Revision == 0:
@@ -183,9 +183,9 @@ func (s *Store) allHold(compares []*pb.Compare) bool {
 	return true
 }
 
-// holds reports whether a comparison holds. A comparison over a range of keys holds if it holds for
-// every key in the range. If no key exists, a comparison of versions, revisions or leases compares
-// with 0, and a comparison of values does not hold.
+// holds reports whether a comparison holds. A comparison over a range of keys must hold for every
+// key in the range. If no key exists, a comparison of values does not hold, and any other
+// comparison compares with 0.
 func (s *Store) holds(c *pb.Compare) bool {
 	kvs := s.kv.find(c.Key, c.RangeEnd, s.kv.rev)
 	if len(kvs) == 0 {

@@ -92,9 +92,10 @@ func (w *writes) deletes(key string) bool {
 }
 
 // branchWrites returns the puts and deletes of a branch. It returns ErrGRPCDuplicateKey if the
-// branch puts a key twice, or puts a key that it also deletes. A put is compared only with the puts
-// and deletes that were added before it. As in etcd, the order is: the branch's own deletes, the
-// nested transactions, the branch's own puts.
+// branch puts a key twice, or puts a key that it also deletes.
+//
+// A put is compared only with earlier puts and deletes. As in etcd, the order is: the branch's own
+// deletes, the nested transactions, the branch's own puts.
 func branchWrites(ops []*pb.RequestOp) (*writes, error) {
 	w := &writes{puts: make(map[string]bool)}
 	for _, op := range ops {

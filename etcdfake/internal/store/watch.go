@@ -34,9 +34,11 @@ type WatchStream struct {
 }
 
 // queued is a response in the queue of a watch stream. The member sends it when the member's lag
-// has passed since the time in the field at. For a new change, the field holds the time of the
-// change. For a response that must be sent at once, it holds the time of queueing minus the lag.
-// For any other response, it holds the time of queueing.
+// has passed since the time in the field at. The field holds:
+//
+//   - for a new change: the time of the change
+//   - for a response to send at once: the time of queueing minus the lag
+//   - for any other response: the time of queueing
 type queued struct {
 	resp *pb.WatchResponse
 	at   time.Time
@@ -84,8 +86,8 @@ func (ws *WatchStream) Watchers() []*pb.WatchCreateRequest {
 }
 
 // Take removes responses from the front of the queue and returns them. It stops at the first
-// response whose field at is later than the parameter by. If a response is left in the queue, the
-// result more is true, and the result next is the field at of the first response that is left.
+// response whose time, queued.at, is later than by. If responses are left in the queue, more is
+// true, and next is the time of the first of them.
 func (ws *WatchStream) Take(by time.Time) (due []*pb.WatchResponse, next time.Time, more bool) {
 	s := ws.store
 	s.enter()
@@ -263,8 +265,8 @@ func (ws *WatchStream) deliver(w *watcher, rev int64, changes []*entry) {
 }
 
 // event returns the event that a watcher gets for a change. If the watcher asks for previous
-// values, the event has the previous value of the key, except when the revision before the change
-// is below the compacted revision.
+// values, the event has the key's value before the change. It has none if the revision before the
+// change is below the compacted revision.
 func (w *watcher) event(kv *keyspace, e *entry) *mvccpb.Event {
 	ev := &mvccpb.Event{Kv: e.kv}
 	if e.deleted {
@@ -312,9 +314,11 @@ func (ws *WatchStream) cancel(id int64) {
 	ws.push(resp, ws.store.cfg.Now())
 }
 
-// progress queues a progress notice with the given watch id. It queues nothing if it is called
-// without watchers, if one of the watchers starts at a revision that is not reached yet, or if one
-// of the watchers was cancelled by a compaction.
+// progress queues a progress notice with the given watch id. It queues nothing:
+//
+//   - if it is called without watchers
+//   - if a watcher starts at a revision that is not reached yet
+//   - if a watcher was cancelled by a compaction
 func (ws *WatchStream) progress(id int64, watchers ...*watcher) {
 	rev := ws.store.kv.rev
 	for _, w := range watchers {
