@@ -72,9 +72,12 @@ func (c *cache) get(key string, op *clientv3.Op) (*clientv3.GetResponse, *owners
 }
 
 // begin adds an ownership in the state "acquiring", and returns it. The caller starts the
-// ownership's goroutine. begin returns nil if the key must not be acquired: if there is no session,
-// if the key has an ownership or a cooldown, or if its lease key is in a blocked range, because a
-// write of a range that contains the key is running or waits.
+// ownership's goroutine. begin returns nil if the key must not be acquired:
+//
+//   - There is no session.
+//   - The key has an ownership or a cooldown.
+//   - The key's lease key is in a blocked range, because a write of a range that contains the key
+//     is running or waits.
 func (c *cache) begin(key string) *ownership {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,9 +127,9 @@ func (c *cache) addLocked(key string, s state) *ownership {
 	return o
 }
 
-// acquired records that the lease key of an ownership was put. If the session still lives, the
-// ownership gets the state "owned". The parameter created is the create revision of the lease key.
-// The parameter read is the program's key (not the lease key), which the same request has read.
+// acquired records that the lease key of an ownership was put, at the create revision created. If
+// the session still lives, the ownership gets the state "owned". read is the program's key (not the
+// lease key), which the same request has read.
 func (c *cache) acquired(o *ownership, created int64, read *cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -240,9 +243,11 @@ func (c *cache) block(ranges []keyRange) (unblock func()) {
 // cache does not answer gets of keys that are in w.keys.
 //
 // If the write has to wait, beginWrite does not begin it, and returns channels that the caller
-// waits for. There is one channel for each key in w.keys that is being acquired or released. There
-// is also one for each ownership whose lease key is in w.ranges. The write of a range needs all its
-// keys without owners, so beginWrite starts the release of these ownerships.
+// waits for:
+//
+//   - There is one channel for each key in w.keys that is being acquired or released.
+//   - There is one for each ownership whose lease key is in w.ranges. A range is written only while
+//     no key in it has an owner, so beginWrite starts the release of these ownerships.
 func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -273,10 +278,10 @@ func (c *cache) beginWrite(w writes) (own []*ownership, changes []<-chan struct{
 	return own, nil
 }
 
-// endWrite ends a write that beginWrite has begun. The parameter own has the ownerships that
-// beginWrite has returned. now[i] is the key of own[i] as it is after the write. If now[i] is nil,
-// the state of the key is unknown or cannot be cached, and endWrite starts the release of own[i].
-// If now itself is nil, nothing was written.
+// endWrite ends a write that beginWrite has begun. own has the ownerships that beginWrite has
+// returned, and now[i] is the key of own[i] after the write. If the state of that key is unknown or
+// cannot be cached, now[i] is nil, and endWrite starts the release of own[i]. If nothing was
+// written, now itself is nil.
 func (c *cache) endWrite(own []*ownership, now []*cachedKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

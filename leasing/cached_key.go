@@ -38,10 +38,9 @@ type answer struct {
 	kvs    [1]*mvccpb.KeyValue
 }
 
-// response returns the response to a get, as a copy that belongs to the caller. The header of this
-// response has the cluster, member and term of the parameter latest, and the revision rev. The
-// caller must be sure that, at the revision rev, the server had the key as it is in k. op is nil
-// for a get without options.
+// response returns the response to a get, as a copy that belongs to the caller. Its header has the
+// revision rev, and the cluster, member and term of latest. The server must have had the key at the
+// revision rev as it is in k. op is nil for a get without options.
 func (k *cachedKey) response(
 	latest *pb.ResponseHeader, rev int64, op *clientv3.Op,
 ) *clientv3.GetResponse {

@@ -11,13 +11,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// txn answers a transaction from the cache if two things are true: its conditions are on cached
-// keys, and the branch that the conditions choose has only gets of cached keys. The other branch
-// may have any operations that servers accept. For all other transactions txn returns nil.
+// txn answers a transaction from the cache, or returns nil if the server must answer it. The cache
+// answers if the conditions are on cached keys, and the branch that they choose has only gets of
+// cached keys. The other branch may have any operations that servers are certain to accept.
 //
 // txn calls epoch.isCertain after it has read the cached keys. If the lease still lives at that
-// moment, no other client has changed a cached key up to then. So the cached keys are those of the
-// newest revision that this client has seen, and the response is given that revision.
+// moment, no other client has changed a cached key up to then. So the server had these keys
+// unchanged at the newest revision that this client has seen, and the response has that revision.
 func (c *cache) txn(op clientv3.Op) *clientv3.TxnResponse {
 	cmps, branch, other := op.Txn()
 	c.mu.RLock()
@@ -80,8 +80,8 @@ func (c *cache) readLocked(branch []clientv3.Op) (read []*cachedKey, rev int64, 
 
 // isAcceptable reports whether servers are certain to accept ops, the operations of the branch that
 // is not run. A server refuses a whole transaction if one of its keys is empty or is written twice.
-// The parameter written has the keys that operations before ops write, and isAcceptable adds those
-// that ops write. isAcceptable returns false if ops delete a range.
+// isAcceptable also returns false if ops delete a range. written has the keys that operations
+// before ops write, and isAcceptable adds those that ops write.
 func isAcceptable(ops []clientv3.Op, written map[string]bool) bool {
 	for i := range ops {
 		op, key := &ops[i], string(ops[i].KeyBytes())

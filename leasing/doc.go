@@ -56,11 +56,10 @@
 //     key, if the lease key does not exist and the key is not attached to a lease. Other gets of
 //     the key wait until the transaction is answered.
 //   - owned, if the lease key was put. The cache answers gets, and the lease key is watched from
-//     the next revision on. This state ends if another client writes REVOKE into the lease key, if
-//     the lease key is gone, or if the server refuses to let this client read the lease key. It
-//     also ends if this client writes the key and the outcome is unknown, or the key cannot be
-//     cached afterwards. And it ends if this client is about to write a range that contains the
-//     key.
+//     the next revision on. This state ends when another client writes REVOKE into the lease key,
+//     when the lease key is gone, or when the server refuses to let this client read it. It also
+//     ends when a write by this client has an unknown outcome or leaves a key that cannot be
+//     cached, and before this client writes a range that contains the key.
 //   - releasing. The lease key is deleted if it is this client's. The delete is repeated until it
 //     is answered. Then the ownership ends, and a cooldown of at most 1 s starts, in which the key
 //     is not acquired. If another client asks for the key again within 4 s after the end of this
@@ -72,9 +71,8 @@
 // An orphaned lease key is attached to the epoch's lease but has no ownership. This can have two
 // causes: the request that puts the lease key failed for this client but was applied, or the lease
 // is older than the epoch. Other clients could not write the key for as long as the lease lives. So
-// if there may be orphaned lease keys, this client looks for them after each renewal of the lease,
-// and deletes them. If a write through this KV finds an orphaned lease key, it does not wait for
-// the next renewal: the lease key is deleted at once.
+// while there may be orphans, this client looks for them after each renewal of the lease, and
+// deletes them. If a write through this KV finds an orphan, it is deleted at once.
 //
 // The epoch ends before another session is made. It also ends before the function that closes the
 // KV revokes the lease.
@@ -98,20 +96,20 @@
 //
 // # Why an answer from the cache is never stale
 //
-//   - While an epoch is certain, which means that its lease certainly lives, the lease key of an
+//   - An epoch is certain while its lease certainly lives. During this time, the lease key of an
 //     owned key exists, with the create revision that the ownership has recorded. Only the owner
 //     deletes the lease key, and only in the state releasing. So no other client has written the
 //     key since it was cached.
 //   - By the monotonic clock, an epoch is certain for one TTL after the client has sent the last
 //     renewal that was answered. The lease cannot expire earlier.
 //   - A get takes the cached key, then the highest revision that the KV has seen, and reads the
-//     clock last. If the epoch is certain at that moment, then the server had, at that revision,
-//     the key as it is cached. This is also true if the process was stopped in between, because no
-//     goroutine has to notice the loss of the lease. A transaction takes all of its cached keys
-//     under one read lock, and then reads the clock once.
-//   - While this client writes a key, the server answers gets of the key. The key that a write has
-//     read back replaces the cached key only if its revision is higher, because the responses to
-//     two writes may arrive in the wrong order.
+//     clock last. If the epoch is certain at that moment, the server had the key as cached at that
+//     revision. No goroutine has to notice the loss of the lease, so this is also true if the
+//     process was stopped in between. A transaction takes all of its cached keys under one read
+//     lock, and then reads the clock once.
+//   - While this client writes a key, the server answers gets of the key. The responses to two
+//     writes may arrive in the wrong order. So the key that a write has read back replaces the
+//     cached key only if its revision is higher.
 //   - Each put or delete that depends on a lease key has the create revision of the lease key as a
 //     condition. So a request that is applied only after its ownership has ended does not affect a
 //     later ownership.

@@ -53,8 +53,8 @@ type leasingKV struct {
 // The cache also answers a transaction if its conditions are on cached keys, and the branch that
 // the conditions choose has only gets that the cache can answer. No transaction takes ownership.
 // The server answers gets of ranges, gets at an older revision, GetStream, and other transactions.
-// The server also answers all reads of a key for about a second after another client has asked for
-// the key or was found to own it, and for up to five seconds if clients keep asking.
+// After another client has asked for a key or was found to own it, the server answers all reads of
+// the key for about a second. If clients keep asking, it does so for up to five seconds.
 //
 // Writes. Put, Delete, and transactions that write are sent as transactions with an additional
 // condition: no other client owns a key that they may write. If another client owns one, that
@@ -95,9 +95,9 @@ func NewKV(
 	return l, l.stop, nil
 }
 
-// stop ends all goroutines of the KV, and returns when they have ended. First it makes the cache
-// stop answering. Only then is the lease revoked: as soon as the server has deleted the lease keys
-// with the lease, other clients can write the cached keys.
+// stop ends all goroutines of the KV, and returns when they have ended. The cache stops answering
+// before the lease is revoked. As soon as the server has deleted the lease keys with the lease,
+// other clients can write the cached keys.
 func (l *leasingKV) stop() {
 	l.cache.endEpoch()
 	l.sessions.stop(&l.cache.running)

@@ -56,10 +56,10 @@ func (p leasePrefix) ofRange(r keyRange) keyRange {
 	return keyRange{p.of(r.start), p.of(r.end)}
 }
 
-// refusal returns an error for an operation that can put or delete only lease keys. Programs must
-// not write lease keys, because a lease key shows which client owns a key. For all other operations
-// refusal returns nil. A delete of a range that has lease keys and other keys is not refused: the
-// writer runs such a delete when all keys in the range are released.
+// refusal returns an error if op can write only lease keys. If op is a transaction, this applies to
+// each operation in it. Programs must not write lease keys, because a lease key shows which client
+// owns a key. refusal allows the delete of a range that has lease keys and other keys: the writer
+// runs it when all keys in the range are released.
 func (p leasePrefix) refusal(op clientv3.Op) error {
 	if op.IsTxn() {
 		_, thenOps, elseOps := op.Txn()
@@ -106,8 +106,8 @@ func writesOf(p leasePrefix, op clientv3.Op) writes {
 func (w *writes) isEmpty() bool { return len(w.keys) == 0 && len(w.ranges) == 0 }
 
 // leaseKeys returns the lease key of each key in w.keys, followed by the ranges in w.ranges. A
-// write is applied only if no other client has put any of these lease keys. If it is not applied,
-// part i of the response holds the existing lease keys of the range in element i of the result.
+// write is applied only if no other client has put any of these lease keys. Otherwise part i of the
+// response holds the lease keys that exist in range i.
 func (w *writes) leaseKeys(p leasePrefix) []keyRange {
 	ranges := make([]keyRange, 0, len(w.keys)+len(w.ranges))
 	for _, key := range w.keys {

@@ -27,10 +27,10 @@ type owner struct {
 	cache     *cache
 }
 
-// acquire starts to acquire a key. It sends a request that puts the key's lease key, by which other
-// clients see that the key has an owner. It blocks until the request has ended, and returns the
-// ownership of the key. It returns nil if the key must not be acquired. If ctx ends before the
-// request, it returns the error of ctx.
+// acquire starts to acquire a key, and returns the ownership of the key. It blocks until a request
+// has ended that puts the key's lease key, by which other clients see that the key has an owner.
+// acquire returns nil if the key must not be acquired. If ctx ends before the request, it returns
+// the error of ctx.
 func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	o := ow.cache.begin(key)
 	if o == nil {
@@ -47,11 +47,12 @@ func (ow *owner) acquire(ctx context.Context, key string) (*ownership, error) {
 	return o, wait(ctx, o.settled)
 }
 
-// request sends the transaction by which this client becomes the owner of a key: it puts the key's
-// lease key, if the lease key does not exist and the key is not attached to a lease. A lease key
-// that exists shows that the key has an owner. A key that is attached to a lease cannot be owned,
-// because the server may delete it without asking the owner. request records the result in the
-// cache.
+// request sends the transaction by which this client becomes the owner of a key. It records the
+// result in the cache. The transaction puts the key's lease key on two conditions:
+//
+//   - The lease key does not exist. Otherwise the key has an owner.
+//   - The key is not attached to a lease. Otherwise the server may delete the key without asking
+//     the owner.
 func (ow *owner) request(o *ownership) {
 	leaseKey := ow.leaseKeys.of(o.key)
 	ctx, cancel := context.WithTimeout(o.epoch.ctx, requestTimeout)
@@ -149,8 +150,8 @@ func (ow *owner) release(o *ownership) {
 }
 
 // tryRelease deletes the lease key of an ownership. It returns nil if the lease key certainly is
-// not this client's afterwards. The delete has the create revision of the lease key as a condition:
-// if a member applies it late, it does not delete the lease key of a later ownership.
+// not this client's afterwards. The create revision of the lease key is a condition of the delete.
+// So a delete that is applied late does not hit the lease key of a later ownership.
 func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 	leaseKey, created := ow.leaseKeys.of(o.key), o.created
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -172,9 +173,8 @@ func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 
 // releaseOrphan starts the release of a key whose lease key is orphaned: the lease key is attached
 // to the session's lease, but the cache has no ownership of the key. If the cache has got an
-// ownership of the key meanwhile, releaseOrphan starts nothing. The result is a channel that is
-// closed when the ownership of the key changes its state or ends. The result is nil if the session
-// has ended.
+// ownership meanwhile, releaseOrphan starts nothing. It returns a channel that is closed when the
+// ownership of the key changes its state or ends. The channel is nil if the session has ended.
 func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	added, change := ow.cache.beginRelease(key)
 	if added != nil {

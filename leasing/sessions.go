@@ -34,9 +34,9 @@ func (s *session) close() {
 }
 
 // grants is the clientv3.Lease with which sessions are made. It records the ID of the lease that
-// was granted last. It also ends a call of Grant when the KV is closed, because the context of that
-// call is from the user's session options and may live longer. Sessions are made one at a time, so
-// no mutex guards the field last.
+// was granted last. When the KV is closed, it ends a call of Grant that is under way. The context
+// of that call is from the user's session options, and may live longer. Sessions are made one at a
+// time, so no mutex guards the field last.
 type grants struct {
 	clientv3.Lease
 	ctx  context.Context
@@ -96,9 +96,9 @@ func (ss *sessions) open() (*session, error) {
 	return s, nil
 }
 
-// keepAlive subscribes to the renewals of a session's lease. It also renews the lease itself, and
-// the answer shows until when the lease certainly lives. The subscription may not show this yet,
-// because it may have missed the answer to the session's first renewal.
+// keepAlive subscribes to the renewals of a session's lease. It also renews the lease once itself,
+// to learn until when the lease certainly lives. The subscription may not show this yet, because it
+// may have missed the answer to the session's first renewal.
 func (ss *sessions) keepAlive(s *session) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.epoch.ctx)
 	renewals, err := ss.client.KeepAlive(ctx, s.epoch.lease)

@@ -153,10 +153,10 @@ func (wr *writer) outcome(
 	return now
 }
 
-// releaseLost is called after a write that was not applied. It starts the release of each ownership
-// in the slice own whose lease key (the key in etcd that shows that a key has an owner) does not
-// exist any more, or was deleted and created again. The parameter resp is the response to the
-// write. It holds the lease keys that exist.
+// releaseLost starts the release of each ownership in own whose lease key was lost. A lost lease
+// key does not exist any more, or was deleted and created again. releaseLost is called after a
+// write that was not applied. resp is the response to the write, and holds the lease keys that
+// exist.
 func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResponse) {
 	for _, o := range own {
 		i, _ := slices.BinarySearch(w.keys, o.key)
@@ -166,9 +166,9 @@ func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResp
 	}
 }
 
-// waitForOwners is called after a write that was not applied because keys have owners. resp is the
-// response to the write. waitForOwners asks the owners to release the keys, and blocks until they
-// have done so. It returns false if it could not wait for all of the owners, or if there are no
+// waitForOwners asks the owners of keys to release them, and blocks until they have done so. It is
+// called after a write that was not applied because keys have owners. resp is the response to the
+// write. waitForOwners returns false if it could not wait for all of the owners, or if there are no
 // owners.
 func (wr *writer) waitForOwners(
 	ctx context.Context, resp *clientv3.TxnResponse, w writes,
@@ -198,10 +198,10 @@ func (wr *writer) waitForOwners(
 	return areReleased && !isLost, ctx.Err()
 }
 
-// owners separates this client's lease keys from those of other clients. The parameter resp is the
-// response to a write that was not applied because keys have owners. Each part of resp has some of
-// the lease keys. The result ours has the keys whose lease keys are attached to this client's own
-// lease. others[i] has the lease keys of other clients in part i of resp.
+// owners separates this client's lease keys from those of other clients. resp is the response to a
+// write that was not applied because keys have owners. Each part of resp has some of the lease
+// keys. ours has the keys whose lease keys are attached to this client's own lease. others[i] has
+// the lease keys of other clients in part i of resp.
 func (wr *writer) owners(
 	resp *clientv3.TxnResponse, w writes,
 ) (ours []string, others [][]*mvccpb.KeyValue) {
@@ -224,14 +224,13 @@ func (wr *writer) owners(
 	return ours, others
 }
 
-// askToRelease asks the owners of the lease keys in the parameter leaseKeys to release them. It
-// blocks until all of these lease keys are deleted, and returns true. It sees the deletes in a
-// watch of the range r, which contains these lease keys. If the watch is lost or ctx ends,
-// askToRelease returns false or an error.
+// askToRelease asks the owners of leaseKeys to release them. It blocks until all of these lease
+// keys are deleted, and returns true. It sees the deletes in a watch of the range r, which contains
+// the lease keys. If the watch is lost or ctx ends, askToRelease returns false or an error.
 //
 // The watch starts before the owners are asked, so that it needs no start revision and misses no
-// delete. A watch that starts later would have to begin at an older revision, and a server delays
-// the first events of such a watch by up to 100 ms.
+// delete. A later watch would have to begin at an older revision, and a server delays the first
+// events of such a watch by up to 100 ms.
 func (wr *writer) askToRelease(
 	ctx context.Context, r keyRange, leaseKeys []*mvccpb.KeyValue,
 ) (areGone bool, err error) {

@@ -119,11 +119,10 @@ func (kv *orderedKV) GetStream(
 // repeatBackoff defines the wait before a request is repeated because its response was too old.
 var repeatBackoff = backoff.Policy{Base: 25 * time.Millisecond, Max: time.Second, Jitter: 0.5}
 
-// inOrder runs op by calling the function do. If the response is at least as new as all responses
-// that the KV had returned before the call, inOrder returns it. If the response is older, inOrder
-// calls onViolation. If onViolation returns nil, inOrder waits and runs op again. An op that can
-// write is not run again: inOrder returns ErrNoGreaterRev instead. Errors of do, onViolation and
-// ctx are returned.
+// inOrder runs op by calling the function do. It returns the response if it is at least as new as
+// all responses that the KV had returned before the call. Otherwise it calls onViolation. If
+// onViolation returns nil, inOrder waits and runs op again. An op that can write is not run again:
+// inOrder returns ErrNoGreaterRev instead. Errors of do, onViolation and ctx are returned.
 func (kv *orderedKV) inOrder(
 	ctx context.Context, op clientv3.Op, do func() (clientv3.OpResponse, error),
 ) (clientv3.OpResponse, error) {

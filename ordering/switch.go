@@ -13,9 +13,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// ErrNoGreaterRev is the error of a request if every response to the request had a lower revision
-// than the response to an earlier request. A transaction that can write is sent only once, so it
-// fails after one such response.
+// ErrNoGreaterRev is the error of a request whose responses were all too old. Each had a lower
+// revision than the response to an earlier request. A transaction that can write is sent only once,
+// so it fails after one such response.
 var ErrNoGreaterRev = errors.New(
 	"etcdclient: no cluster members have a revision higher than the previously received revision")
 
@@ -25,14 +25,14 @@ const (
 	switchedFor   = 10 * time.Second
 )
 
-// NewOrderViolationSwitchEndpointClosure returns a function that asks all endpoints of c for their
-// revisions. For ten seconds the function then limits c to the endpoints that have reached prevRev,
-// the revision that a response must have at least. If no endpoint has reached prevRev, c gets back
-// all its endpoints. If the program calls SetEndpoints in the ten seconds, the program's endpoints
+// NewOrderViolationSwitchEndpointClosure returns a function that switches c to endpoints with newer
+// data. Each call asks all endpoints of c for their revisions, and waits up to a second for the
+// answers. For ten seconds, c is then limited to the endpoints that have reached prevRev, the
+// revision that a response must have at least. If no endpoint has reached prevRev, c gets back all
+// its endpoints. If the program calls SetEndpoints in the ten seconds, the program's endpoints
 // stay.
 //
-// The function returns [ErrNoGreaterRev] when six responses to one request were too old. Each call
-// waits up to a second for the answers of the endpoints.
+// The function returns [ErrNoGreaterRev] when six responses to one request were too old.
 func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFunc {
 	s := &switcher{client: c, lasts: switchedFor}
 	return s.violated
@@ -64,9 +64,8 @@ func (s *switcher) violated(op clientv3.Op, _ clientv3.OpResponse, prevRev int64
 }
 
 // number returns how many responses to op's request were too old. A KV of this package stores this
-// number in op. If a program calls the OrderViolationFunc itself, op has no such number. The method
-// number then counts these calls itself, and returns the count. After maxViolations+1, the count
-// starts again at 1.
+// number in op. If a program calls the OrderViolationFunc itself, op has no such number, and s
+// counts the calls instead. After maxViolations+1, this count starts again at 1.
 func (s *switcher) number(op clientv3.Op) int {
 	if n := numberOf(op); n > 0 {
 		return n
@@ -156,10 +155,10 @@ func (s *switcher) switchBack() {
 	}
 }
 
-// numbered stores the parameter violations in op's value, which gets and transactions do not use,
-// and returns op. violations is how many responses to op's request were too old. The op carries
-// this number to the OrderViolationFunc. So the number is right even if requests overlap, or if the
-// program wraps the OrderViolationFunc in another function.
+// numbered stores the number of violations in op, and returns op. Violations are responses to op's
+// request that were too old. The number is stored in op's value, which gets and transactions do not
+// use. So the OrderViolationFunc gets the right number even if requests overlap, or if the program
+// wraps it in another function.
 func numbered(op clientv3.Op, violations int) clientv3.Op {
 	op.WithValueBytes(binary.AppendUvarint(nil, uint64(violations)))
 	return op

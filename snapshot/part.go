@@ -61,9 +61,11 @@ func (p *partFile) discard() error {
 }
 
 // syncDir flushes dir to the disk, so that a rename in dir survives a crash. If the flush is
-// impossible, syncDir returns nil, because the rename was already done. On Windows there is no call
-// for the flush (Windows keeps names in a journal). Some file systems refuse the call. Some
-// directories can be written to but not opened.
+// impossible, syncDir returns nil, because the rename was already done:
+//
+//   - Windows has no call for the flush. It keeps names in a journal.
+//   - Some file systems refuse the call.
+//   - Some directories can be written to but not opened.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

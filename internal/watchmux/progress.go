@@ -2,28 +2,30 @@ package watchmux
 
 import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-// maxOutstanding is the largest number of progress notices that etcd may send after the
-// confirmation of a watch although it computed them before the watch existed. etcd queues 128
-// responses per stream, hands one more to the transport, and drops notices that find no room.
+// maxOutstanding is how many stale progress notices etcd may send after it has confirmed a watch. A
+// notice is stale if etcd computed it before the watch existed. etcd queues 128 responses per
+// stream, hands one more to the transport, and drops notices that find no room.
 const maxOutstanding = 129
 
 // progress counts the progress requests of a stream and the notices that answer them. The server
-// answers each request with at most one notice, in order. It answers no request while a watcher of
-// the stream is catching up, that is, receives past events. So a notice may be the answer to any
-// request that is still unanswered.
+// answers each request with at most one notice, in order. While a watcher of the stream receives
+// past events, the server answers no request. So a notice may be the answer to any request that is
+// still unanswered.
 //
-// The server may compute a notice before a watch exists, and send the notice after the confirmation
-// of the watch. Such a notice is stale for the watcher: if the watcher resumed after the notice's
-// revision, it would lose events. So each watcher counts in the field staleNotices how many of the
-// next notices may be stale. The count begins as the number of progress requests that were
-// unanswered when the watcher's create was sent. Each notice lowers the count by one. The count
-// becomes zero when an event for the watcher arrives, or a notice whose revision is later than the
-// one in the confirmation, because the server sends all stale notices before these.
+// The server may compute a notice before a watch exists, and send it after it has confirmed the
+// watch. Such a notice is stale: if the watcher resumed after the notice's revision, it would lose
+// events. So each watcher counts in staleNotices how many of the next notices may be stale:
 //
-// While staleNotices is not zero, the watcher ignores a notice only if the notice could make it
-// lose events: if the notice's revision is not below the revision from which the watch was created.
-// The watcher takes all other notices. If it ignored these as well, a request that is never
-// answered could hide notices from the consumer for long, because the count would stay too high.
+//   - The count begins as the number of progress requests that were unanswered when the watcher's
+//     create was sent.
+//   - Each notice lowers the count by one.
+//   - The count becomes zero when an event for the watcher arrives, or a notice of a later revision
+//     than that of the confirmation. The server sends all stale notices before these.
+//
+// While staleNotices is not zero, the watcher ignores the notices that could make it lose events.
+// These have at least the revision from which the watch was created. The watcher takes all other
+// notices. Otherwise a request that is never answered could hide notices from the consumer for
+// long, because the count would stay too high.
 type progress struct {
 	unanswered int  // progress requests that the server may still answer
 	user       int  // how many of the next notices are shown to consumers
@@ -35,8 +37,8 @@ type progress struct {
 
 	order   orderTest
 	ordered bool // proven: the server sends a notice only after all events up to its revision
-	// mark is used while ordered is false. It is the revision of an earlier progress notice after
-	// which no event was received, or 0. If nothing was received for a second after that notice,
+	// mark is the revision of an earlier progress notice after which no event was received, or 0.
+	// It is used while ordered is false. If nothing was received for a second after that notice,
 	// the next notice shows that the server has sent all events up to mark. Watchers then resume
 	// from the revision after mark.
 	mark  int64

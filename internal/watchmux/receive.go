@@ -109,10 +109,10 @@ func (m *Mux) updateLocked(w *Watcher, resp *pb.WatchResponse) {
 	}
 }
 
-// eventsLocked delivers the events of a response for w. If the response is a fragment, only
-// complete revisions are delivered, because a revision is delivered whole or not at all. The
-// parameter last says that the watch ends with the response. If the watch ends in the middle of a
-// fragmented response, the events that are not delivered yet are dropped.
+// eventsLocked delivers the events of a response for w. A revision is delivered whole or not at
+// all, so only the complete revisions of a fragment are delivered. The parameter last says that the
+// watch ends with the response. If it ends in the middle of a fragmented response, the events that
+// are not delivered yet are dropped.
 func (m *Mux) eventsLocked(w *Watcher, resp *pb.WatchResponse, last bool) {
 	w.staleNotices = 0
 	m.progress.mark = 0 // the notice that set mark proves nothing, because an event has followed it

@@ -17,10 +17,10 @@ type orderTest struct {
 	answered bool     // a progress notice was received since the test began
 }
 
-// shadowsLocked queues shadows: creates of second watches for active watchers. It queues one shadow
-// for each watcher that waits for a future revision, but at most Config.Window shadows. If there is
-// no such watcher, and the parameter needed is set, it queues one shadow for any active watcher. It
-// returns the first shadow, or nil if it has queued none.
+// shadowsLocked queues shadows, and returns the first, or nil if it has queued none. A shadow is a
+// second watch for an active watcher. Each watcher that waits for a future revision gets a shadow,
+// but at most Config.Window shadows are queued. If there is no such watcher, and needed is set, one
+// active watcher gets a shadow in any case.
 func (m *Mux) shadowsLocked(needed bool) (first *Watcher) {
 	var spare *Watcher
 	n := 0
@@ -56,11 +56,10 @@ func (m *Mux) waitsForFutureLocked(w *Watcher) bool {
 	return m.progress.latest > 0 && w.requested > m.progress.latest
 }
 
-// shadowCreatedLocked handles the confirmation of the shadow s, a second watch for the watcher
-// s.original. If that watcher still waits for a future revision, it takes over the watch id of s,
-// and its former id is cancelled. Otherwise the id of s is cancelled. If s was created to test
-// whether progress notices come in order with events, the test now waits for the answer to the
-// cancel.
+// shadowCreatedLocked handles the confirmation of the shadow s, a second watch for s.original. If
+// s.original still waits for a future revision, it takes over the watch id of s, and its former id
+// is cancelled. Otherwise the id of s is cancelled. If s was created for an orderTest, the test now
+// waits for the answer to the cancel.
 func (m *Mux) shadowCreatedLocked(s *Watcher, resp *pb.WatchResponse) {
 	w, old := s.original, resp.WatchId
 	if w.state == active && w.requested > s.requested && w.requested > resp.Header.Revision {

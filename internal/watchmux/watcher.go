@@ -46,11 +46,10 @@ const (
 // afterwards. A Watcher can be a field of its sink, so that both are one allocation. It must not be
 // copied.
 type Watcher struct {
-	// MergeBytes is a number of bytes. The mux merges fragments of a response until the merged
-	// events have that size, and then delivers them. If MergeBytes is 0, the mux delivers each
-	// revision as soon as the revision is complete. The field must be set before Add. If the
-	// request given to Add does not ask for fragments, the mux sets MergeBytes to 0 when the
-	// watcher is paused, or its stream breaks.
+	// MergeBytes makes the mux merge the fragments of a response until their events have this many
+	// bytes. If it is 0, the mux delivers each revision as soon as the revision is complete. The
+	// field must be set before Add. If the request given to Add does not ask for fragments, the mux
+	// sets MergeBytes to 0 when the watcher is paused, or its stream breaks.
 	MergeBytes int
 
 	// Read-only after Add.
@@ -147,11 +146,12 @@ func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}
 }
 
-// assemble adds the events of a fragment to the events of the fragments before it, and returns the
-// events to deliver now. The parameter more says that another fragment follows. The last revision
-// may then continue in that fragment, so assemble keeps the events of the last revision. It keeps
-// all events while they have less than MergeBytes bytes. If no other fragment follows, assemble
-// returns all events.
+// assemble adds the events of a fragment to those of the fragments before it. It returns the events
+// to deliver now. The parameter more says that another fragment follows:
+//
+//   - If no other fragment follows, assemble returns all events.
+//   - While the events have less than MergeBytes bytes, it keeps all of them.
+//   - Otherwise it keeps only those of the last revision, which may continue in the next fragment.
 func (w *Watcher) assemble(events []*mvccpb.Event, more bool) []*mvccpb.Event {
 	p := w.partial
 	if p == nil {

@@ -245,9 +245,9 @@ func (c cursor) measure(tag byte, lim limits) (fields, size int, ok bool) {
 	return fields, size, true
 }
 
-// shortFields counts the fields with the given tag at the start of data. It returns their number,
-// which is not more than the parameter most, and their total size. It stops at a field that has
-// another tag, is not whole, or is too long for shortField.
+// shortFields counts the fields with the given tag at the start of data, up to the number most. It
+// returns their number and their total size. It stops at a field that has another tag, is not
+// whole, or is too long for shortField.
 func shortFields(data []byte, tag byte, most int) (fields, size int) {
 	for fields < most && size < len(data) && data[size] == tag {
 		n := shortField(data[size:])

@@ -13,10 +13,11 @@
 //
 // The fast path decodes RangeResponse, RangeStreamResponse, PutResponse, DeleteRangeResponse,
 // TxnResponse, WatchResponse and LeaseKeepAliveResponse. It knows the fields that these messages
-// have in api/v3. Each field must have its usual wire type and a tag of one byte, and a message
-// field that is not repeated may come only once. If the fast path meets anything else (an unknown
-// field, a protobuf group, a second copy of such a message field, a length past the end, invalid
-// UTF-8, deep nesting), it gives up, and the protobuf library decodes the message from the start.
+// have in api/v3, each with its usual wire type and a tag of one byte. If it meets anything else,
+// it gives up, and the protobuf library decodes the message from the start. Examples are an unknown
+// field, a protobuf group, a second copy of a message field that is not repeated, a length past the
+// end, invalid UTF-8, and deep nesting.
+//
 // So unknown fields are kept, and malformed input has the library's error. For a message that the
 // fast path accepts, its result equals the library's, down to which slices are nil.
 //

@@ -28,17 +28,20 @@ import (
 // "etcd:///svc" stands for the endpoints of the target "svc". Pass the builder to
 // grpc.WithResolvers. One builder can serve any number of connections.
 //
-// RPCs of a connection wait until there is an endpoint, even while etcd cannot be reached. If etcd
-// refuses to list the endpoints, RPCs without WaitForReady fail with etcd's error, and the resolver
-// tries again, with growing waits. When the endpoints were listed once, the connection keeps them
-// for as long as etcd cannot be reached. Soon after etcd can be reached again, the connection gets
-// the current endpoints. When the last endpoint is deleted, RPCs without WaitForReady fail.
+// RPCs of a connection wait until there is an endpoint, even while etcd cannot be reached. Other
+// cases:
+//
+//   - etcd refuses to list the endpoints: RPCs without WaitForReady fail with etcd's error. The
+//     resolver tries again, with growing waits.
+//   - etcd can no longer be reached: the connection keeps the endpoints that were listed. Soon
+//     after etcd can be reached again, it gets the current ones.
+//   - The last endpoint is deleted: RPCs without WaitForReady fail.
 //
 // gRPC gets each endpoint both in State.Endpoints and in State.Addresses, ordered by key.
-// Address.Metadata is the endpoint's Metadata if that is a string, a number, a boolean or nil. If
-// the Metadata is a JSON object or array, Address.Metadata is a pointer to it, of type
-// *map[string]any or *[]any. The reason: balancing policies compare addresses by ==, which panics
-// for maps and slices. When the Metadata changes, the pointer changes, too.
+// Address.Metadata is the endpoint's Metadata if that is a string, a number, a boolean or nil. For
+// a JSON object or array, it is a pointer of type *map[string]any or *[]any, because balancing
+// policies compare addresses by ==, which panics for maps and slices. When the Metadata changes,
+// the pointer changes, too.
 //
 // The client must stay open as long as the connections. Once the client is closed, the connections
 // keep the endpoints that they know. The error of NewBuilder is always nil. If the client is nil,
@@ -127,10 +130,10 @@ func (r *resolver) applyUpdates(updates endpoints.WatchChannel) {
 	}
 }
 
-// byPointer returns metadata in a form that == can compare. If metadata is a JSON object or array,
-// byPointer returns a pointer to it. The parameter before is the result of byPointer for the
-// endpoint's previous metadata. If the parameter before points to an equal object or array, the
-// result is this old pointer, so that == finds the old and the new metadata equal.
+// byPointer returns metadata in a form that == can compare. For a JSON object or array, this is a
+// pointer. The parameter before is the result of byPointer for the endpoint's previous metadata. If
+// it points to an equal object or array, byPointer returns this old pointer, so that == finds the
+// old and the new metadata equal.
 func byPointer(metadata, before any) any {
 	switch metadata.(type) {
 	case map[string]any, []any:
