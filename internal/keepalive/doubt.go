@@ -7,9 +7,9 @@ import "time"
 // doubles each time this happens to the lease, up to the interval between renewals.
 const doubtPause = 200 * time.Millisecond
 
-// doubtsToMove is how often the stream's member must not know an existing lease before the stream
-// moves to another member. Once is not enough: a member that is only a little behind knows the
-// lease at the second renewal.
+// doubtsToMove is the number of wrong answers "the lease is gone" for one lease after which the
+// stream moves to another member. One is not enough: a member that is only a little behind knows
+// the lease at the second renewal.
 const doubtsToMove = 2
 
 // notFound handles an answer that says that the lease of e is gone. A member that has not applied

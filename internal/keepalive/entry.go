@@ -33,9 +33,9 @@ func seconds(ttl int64) time.Duration {
 // Sink receives the server's answers for one [Subscriber]. Its methods are called with the keeper's
 // mutex held, one at a time: they must not block and not call the keeper.
 type Sink interface {
-	// Deliver takes an answer and reports whether there was room for the answer. The parameter sent
-	// is the time at which the request for this answer was handed to the stream. It is the zero
-	// time if the keeper waited for no answer, for example if the server answers a request twice.
+	// Deliver takes an answer and reports whether there was room for it. sent is the time at which
+	// the request for this answer was handed to the stream. If the keeper waited for no answer,
+	// sent is the zero time. For example, a server may answer one request twice.
 	Deliver(resp *pb.LeaseKeepAliveResponse, sent time.Time) bool
 	// Close is called once, and is the last call. reason says why no further answers come.
 	Close(reason error)

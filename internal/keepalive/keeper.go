@@ -44,9 +44,8 @@ type Config struct {
 	// Keeper.Confirmed. If Confirm is nil, these leases count as gone.
 	Confirm func(ids []int64)
 	// Ended, if set, is called when a stream has ended or could not be opened. err is the error of
-	// the stream or dial, and reopen says whether another stream follows. Ended is not called if
-	// the keeper's context has ended. It is called without any lock, and never after Close has
-	// returned.
+	// the stream or dial, and reopen says whether another stream follows. Ended is called without
+	// any lock. It is not called once the keeper's context has ended or Close has returned.
 	Ended func(err error, reopen bool)
 	// Dropped, if set, is called with the number of answers for which the sinks had no room. It is
 	// called at most once in each dropInterval, and never after Close has returned.
@@ -123,10 +122,11 @@ func New(ctx context.Context, cfg Config) *Keeper {
 func (k *Keeper) now() instant { return time.Since(k.start) }
 
 // KeepAlive begins to keep the lease id alive, and returns at once. The keeper delivers the answers
-// for the lease to sink until the lease, ctx or the keeper ends, and then closes sink with the
-// reason. If requireLeader is set, the keeper also closes sink when the stream's member has no
-// leader. After the call, only the keeper may use s. If the keeper has stopped, KeepAlive returns
-// the keeper's error and does not call sink.
+// for the lease to sink. It closes sink with the reason when the lease, ctx or the keeper ends. If
+// requireLeader is set, it also closes sink when the stream's member has no leader.
+//
+// After the call, only the keeper may use s. If the keeper has stopped, KeepAlive returns the
+// keeper's error and does not call sink.
 func (k *Keeper) KeepAlive(
 	ctx context.Context, id int64, s *Subscriber, sink Sink, requireLeader bool,
 ) error {
@@ -244,10 +244,12 @@ func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 	}
 }
 
-// Confirmed handles another member's answer about a lease that [Config.Confirm] asked about. If the
-// parameter gone is false, left is a lower bound of the time until the lease expires. left is 0 if
-// no member has answered. Confirmed moves the keeper's stream to another member if the member of
-// that stream has said for the second time that an existing lease is gone.
+// Confirmed handles another member's answer about a lease that [Config.Confirm] asked about. If
+// gone is false, left is a lower bound of the time until the lease expires, or 0 if no member has
+// answered.
+//
+// The stream's member may have said for the second time that an existing lease is gone. Confirmed
+// then moves the stream to another member.
 func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	k.mu.Lock()
 	defer k.unlock()

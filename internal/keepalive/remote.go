@@ -27,9 +27,9 @@ type Remote struct {
 	// NoAnswer is the error of a renewal if the server has ended the stream without an error and
 	// without an answer. It must be an error after which RenewOnce tries again.
 	NoAnswer error
-	// MaxAttempts limits the attempts of RenewOnce. If an attempt fails with an error, and
-	// RenewOnce has made MaxAttempts attempts or more, it returns this error. An answer that says
-	// that the lease is gone is no error: maxOnceDoubts limits the attempts after such answers.
+	// MaxAttempts limits the attempts of RenewOnce. If attempt number MaxAttempts or a later one
+	// fails, RenewOnce returns its error. The answer that the lease is gone is no error:
+	// maxOnceDoubts limits the attempts after such answers.
 	MaxAttempts uint
 }
 

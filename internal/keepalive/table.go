@@ -52,7 +52,7 @@ func newTable(firstTimeout time.Duration, expired, gone error) *table {
 }
 
 // add subscribes s to the lease id. If the table does not have the lease yet, its first renewal is
-// due at once. Otherwise s gets the answers to the renewals that the lease's other subscribers get.
+// due at once. Otherwise s gets the same answers as the lease's other subscribers.
 func (t *table) add(now instant, id int64, s *Subscriber) {
 	e := t.byID[id]
 	if e == nil {

@@ -104,9 +104,9 @@ func (k *State) Found(v Version, value string, own bool) *Incarnation {
 	return k.use(&Incarnation{Version: v, value: value, own: own})
 }
 
-// use records the end of a put that has created or found the key. The parameter at describes the
-// key as it was after the put. use returns the record of this incarnation of the key, after it has
-// counted the caller in the record's field users. It returns nil if the key must not be used.
+// use records that a put has created or found the key. at describes the key after the put. use
+// returns the record of this incarnation of the key, and counts the caller in the record's field
+// users. It returns nil if the key must not be used.
 func (k *State) use(at *Incarnation) *Incarnation {
 	defer k.Fail()
 	in := k.current
@@ -230,8 +230,8 @@ func (k *State) settle() {
 }
 
 // Orphan records that the session has ended without revoking its lease. Another session may then
-// use the lease, and put the key again. So clean-up deletes the key only if it knows the key's mod
-// revision, which such a put changes, or if [State.Discard] has marked the key.
+// use the lease, and put the key again. Such a put changes the key's mod revision. So clean-up
+// deletes the key only if it knows the mod revision, or if [State.Discard] has marked the key.
 func (k *State) Orphan() {
 	if k.unique {
 		return

@@ -143,9 +143,9 @@ func failsProbe(members []*Member, m *Member, now time.Time, typical time.Durati
 }
 
 // AnswerProbe notes that a probe has ended, and whether the member answered it. A suspect member
-// that answers becomes healthy or slow. But its stall timeout, which is the silence after which a
-// member becomes suspect, doubles, up to maxStallTimeout. The member's next answer to a request
-// resets the stall timeout.
+// that answers becomes healthy or slow. Its stall timeout, the silence after which it becomes
+// suspect, doubles, up to maxStallTimeout. The member's next answer to a request resets the stall
+// timeout.
 func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	r := &m.rec
 	r.probing = false
@@ -159,11 +159,13 @@ func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	}
 }
 
-// SetLimits sets how many requests each member may have outstanding. The limit of an ejected member
-// is 0. The limit of a suspect member is 0 if another member has sent something since the suspect
-// member fell silent. The limit of a slow member is 1, and SetLimits also sets the time between two
-// of its requests. All other members are unlimited. If every limit is 0, SetLimits makes all
-// members unlimited.
+// SetLimits sets how many requests each member may have outstanding:
+//   - an ejected member: 0
+//   - a suspect member: 0, if another member has sent something since the suspect fell silent
+//   - a slow member: 1; SetLimits also sets the time between two of its requests
+//   - any other member: no limit
+//
+// If every limit is 0, SetLimits makes all members unlimited.
 func SetLimits(members []*Member) {
 	usable := false
 	for _, m := range members {

@@ -33,12 +33,16 @@
 // a request.
 //
 // A member is stuck if it is alive and answers no request, for example while it defragments its
-// store or waits for other members. All of these must hold: The member has four or more requests.
-// It has answered none of them for a second, and has sent less than 16 KiB in that second. In the
-// same second, a healthy and quick peer has answered as many idempotent requests as the member has
-// left unanswered. And the member has left a read of one key unanswered for half a second. After a
-// member was ejected as stuck, one unanswered request on its new connection is enough to eject it
-// again.
+// store or waits for other members. All of these must hold:
+//
+//   - It has four or more requests, and has answered none of them for a second.
+//   - It has sent less than 16 KiB in that second.
+//   - In the same second, a healthy and quick peer has answered as many idempotent requests as the
+//     member has left unanswered.
+//   - It has left a read of one key unanswered for half a second.
+//
+// After a member was ejected as stuck, one unanswered request on its new connection is enough to
+// eject it again.
 //
 // An ejected member may be far behind its peers when it has a new connection. Until it has caught
 // up, it answers late and refuses proposals. So it is slow at first, until it answers quickly

@@ -44,9 +44,9 @@ func typicalLatency(members []*Member) time.Duration {
 	return known[(len(known)-1)/2]
 }
 
-// updateSlow makes healthy members slow and slow members healthy, by comparing their latencies with
-// that of the quickest member. The limit for a slow member to become healthy is half of the limit
-// for a healthy member to become slow, so that no member alternates between the states.
+// updateSlow makes healthy members slow and slow members healthy. It compares the latency of each
+// member with that of the quickest. A slow member becomes healthy below half the limit above which
+// a healthy member becomes slow. The gap keeps members from alternating between the states.
 func updateSlow(members []*Member) {
 	quickest := time.Duration(math.MaxInt64)
 	for _, m := range members {

@@ -27,10 +27,10 @@ const (
 	stuckRead = stuckAfter / 2
 )
 
-// observeUnanswered updates the fields that say how long the member has had requests without
-// answering any. unansweredSince is the start of that time. It is zero if the member has answered a
-// request since the last tick, or has no requests. lastUnanswered is the last tick at which that
-// time was quickPeer or longer.
+// observeUnanswered updates the fields that say how long the member has answered no request:
+//   - unansweredSince is the start of that time. It is zero if the member has answered a request
+//     since the last tick, or has no requests.
+//   - lastUnanswered is the last tick at which that time was quickPeer or longer.
 func (r *record) observeUnanswered(s sample, now time.Time) {
 	switch {
 	case s.outstanding == 0 || s.answered != r.last.answered:

@@ -86,10 +86,10 @@ func (o *Outbox[T]) Post(v T) (values, bytes int) {
 	return o.backlog.waiting.len, o.backlog.bytes
 }
 
-// Close posts the values of the parameter last. The channel is closed after all queued values were
-// sent; Close does not wait for that. If the consumer does not read, the pump, which is the
-// goroutine that sends the queued values, runs until Abort or [Pumps.Close]. If Close or Abort was
-// called before, Close does nothing.
+// Close posts the values in last, and closes the channel after all queued values were sent. It does
+// not wait for that. If the consumer does not read, the pump (the goroutine that sends queued
+// values) runs until Abort or [Pumps.Close]. If Close or Abort was called before, Close does
+// nothing.
 func (o *Outbox[T]) Close(last ...T) {
 	o.mu.Lock()
 	if !o.closed {

@@ -30,8 +30,8 @@ type Resolver struct {
 }
 
 // New returns a Resolver for a connection to addresses. serviceConfig is the connection's gRPC
-// service config in JSON. The parameter a has the attributes for the connection's balancer. The
-// connection's authority is the server name of the first address.
+// service config in JSON. The connection's balancer gets the attributes in a. The connection's
+// authority is the server name of the first address.
 func New(serviceConfig string, a *attributes.Attributes, addresses []resolver.Address) *Resolver {
 	r := &Resolver{serviceConfig: serviceConfig, attributes: a, addresses: addresses}
 	if len(addresses) > 0 {

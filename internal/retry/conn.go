@@ -105,8 +105,8 @@ type attemptKey struct{}
 
 // Value returns the attempt itself for the keys attemptKey and Config.AttemptKey. For any other key
 // it returns the value in the caller's context. If that context has no outgoing metadata, Value
-// returns Config.Metadata as the outgoing metadata. The attempt has a Value method of its own,
-// because context.WithValue would cost another allocation.
+// returns Config.Metadata instead. The attempt is a context itself, because context.WithValue would
+// cost another allocation.
 func (a *attempt) Value(key any) any {
 	if key == (attemptKey{}) || key == a.conn.cfg.AttemptKey {
 		return a
@@ -167,11 +167,15 @@ func (a *attempt) sent() bool {
 }
 
 // ObserveSends is a unary interceptor for the gRPC connection below a [Conn]. It must be the last
-// interceptor, so that it sees what gRPC gets. It counts the calls of gRPC that have not returned.
-// It also records whether gRPC got the attempt's option grpc.Peer: with this option, gRPC reports
-// whether a connection took the request. The Conn sends a write again only if ObserveSends proves
-// that no connection took the write. Nothing is proven if the gRPC connection lacks ObserveSends,
-// or if another interceptor removes the attempt's context or options, or returns before gRPC does.
+// interceptor, so that it sees what gRPC gets. The Conn sends a write again only if ObserveSends
+// proves that no connection took the write.
+//
+// ObserveSends counts the calls of gRPC that have not returned. It also records whether gRPC got
+// the attempt's option grpc.Peer, by which gRPC reports whether a connection took the request.
+// There is no proof in these cases:
+//   - the gRPC connection lacks ObserveSends
+//   - another interceptor removes the attempt's context or options
+//   - another interceptor returns before gRPC does
 func ObserveSends(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker,
 	opts ...grpc.CallOption,
@@ -196,10 +200,15 @@ func (a *attempt) isPeerOption(o grpc.CallOption) bool {
 	return ok && p.PeerAddr == &a.peer
 }
 
-// Invoke performs a unary call, and sends the request again if the policy of the method and the
-// error allow that; see the package comment. It blocks until the request has succeeded, has finally
-// failed, or ctx or Config.Life has ended. It returns nil, the error of the last attempt, the error
-// of a login for a new token, the error of ctx, or Config.Closed.
+// Invoke performs a unary call, and sends the request again if the method's policy and the error
+// allow that; see the package comment. It blocks until the request has succeeded or finally failed,
+// or until ctx or Config.Life has ended.
+//
+// Invoke returns nil, or one of these errors:
+//   - the error of the last attempt
+//   - the error of a login for a new token
+//   - the error of ctx
+//   - Config.Closed
 func (c *Conn) Invoke(
 	ctx context.Context, method string, args, reply any, opts ...grpc.CallOption,
 ) error {

@@ -34,9 +34,8 @@ type loop struct {
 	result     error // the error of the request, once shouldRetry has returned false
 }
 
-// newLoop returns the loop of a request whose first attempt, a, has failed. ctx is the context that
-// the caller of the request passed. The caller of newLoop must call the function in the field end
-// of the loop.
+// newLoop returns the loop of a request whose first attempt, a, has failed. ctx is the context of
+// the request's caller. The caller of newLoop must call the loop's function end.
 func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
 	s := &loop{conn: c, method: a.method, policy: a.policy, caller: ctx}
 	s.ctx, s.end = await.Join(ctx, c.cfg.Life)
@@ -77,9 +76,9 @@ func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 }
 
 // ended reports whether the request's context has ended or the client is closed. If so, it sets
-// s.result to the context's own error or to Config.Closed. The context's error is not wrapped,
-// because programs compare it with ==. So it does not say why there was no connection; programs can
-// ask Client.ConnectionError for that.
+// s.result to the context's own error or to Config.Closed. It does not wrap the context's error,
+// because programs compare it with ==. Client.ConnectionError tells programs why there was no
+// connection.
 func (s *loop) ended() bool {
 	over := s.conn.over(s.caller)
 	s.result = cmp.Or(over, s.result)
@@ -109,13 +108,12 @@ func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
 	}
 }
 
-// wait returns how long to wait before the next attempt. While fewer attempts have failed than
-// there are endpoints, it returns 0, because another endpoint may serve the request. Later waits
-// grow.
-//
-// If the token was refused (forToken), wait returns 0 only after the first attempt. If the member
-// has answered "too many requests" (tooMany), there is always a wait, so that the member has time
-// to catch up. This wait grows with the number of such answers.
+// wait returns how long to wait before the next attempt. The waits grow from attempt to attempt.
+//   - If the member has answered "too many requests" (tooMany), there is always a wait, so that the
+//     member can catch up. It grows with the number of such answers.
+//   - If the token was refused (forToken), wait returns 0 only after the first attempt.
+//   - After other errors, wait returns 0 while fewer attempts have failed than there are endpoints,
+//     because another endpoint may serve the request.
 func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	if tooMany {
 		return s.conn.cfg.Backoff.Delay(s.crowded - 1)

@@ -32,10 +32,10 @@ func (c *Conn) NewStream(
 	}, nil
 }
 
-// replay is the stream of a read whose answer is a stream. If the stream fails before its first
-// message has arrived, replay opens it again. As with any gRPC stream, one goroutine at a time may
-// send and one may receive. The caller must send its one request before it receives, because
-// RecvMsg uses the request without a lock.
+// replay is the stream of a read whose answer is a stream. It opens the stream again if the stream
+// fails before its first message. As with any gRPC stream, one goroutine at a time may send and one
+// may receive. The caller must send its one request before it receives, because RecvMsg uses the
+// request without a lock.
 type replay struct {
 	grpc.ClientStream // the stream that was opened last
 

@@ -1,6 +1,6 @@
-// Package streamonly marks the context of a call of GetStream. If the server has no RangeStream, a
-// marked call returns Unimplemented, while an unmarked call reads the range in pages. The mark is
-// for callers that would rather read the pages themselves.
+// Package streamonly marks the context of a call of GetStream that must not read in pages. If the
+// server has no RangeStream, a marked call returns Unimplemented, and an unmarked call reads the
+// range in pages. Callers that would rather read the pages themselves use the mark.
 package streamonly
 
 import "context"
