@@ -88,12 +88,11 @@ type successor struct {
 	passed   int64  // the watch has delivered all events up to this revision
 	entry    *entry // the changes by the response's events, for the log
 
-	// Cache.prove can set the revision of a view to a later revision R before the watch has
-	// delivered all events up to R. It does so only if it has read that the range at R equals the
-	// tree of the view. So the missing events are of keys that were created and deleted again:
-	// these keys exist neither before the missing events nor after them. Events that the watch
-	// delivers so late are collected in the field late until all of their keys have been deleted
-	// again. Then they go to the log together, and the tree does not change.
+	// Cache.prove can raise the revision of a view to a revision R before the watch has delivered
+	// all events up to R. It does so only after it has read that the range at R equals the tree of
+	// the view. So the missing events are of keys that were created and deleted again. These events
+	// are collected in the field late until all of their keys have been deleted again. Then they go
+	// to the log together, and the tree does not change.
 	late     *lateChanges // the late events so far; nil if there are none
 	ownsLate bool         // the value of late is this successor's own copy and may be changed
 	complete *entry       // the late changes that go to the log now; nil if there are none
@@ -126,9 +125,9 @@ func (n *successor) add(ev *mvccpb.Event) {
 	}
 }
 
-// logged returns the revision up to which the log will have every change when the successor is
-// published. The log will lack the changes in n.late, which began at the revision n.late.first.
-// They go to the log when all of their keys have been deleted again.
+// logged returns the revision up to which the log has every change once the successor is published.
+// The log lacks the changes in n.late, from the revision n.late.first on, until all of their keys
+// have been deleted again.
 func (n *successor) logged() int64 {
 	if n.late != nil {
 		return max(n.view.logged, n.late.first-1)
@@ -228,9 +227,9 @@ func (c *Cache) append(next *view, e *entry) {
 	next.last = e
 }
 
-// keepEvent returns the event as the cache stores it: without the value and the lease if the cache
-// has keys only. The parameter many says that the response has other events. keepEvent then copies
-// the pair: the pairs of a response share memory, and one stored pair would keep all of that memory
+// keepEvent returns the event as the cache stores it. If the cache has keys only, that is without
+// the value and the lease. If many is true, the response has other events, too, and keepEvent
+// copies the pair. The pairs of a response share memory, and one stored pair would keep all of it
 // in use.
 func (c *Cache) keepEvent(ev *mvccpb.Event, many bool) *mvccpb.Event {
 	strip := c.opts.keysOnly && (len(ev.Kv.Value) > 0 || ev.Kv.Lease != 0)

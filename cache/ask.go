@@ -15,8 +15,8 @@ import (
 )
 
 // questionTimeout is the timeout of a question (one linearizable read that many readers share).
-// Without it, a question to a member that does not answer would keep the next question from being
-// sent. Each time that a question times out, the next one gets a longer timeout.
+// Without it, a member that does not answer would keep the next question from being sent. After
+// each timeout, the next question gets a longer one.
 var questionTimeout = backoff.Policy{Base: 5 * time.Second, Max: 2 * time.Minute}
 
 // askAgain sets the wait after a question (a linearizable read that many readers share) has failed,
@@ -63,15 +63,18 @@ type answered struct {
 	// contains every write that was acknowledged before the question was sent.
 	revision int64
 	// proves says that the answer proves how fresh the cache is. It is false if the answer shows
-	// that the cluster was replaced or restored. It is also false if the cache has replaced its
-	// copy since the question was sent, or knows already that it must.
+	// that the cluster was replaced or restored, if the cache has replaced its copy since the
+	// question was sent, or if it knows already that it must.
 	proves bool
 }
 
-// takenBy reports whether readers that wait for a view of the answer's revision can stop waiting
-// when the newest view is v. They can if v has reached that revision, the answer proves freshness,
-// and the copy was not found to be wrong since. They can also if v is of another era: then the copy
-// was replaced after the question was sent, so the answer means nothing any more.
+// takenBy reports whether readers can stop waiting for the answer's revision when the newest view
+// is v. They can in two cases:
+//
+//   - v has reached that revision, the answer proves freshness, and the copy was not found to be
+//     wrong since
+//   - v is of another era: the copy was replaced after the question was sent, so the answer means
+//     nothing any more
 func (a answered) takenBy(v *view) bool {
 	return v.era != a.era || a.proves && !v.doubted && v.revision >= a.revision
 }
@@ -119,9 +122,9 @@ func leaveAsker(client *clientv3.Client) {
 	}
 }
 
-// end ends the goroutines of a and waits for them. Goroutines are started only while a.ctx lives,
-// and only by callers that hold a.mu or a.versions.mu. end cancels a.ctx while it holds both locks,
-// so none can be started afterwards.
+// end ends the goroutines of a and waits for them. It cancels a.ctx while it holds a.mu and
+// a.versions.mu. Goroutines are started only under one of these locks, and only while a.ctx lives.
+// So none can be started afterwards.
 func (a *asker) end() {
 	a.mu.Lock()
 	a.versions.mu.Lock()
@@ -186,15 +189,13 @@ func (a *asker) run() {
 	}
 }
 
-// ask sends a question (one linearizable read that many readers share), and records in q.Answer
-// what the answer means for each cache of q.Parties. The question reads a key of the first cache.
-// If the server denies permission for that key, that cache ends, and ask reads a key of the next
-// cache.
+// ask sends a question: one linearizable read that many readers share. It records in q.Answer what
+// the answer means for each cache of q.Parties. The question reads a key of the first cache. If the
+// server denies permission for that key, that cache ends, and ask reads a key of the next cache.
 //
-// A reader can use an answer only after the view of its cache has reached the revision of the
-// answer. The previous answer may have had a higher revision than the view of a cache c: then
-// c.eager is set. Probably the next answer has a higher revision than the view, too. So ask
-// requests watch progress for c before it sends the question.
+// For a cache c with c.eager set, ask first requests watch progress. A reader can use an answer
+// only after the view of its cache has reached the revision of the answer. c.eager says that the
+// previous answer was ahead of the view. Probably the next one will be, too.
 func (a *asker) ask(q *question.Question[*Cache, *reply], timeout time.Duration) error {
 	before := make([]*view, len(q.Parties))
 	for i, c := range q.Parties {
@@ -230,10 +231,10 @@ func (a *asker) ask(q *question.Question[*Cache, *reply], timeout time.Duration)
 // delayed, so that the readers of the previous answer can share it: see asker.hold.
 const maxHold = 2 * time.Millisecond
 
-// hold delays the next question (linearizable read that many readers share) until the caches that
-// took part in the question q have reached the revision of its answer. The readers that share q
-// then return. Those of them that read again at once can share the next question. hold waits no
-// longer than q took, because readers of other caches may be waiting for the next question.
+// hold delays the next question (linearizable read that many readers share). It waits until the
+// caches that took part in the question q have reached the revision of its answer. Then the readers
+// that share q return. Those that read again at once can share the next question. hold waits no
+// longer than q took, because readers of other caches may be waiting.
 func (a *asker) hold(q *question.Question[*Cache, *reply], took time.Duration) {
 	ctx, cancel := context.WithTimeout(a.ctx, min(took, maxHold))
 	defer cancel()

@@ -20,9 +20,9 @@ const (
 	auditTries = 5
 )
 
-// auditNowAndThen audits the copy until the cache ends, about once in each interval of WithAudit:
-// it compares the number of keys in the copy with the number on the server. Each wait is shortened
-// by a random part, so that many caches do not send their audits at once.
+// auditNowAndThen audits the copy until the cache ends, about once in each interval of WithAudit.
+// An audit compares the number of keys in the copy with the number on the server. Each wait is
+// shortened by a random part, so that many caches do not send their audits at once.
 func (c *Cache) auditNowAndThen() {
 	if c.opts.audit == 0 {
 		return
@@ -45,8 +45,8 @@ func (c *Cache) auditNowAndThen() {
 
 // auditOnce compares the number of keys in the copy with the number on the server at the same
 // revision. If the numbers differ, or if the server has not reached that revision, the whole range
-// is read again. auditOnce does nothing while the range is being read. If the server has compacted
-// the revision, auditOnce tries again with a later one.
+// is read again. If the server has compacted the revision, auditOnce tries again with a later one.
+// It does nothing while the range is being read.
 func (c *Cache) auditOnce() error {
 	for try := 0; ; try++ {
 		v := c.now()
@@ -86,9 +86,9 @@ func (c *Cache) auditView(v *view) error {
 		return nil
 	}
 	if resp.Count == int64(v.tree.Len()) {
-		// If no reader needs a later revision and no key changes, the revision of the copy does not
-		// rise. The server may then compact that revision, so that the watch cannot be opened again
-		// from there. So advance requests a notice of progress, which raises the revision.
+		// If no key changes and no reader needs a later revision, the copy stays at its revision.
+		// The server may then compact that revision, so that the watch cannot be opened again from
+		// there. advance requests a notice of progress, which raises the revision.
 		c.advance()
 		return nil
 	}

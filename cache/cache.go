@@ -62,9 +62,8 @@ type Cache struct {
 	interrupt context.CancelCauseFunc
 	// target is a revision: progress is requested from the server until a view has reached it.
 	target int64
-	// listTarget is set while a list (read of the whole range) has all pages and waits for the
-	// watch. The list is complete when the watch has reached the revision listTarget. It is 0 if no
-	// list waits.
+	// listTarget is the revision that the watch must reach to complete a list (read of the whole
+	// range). It is set when the list has all pages. It is 0 if no list waits for the watch.
 	listTarget int64
 	// waiters is the number of calls that wait for a revision that may not exist yet. While waiters
 	// is above 0, the number of requests for progress is not limited.

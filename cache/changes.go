@@ -28,15 +28,16 @@ type Batch struct {
 
 // Changes returns an iterator over batches. The first batch has the whole state of the range, the
 // later ones have the changes. The iterator is level-triggered: each batch leads from the state
-// that the consumer knows to the newest state. So a slow consumer may miss intermediate states, but
-// it gets the newest state of every changed key. It delays neither the cache nor other consumers,
-// and costs the memory of one old snapshot. A deleted key comes with its last value as Old.
+// that the consumer knows to the newest state. A deleted key comes with its last value as Old.
+//
+// A slow consumer may miss intermediate states, but it gets the newest state of every changed key.
+// It delays neither the cache nor other consumers, and costs the memory of one old snapshot.
 //
 // The first batch comes when the range has been read. The loop blocks while nothing changes. It
 // ends with an error in place of a batch. If ctx ends, this error wraps the error of ctx and says
-// what the cache is waiting for. If the cache ends, the loop gets the error that the cache has
-// ended with, such as ErrClosed. Compactions, outages and replaced clusters do not end the loop.
-// The iterator may be used any number of times, and each loop begins with a full batch.
+// what the cache is waiting for. If the cache ends, it is the error that the cache has ended with,
+// such as ErrClosed. Compactions, outages and replaced clusters do not end the loop. The iterator
+// may be used any number of times, and each loop begins with a full batch.
 func (c *Cache) Changes(ctx context.Context) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
 		var known *view

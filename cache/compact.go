@@ -6,9 +6,9 @@ import "go.etcd.io/etcd/client/v3/cache/internal/fill"
 // block is freed only when none of its pairs is in use any more.
 const chunkBytes = 32 << 10
 
-// compact copies the keys and values of pairs to new blocks of memory. Without that, a key or value
-// that comes from the server is a slice of a response message and keeps the whole message in
-// memory. The messages would take about 10 % more memory than the copies.
+// compact copies the keys and values of pairs to new blocks of memory. A key or value that comes
+// from the server is a slice of a response message, and would keep the whole message in memory. The
+// messages would take about 10 % more memory than the copies.
 func compact(kvs []*pair) {
 	left := 0
 	for _, kv := range kvs {

@@ -39,9 +39,9 @@ func difference(from, to tree, revision int64) []change {
 }
 
 // replay returns the net change of each key in a part of the log, in key order. The part begins
-// after the entry older and ends with the entry newer. A key is left out if it has an equal pair
-// before and after the part. replay returns false if some of these entries have been dropped from
-// the log.
+// after the entry in older and ends with the entry in newer. A key is left out if it has an equal
+// pair before and after the part. replay returns false if some of these entries have been dropped
+// from the log.
 func replay(older, newer *entry) ([]Change, bool) {
 	var net []Change
 	places := map[string]int{} // for each key, its index in the slice net

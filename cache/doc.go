@@ -39,11 +39,15 @@
 //
 // # Model
 //
-// Everything that a reader can see at one moment is a view: a tree of keys, the revision of that
-// tree, the moment until which it is proven (it has every write acknowledged before that moment),
-// and the newest entry of the log of changes. Views are immutable. One pointer leads to the newest
-// view; readers load the pointer and take no lock. A reader that needs a later view waits on a
-// channel of the view that it has. The channel is closed when the next view is published.
+// Everything that a reader can see at one moment is a view. A view has:
+//
+//   - a tree of keys, and the revision of that tree
+//   - the moment until which it is proven: it contains every write acknowledged before that moment
+//   - the newest entry of the log of changes
+//
+// Views are immutable. One pointer leads to the newest view. Readers load the pointer and take no
+// lock. A reader that needs a later view waits on a channel of the view that it has. The channel is
+// closed when the next view is published.
 //
 // One goroutine, the follower, keeps the copy up to date. It goes through these states:
 //
@@ -69,10 +73,10 @@
 //
 // A watch that ends for another reason is opened again, even in the middle of filling. It then
 // begins after the revision up to which all events have been delivered. The same happens if the
-// server does not confirm a watch, or if a watch is stalled: if it does not bring the changes that
-// a read has shown. While the copy opens and fills again, readers go on seeing the old view. The
-// new state is then compared with the old one, and the difference becomes one entry of the log, a
-// gap.
+// server does not confirm a watch, or if a watch does not bring the changes that a read has shown.
+//
+// While the copy opens and fills again, readers go on seeing the old view. The new state is then
+// compared with the old one. The difference becomes one entry of the log, a gap.
 //
 // Invariants:
 //
@@ -82,14 +86,14 @@
 //     doubted: ProvenAt is zero, and Fresh, AtLeast and Update wait. The next era begins when the
 //     range has been listed again.
 //   - All events up to revision r count as delivered when the watch has delivered an event of
-//     revision r or later (a response has all events of its revisions), or a notice of progress at
-//     r or later from a server that is known to send notices only after all earlier events.
-//   - Cache.prove can raise the revision of a view to a later revision R without the watch: after a
-//     read has shown that the range at R equals the tree of the view. Events up to R that the watch
-//     delivers later are of keys that were created and deleted in between. They go to the log, and
-//     change no tree. Until they have come, the log ends before the revision of the view. Then
-//     reads of revisions that the log lacks go to the server, and consumers of watches get no
-//     notice of progress for these revisions.
+//     revision r or later, because a response has all events of its revisions. A notice of progress
+//     at r or later also counts, if the server is known to send it only after all earlier events.
+//   - Cache.prove can raise the revision of a view to a later revision R without the watch. Before
+//     that, a read must have shown that the range at R equals the tree of the view. Events up to R
+//     that the watch delivers later are of keys that were created and deleted in between. They go
+//     to the log, and change no tree. Until they have come, the log ends before the revision of the
+//     view. Reads of revisions that the log lacks then go to the server, and consumers of watches
+//     get no notice of progress for these revisions.
 //   - A question is one linearizable read that is sent at a time t and answered at a revision R.
 //     Every write acknowledged before t has a revision of R or lower. So a view with a revision of
 //     R or higher is proven until t.

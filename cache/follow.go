@@ -99,9 +99,9 @@ type follower struct {
 	fill     *fill.Fill
 	stopPage context.CancelFunc // stops the goroutine that reads pages; nil if there is none
 	pages    <-chan answer      // what that goroutine has read
-	// overdue receives a time if the watch has not caught up with the pages of the list long after
-	// the last page was read. Then the watch is opened again. overdue is nil while there are pages
-	// to be read.
+	// overdue fires long after the last page was read, if the watch has not caught up with the
+	// pages by then. The watch is then opened again. overdue is nil while there are pages to be
+	// read.
 	overdue <-chan time.Time
 	stalls  int // how often overdue has received a time
 	origin  origin
@@ -211,8 +211,9 @@ func (f *follower) open(list listing) error {
 // next events of the watch were compacted, ended demands another list (read of the whole range).
 func (f *follower) ended(resp *clientv3.WatchResponse) error {
 	// The client resumes an interrupted watch after its last event. So a compaction may end the
-	// watch although notices of progress have shown that the compacted revisions have no events in
-	// the range. Then the watch is only opened again, from a later revision.
+	// watch although notices of progress have shown that there was nothing to miss: the compacted
+	// revisions have no events in the range. Then the watch is only opened again, from a later
+	// revision.
 	if resp.CompactRevision > f.passed()+1 {
 		f.c.startOver(fmt.Sprintf("the history up to revision %d was compacted while the watch "+
 			"was interrupted", resp.CompactRevision))

@@ -46,9 +46,9 @@ func (c *Cache) fresh(ctx context.Context, maxAge time.Duration) (*view, error) 
 }
 
 // provenSince waits for a view that contains every write acknowledged before the given time. It
-// takes part in a linearizable read that is sent after that time, which other readers may share,
-// and waits until the newest view has reached the revision of the answer. It repeats a read that
-// fails. It also waits until the range has been read for the first time.
+// takes part in a linearizable read sent after that time, which other readers may share. Then it
+// waits until the newest view has reached the revision of the answer. It repeats a read that fails.
+// It also waits until the range has been read for the first time.
 func (c *Cache) provenSince(ctx context.Context, after time.Time) (*view, error) {
 	_, err := c.await(ctx, (*view).synced)
 	failure := error(nil)

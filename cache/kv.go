@@ -46,11 +46,13 @@ type kv struct {
 	floor floor
 }
 
-// floor says how new a view must be to contain all earlier writes through a KV. A read through the
-// KV with WithSerializable may be answered from such a view only. The era of a view counts how
-// often the copy was replaced, as after a restore of the cluster. A view of a later era than the
-// floor's is new enough. A view of the floor's era is new enough if it has at least the floor's
-// revision, and contains every write that was acknowledged before the time in the field at.
+// floor says how new a view must be to contain all earlier writes through a KV. Only such a view
+// may answer a read through the KV with WithSerializable. The era of a view counts how often the
+// copy was replaced, as after a restore of the cluster. These views are new enough:
+//
+//   - a view of a later era than the floor's
+//   - a view of the floor's era, if it has at least the floor's revision, and contains every write
+//     acknowledged before the time in the field at
 type floor struct {
 	era, revision int64
 	at            time.Time
@@ -237,10 +239,9 @@ func contextError(ctx context.Context, err error) error {
 	return err
 }
 
-// viewFor returns the view that answers a read. For a linearizable read, it waits for a view that
-// contains every write acknowledged before the call of viewFor. For a serializable read, the view
-// need only show the earlier writes through the KV. If the newest view shows them, viewFor returns
-// it at once.
+// viewFor returns the view that answers a read. A linearizable read gets a view that contains every
+// write acknowledged before the call of viewFor. A serializable read gets a view that shows the
+// earlier writes through the KV. viewFor waits for such a view if the newest one is too old.
 func (c *Cache) viewFor(ctx context.Context, serializable bool) (*view, error) {
 	if !serializable {
 		return c.provenSince(ctx, time.Now())

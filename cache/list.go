@@ -21,15 +21,15 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// pageTimeout is the timeout of a request for a page. Each time that a request for a page times
-// out, the next request for that page gets a longer timeout. The read that proves that the list
-// (read of the whole range) is complete also gets a longer timeout each time: see fill.Prove. The
-// shortest timeout, pageTimeout.Base, applies to each piece of a streamed answer.
+// pageTimeout is the timeout of a request for a page. It gets longer each time that the request
+// times out. The read that proves that the list is complete (see fill.Prove) also gets a longer
+// timeout each time. The shortest timeout, pageTimeout.Base, applies to each piece of a streamed
+// answer.
 var pageTimeout = backoff.Policy{Base: 15 * time.Second, Max: 2 * time.Minute}
 
 // proofWait is the wait before each read that proves whether the list is complete (see fill.Prove).
-// Most servers send a notice of progress within this time. The notice says how far the watch is,
-// and then no such read is needed.
+// Most servers send a notice of progress within this time, which makes the read unnecessary: the
+// notice says how far the watch is.
 var proofWait = backoff.Policy{Base: 2 * time.Second, Max: 10 * time.Second}
 
 const (
@@ -164,10 +164,9 @@ func (f *follower) page(a answer) error {
 	return f.finish()
 }
 
-// keep prepares the pairs of a page for the tree. If the view v has an equal pair of the same key,
-// keep puts the pair of v into kvs, so that the old and the new tree share that pair. The other
-// pairs get their own memory for keys and values, so that they do not keep the whole response
-// message in memory.
+// keep prepares the pairs of a page for the tree. If the view v has an equal pair, keep puts that
+// pair into kvs, so that the old and the new tree share it. The other pairs get their own memory
+// for keys and values, so that they do not keep the whole response message in memory.
 func keep(v *view, kvs []*mvccpb.KeyValue) {
 	var changed []*mvccpb.KeyValue
 	for i, kv := range kvs {
@@ -245,11 +244,13 @@ func (r *reader) deliver(a answer) bool {
 	}
 }
 
-// prove reads which keys have changed since the first page was read, and how many keys there are,
-// and delivers both as a proof: see fill.Prove. It returns false if the reading of the list ends.
-// If the server denies permission or the cluster was restored, prove delivers an error instead. It
-// ignores other failures, because a later call of prove may succeed. attempt is the number of the
-// call, which determines its timeout.
+// prove reads which keys have changed since the first page was read, and how many keys there are.
+// It delivers both as a proof that the list is complete: see fill.Prove. If the server denies
+// permission or the cluster was restored, prove delivers an error instead. It ignores other
+// failures, because a later call may succeed.
+//
+// prove returns false if the reading of the list ends. attempt is the number of the call, which
+// determines its timeout.
 func (r *reader) prove(attempt int) bool {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Delay(attempt))
 	defer cancel()

@@ -23,12 +23,13 @@ type change struct {
 	revision int64
 }
 
-// entry is one link of the log of changes, which is a linked list. An entry has the changes of one
-// response of the watch. The changes of one revision are never split over two entries. But if the
-// watch has missed changes, the next entry is a gap: the difference between the state before the
-// missed changes and the state that was read after them. All fields except next and dropped are
-// immutable. A reader of the log keeps the last entry that it has read. The field next of that
-// entry leads the reader to newer entries.
+// entry is one link of the log of changes, which is a linked list. It has the changes of one
+// response of the watch. The changes of one revision are never split over two entries. If the watch
+// has missed changes, the next entry is a gap: the difference between the state before them and the
+// state that was read after them.
+//
+// All fields except next and dropped are immutable. A reader of the log keeps the last entry that
+// it has read. The field next of that entry leads to newer entries.
 type entry struct {
 	// first and last are the lowest and the highest revision of the changes. In a gap, first is the
 	// first revision that may be missing. last is then the revision of the state that was read
@@ -77,9 +78,8 @@ func newHistory(limit int64) *history {
 }
 
 // append adds e to the end of the log. Then it drops the oldest entries as long as the log takes
-// more bytes than its limit. An entry e that is made after changes were missed is a gap: it has
-// only the difference between two states. Any other e must have all changes since the previous
-// entry.
+// more bytes than its limit. An e with gap set has only the difference between two states, because
+// changes were missed. Any other e must have all changes since the previous entry.
 func (h *history) append(e *entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,9 +126,9 @@ func (h *history) oldestRevision() int64 {
 	return h.oldest
 }
 
-// before returns an entry of the log such that all changes at revision rev or later come after it.
-// Some older changes may come after that entry, too. before returns nil if the log is empty or no
-// longer has all changes from rev on.
+// before returns an entry of the log that comes before all changes at revision rev or later. Some
+// older changes may come after that entry, too. before returns nil if the log is empty or no longer
+// has all changes from rev on.
 func (h *history) before(rev int64) *entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()

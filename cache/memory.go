@@ -139,11 +139,14 @@ func (c *Cache) answersRange(req *pb.RangeRequest) bool {
 	return !values || !c.opts.keysOnly
 }
 
-// answersTxn reports whether the cache can answer a transaction: whether the transaction only
-// reads, has no more operations than etcd accepts, reads only keys in the range of the cache, and
-// needs no value and no lease if the cache has keys only. It does not check the revisions that the
-// transaction asks for: see keysAt. The result serializable reports whether the transaction may be
-// answered with data that is not the newest.
+// answersTxn reports as ok whether the cache can answer a transaction:
+//
+//   - it only reads, and only keys in the range of the cache
+//   - it has no more operations than etcd accepts
+//   - if the cache has keys only, it needs no value and no lease
+//
+// The revisions that the transaction asks for are checked elsewhere: see keysAt. If serializable is
+// true, the answer may have data that is not the newest.
 func (c *Cache) answersTxn(req *pb.TxnRequest) (serializable, ok bool) {
 	readOnly, serializable := evaluate.ReadOnly(req)
 	if !readOnly || max(len(req.Compare), len(req.Success), len(req.Failure)) > maxTxnOps {

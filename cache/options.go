@@ -47,7 +47,7 @@ func WithRange(from, end string) Option {
 // about 8 MiB.
 //
 // If a page has more bytes than the client may receive, the page size is halved. If a piece of a
-// streamed answer has more bytes than the client may receive, the rest is read by pages.
+// streamed answer is too large, the rest is read by pages.
 func WithPageSize(keys int) Option {
 	return func(o *options) { o.pageSize, o.paged = keys, true }
 }
@@ -63,8 +63,8 @@ func WithKeysOnly() Option { return func(o *options) { o.keysOnly = true } }
 func WithHistory(bytes int64) Option { return func(o *options) { o.history = bytes } }
 
 // WithMaxBytes sets how many bytes all keys and values together may take. If they take more, the
-// cache ends with ErrTooLarge. While the range is being read, the keys and values are of different
-// revisions, and the cache ends only if they take twice the limit. The default is no limit.
+// cache ends with ErrTooLarge. The default is no limit. While the range is being read, the keys and
+// values are of different revisions. Then the cache ends only if they take twice the limit.
 func WithMaxBytes(bytes int64) Option { return func(o *options) { o.maxBytes = bytes } }
 
 // WithAudit sets how often the cache compares its number of keys with the number on the server. If

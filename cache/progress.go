@@ -36,10 +36,10 @@ func (c *Cache) advance() {
 	c.wake()
 }
 
-// reach makes the askForProgress goroutine send requests for progress until a view has reached the
-// revision rev. It does not block. The first request is sent at once, and another one after each
-// answer with a lower revision. If no answer has shown that rev exists, and no call waits for rev
-// (see waitFor), the requests end after unknownAttempts.
+// reach makes the askForProgress goroutine send requests for progress until a view has reached rev.
+// It does not block. The first request is sent at once, and another one after each answer with a
+// lower revision. If rev is not known to exist, and no call waits for it (see waitFor), the
+// requests end after unknownAttempts.
 func (c *Cache) reach(rev int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,18 +160,22 @@ func (c *Cache) behind() bool {
 	return c.belowLocked(c.now())
 }
 
-// belowLocked reports whether requests for progress are needed because the view v has not reached
-// the target, or because a list (read of the whole range) waits for the watch to reach listTarget.
-// In the second case the revision of v does not matter: after a restore of the cluster, v may have
-// a later revision than the list.
+// belowLocked reports whether requests for progress are needed. They are if the view v has not
+// reached the target, or if a list (read of the whole range) waits for the watch to reach
+// listTarget. A list needs them whatever the revision of v: after a restore of the cluster, v may
+// have a later revision than the list.
 func (c *Cache) belowLocked(v *view) bool { return c.listTarget > 0 || v.revision < c.target }
 
 // askOnce sends a request for progress and waits for the answer, for at most repeatAfter. A call of
-// wake ends the wait early. A server that has left an earlier request unanswered for repeatAfter
-// gets fewer requests: many calls of askOnce then send none. If a view has to reach a later
-// revision, askOnce does not wait for such a server. It calls prove, which uses a read to raise the
-// revision of the view. The result answered reports whether an answer has come or prove has
-// succeeded. The result alive reports whether the cache has not ended.
+// wake ends the wait early.
+//
+// A server is silent if it has left an earlier request unanswered for repeatAfter. It gets fewer
+// requests: many calls of askOnce send none. If a view has to reach a later revision, askOnce does
+// not wait for a silent server. Instead it calls prove, which raises the revision of the view by a
+// read.
+//
+// If answered is true, an answer has come or prove has succeeded. If alive is false, the cache has
+// ended.
 func (c *Cache) askOnce() (answered, alive bool) {
 	now := time.Now()
 	c.mu.Lock()

@@ -11,9 +11,9 @@ type proof struct {
 }
 
 // proofs has the proofs (answers to linearizable reads) whose revision no view has reached yet. A
-// proof is dropped if another proof has the same or a lower revision, and the same or a later
-// sentAt. So the remaining proofs are in ascending order of both revision and sentAt. There are at
-// most maxProofs of them, because the watch may be stuck while reads are still answered.
+// proof is dropped if another one has the same or a lower revision, and the same or a later sentAt.
+// So both revision and sentAt ascend in the list. It has at most maxProofs entries, because the
+// watch may be stuck while reads are still answered.
 type proofs []proof
 
 // maxProofs is how many proofs (what the answers to linearizable reads have shown) are kept at
@@ -21,8 +21,8 @@ type proofs []proof
 const maxProofs = 64
 
 // add adds the proof n (what the answer to a linearizable read has shown), and removes the proofs
-// that n makes useless. A proof is useless if another proof has the same or a lower revision, and
-// the same or a later sentAt. If n itself is useless, add does nothing.
+// that n makes useless. A proof is useless if another one has the same or a lower revision, and the
+// same or a later sentAt. If n itself is useless, add does nothing.
 func (p *proofs) add(n proof) {
 	kept := (*p)[:0:0]
 	for _, old := range *p {
@@ -57,10 +57,10 @@ func (p *proofs) thinOut() {
 	*p = kept
 }
 
-// reached is called when a view has reached the given revision. It removes the proofs (what the
-// answers to linearizable reads have shown) up to that revision, and returns the latest sentAt of
-// the removed proofs. Every write that was acknowledged before this time is in the view. If no
-// proof is removed, reached returns the zero time.
+// reached takes the revision that a view has reached, and removes the proofs up to it. A proof is
+// what the answer to a linearizable read has shown. reached returns the latest sentAt of the
+// removed proofs, or the zero time if none was removed. Every write acknowledged before this time
+// is in the view.
 func (p *proofs) reached(revision int64) (until time.Time) {
 	for len(*p) > 0 && (*p)[0].revision <= revision {
 		until, *p = (*p)[0].sentAt, (*p)[1:]

@@ -17,8 +17,8 @@ import (
 // read.
 const proveWait = 5 * time.Second
 
-// stalledFor is how long the watch may bring nothing, although reads show that it lacks changes,
-// before the cache opens the watch again. If that does not help, the cache waits longer, and then
+// stalledFor is how long the watch may bring nothing, although reads show that it lacks changes.
+// Then the cache opens the watch again. If that does not help, the cache waits longer, and then
 // reads the whole range again. It waits still longer before it repeats that.
 var stalledFor = backoff.Policy{Base: 20 * time.Second, Max: 10 * time.Minute}
 
@@ -77,7 +77,7 @@ func (c *Cache) changedSince(ctx context.Context, rev int64) (*clientv3.GetRespo
 		clientv3.WithKeysOnly(), clientv3.WithMinModRev(rev+1))
 }
 
-// confirm sets the revision of the view v to the revision of header, if v is still the newest view.
+// confirm sets the revision of the view v to that of header, if v is still the newest view.
 // Otherwise it returns false, and the caller must compare the newer view with what was read. If the
 // whole range is to be read again, confirm changes nothing and returns true.
 func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
@@ -97,9 +97,8 @@ func (c *Cache) confirm(v *view, header *pb.ResponseHeader) bool {
 }
 
 // stall records for how long the watch has brought nothing although reads show that it lacks
-// changes.
-// The reason may be a stream that is stuck although its connection and its member are well, or an
-// event that a member has lost. Only the goroutine that requests progress uses stall.
+// changes. The reason may be a stream that is stuck although its connection and its member are
+// well, or an event that a member has lost. Only the goroutine that requests progress uses stall.
 type stall struct {
 	// since is when the stall was found, or when Cache.proved last reopened the watch or demanded
 	// another list (read of the whole range). It is zero if there is no stall.

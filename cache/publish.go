@@ -123,12 +123,13 @@ func (c *Cache) proven(header *pb.ResponseHeader, sentAt time.Time, before *view
 	return true
 }
 
-// sameEra takes the header of the answer to a linearizable request. The parameter before is the
-// view that was the newest one when the request was sent. If the answer shows that the cluster was
-// replaced or restored, sameEra makes the cache read the range again and returns false. It also
-// returns false if the copy was replaced after the request was sent, or if it is already known that
-// the copy has to be replaced. Otherwise it records that the revision of the answer exists, and
-// returns true.
+// sameEra checks the answer to a linearizable request. It takes the header of the answer, and the
+// view that was the newest one when the request was sent. Normally it records that the revision of
+// the answer exists, and returns true. It returns false in these cases:
+//
+//   - The answer shows that the cluster was replaced or restored. sameEra then makes the cache read
+//     the range again.
+//   - The copy was replaced after the request was sent, or it is known that it has to be.
 func (c *Cache) sameEra(header *pb.ResponseHeader, before *view) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,10 +177,9 @@ func (c *Cache) startOver(why string) {
 	c.startOverLocked(why, false)
 }
 
-// startOverLocked is startOver for a caller that holds mu. The parameter replaced says that the new
-// list begins a new era (see view.era), because the cluster was replaced or restored or because the
-// copy was wrong. If such a list is already demanded and has not begun, startOverLocked does
-// nothing.
+// startOverLocked is startOver for a caller that holds mu. If replaced is true, the new read begins
+// a new era (see view.era): the cluster was replaced or restored, or the copy was wrong. If such a
+// read is already demanded and has not begun, startOverLocked does nothing.
 func (c *Cache) startOverLocked(why string, replaced bool) {
 	if replaced && c.list.replaced && !c.list.begun {
 		return

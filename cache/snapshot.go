@@ -24,10 +24,12 @@ func (s Snapshot) Revision() int64 {
 }
 
 // ProvenAt returns a moment such that every write acknowledged before it is in the snapshot. Only a
-// linearizable read, which Cache.Fresh sends, shows such a moment. ProvenAt returns the zero time
-// before the first such read is answered. After the cache has found that its copy is wrong, or that
-// the cluster was replaced or restored, ProvenAt returns the zero time until the range has been
-// read again and another such read is answered.
+// linearizable read, which Cache.Fresh sends, shows such a moment. Before the first such read is
+// answered, ProvenAt returns the zero time.
+//
+// The cache may also find that its copy is wrong, or that the cluster was replaced or restored.
+// Then ProvenAt returns the zero time until the range has been read again and another such read is
+// answered.
 func (s Snapshot) ProvenAt() time.Time {
 	if s.view == nil {
 		return time.Time{}

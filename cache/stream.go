@@ -23,9 +23,12 @@ const (
 	streamsAgain = time.Hour
 )
 
-// mayStream reports whether to read the rest of the range by a stream. It returns false with
-// WithPageSize, after several streams in a row that brought fewer keys than a page has, and within
-// an hour of finding a server without the RangeStream method.
+// mayStream reports whether to read the rest of the range by a stream. It returns false in these
+// cases:
+//
+//   - the option WithPageSize is set
+//   - several streams in a row have brought fewer keys than a page has
+//   - a server without the RangeStream method was found less than an hour ago
 func (r *reader) mayStream() bool {
 	if r.c.opts.paged || r.fruitless >= streamTries {
 		return false
@@ -34,10 +37,9 @@ func (r *reader) mayStream() bool {
 	return missing == nil || time.Since(*missing) > streamsAgain
 }
 
-// streamRest reads the rest of the range by streams. The parameter from is the first key to read.
-// Each stream starts with the key at which the previous one failed. The parameter at is the header
-// of the page that was read before. If the result more is true, the result next is the first key
-// that was not read, and the caller must go on with a page that begins there.
+// streamRest reads the rest of the range by streams, starting at the key in from. at is the header
+// of the page that was read before. Each stream starts with the key at which the previous one
+// failed. If more is true, the caller must go on with a page that begins at the key in next.
 func (r *reader) streamRest(from string, at *pb.ResponseHeader) (next string, more bool) {
 	for more = true; more && r.mayStream(); at = nil {
 		if at == nil {
@@ -128,10 +130,12 @@ func (r *reader) receive(pieces clientv3.GetStreamChan) (*pb.RangeResponse, erro
 	}
 }
 
-// streamFailed records why a stream ended before the end of the range. The key from is the first
-// one that was not read. If the server has no RangeStream method, no stream is tried for an hour
-// (see streamsAgain). If one message of the stream had more bytes than the client may receive, the
-// rest of this list (read of the whole range) is read by pages.
+// streamFailed records why a stream ended before the end of the range. from is the first key that
+// was not read.
+//
+// If the server has no RangeStream method, no stream is tried for an hour (see streamsAgain). If
+// one message of the stream had more bytes than the client may receive, the rest of this list (read
+// of the whole range) is read by pages.
 func (r *reader) streamFailed(from string, err error) {
 	switch status.Code(err) {
 	case codes.Unimplemented:

@@ -22,10 +22,10 @@ const askVersions = 10 * time.Second
 // endpoints are asked again, because a server may have been upgraded or downgraded.
 const versionsValid = 10 * time.Minute
 
-// versions records, for each member, whether its notices of progress can be trusted: whether a
-// notice at revision r comes only after all events up to r. Servers of etcd before 3.4.25, and from
-// 3.5.0 to 3.5.7, may send a notice before older events. A server whose version or member id is
-// unknown is not trusted.
+// versions records, for each member, whether its notices of progress can be trusted. A notice at
+// revision r must come only after all events up to r. Servers of etcd before 3.4.25, and from 3.5.0
+// to 3.5.7, may send it before older events. A server whose version or member id is unknown is not
+// trusted.
 type versions struct {
 	mu sync.Mutex
 	// orders says, by member id, whether the member sends a notice at revision r only after all
@@ -38,8 +38,8 @@ type versions struct {
 
 // trusts reports whether a notice of progress proves that all events up to its revision have been
 // delivered. That depends on the version of the member that has sent the notice. If the version is
-// unknown, trusts returns false, and starts to ask all endpoints for their versions. It also asks
-// them again after versionsValid.
+// unknown, trusts returns false, and starts to ask all endpoints for theirs. After versionsValid it
+// asks them again.
 func (c *Cache) trusts(resp *clientv3.WatchResponse) bool {
 	return c.asker.ordersProgress(c, resp.Header)
 }

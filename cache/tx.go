@@ -44,10 +44,12 @@ func newTx(c *Cache, v *view) *Tx {
 		writes: map[string]*write{}}
 }
 
-// Get returns the key-value pair of a key, and whether the key exists. The commit depends on the
-// key: if another client changes, creates or deletes the key before the commit, the Update runs its
-// function again. If the Tx has written the key, Get returns what was written, without revisions.
-// If the key is outside of the cache's range, the Update fails with an error.
+// Get returns the key-value pair of a key, and whether the key exists. If the Tx has written the
+// key, Get returns what was written, without revisions. If the key is outside of the cache's range,
+// the Update fails with an error.
+//
+// The commit depends on the key: if another client changes, creates or deletes it before the
+// commit, the Update runs its function again.
 func (tx *Tx) Get(key string) (*mvccpb.KeyValue, bool) {
 	if w := tx.writes[key]; w != nil {
 		return tx.written(key, w)
@@ -247,9 +249,8 @@ func (tx *Tx) compares() []*pb.Compare {
 	return cmps
 }
 
-// ops returns the writes in the order in which their keys were first written. The second result is
-// true if one of the writes is a put in the range of the cache. The commit then brings an event
-// that the cache sees.
+// ops returns the writes in the order in which their keys were first written. If shows is true, one
+// of them is a put in the range of the cache, so the cache sees an event of the commit.
 func (tx *Tx) ops() (ops []clientv3.Op, shows bool) {
 	for _, key := range tx.order {
 		put := tx.writes[key].put

@@ -28,22 +28,23 @@ var (
 var afterConflict = backoff.Policy{
 	Base: 500 * time.Microsecond, Max: 250 * time.Millisecond, Jitter: 1}
 
-// Update runs f, which reads from a snapshot through tx and records writes in tx. Then Update
-// commits the writes in one transaction, on condition that nothing that f has read was changed
+// Update runs f, and commits the writes of f in one transaction. f reads from a snapshot through tx
+// and records its writes in tx. The commit succeeds only if nothing that f has read was changed
 // since. So Updates are serializable, without write skew and phantoms. Update waits until the cache
 // shows the commit, and returns the revision of the commit.
 //
 // Reads in f cost no request, and each attempt to commit costs one. If another client has changed
-// what f has read, Update waits until the cache shows the change, then waits for a short random
+// what f has read, Update waits until the cache shows the change. It then waits for a short random
 // time that grows with each attempt, and runs f again with a new Tx. So f may run any number of
 // times, always on the caller's goroutine, and must have no side effects. If f returns an error,
 // Update writes nothing and returns that error.
 //
 // If f writes nothing, Update sends no request, and returns the revision of the snapshot that f has
-// read. That snapshot is consistent, but it may be out of date like any Snapshot. If f writes, a
-// successful commit proves that what f has read was the newest state. That proof rests on the mod
-// revisions of the keys: if the cluster is replaced by another one between the read and the commit,
-// a key of the new cluster that has the same mod revision counts as unchanged.
+// read. That snapshot is consistent, but it may be out of date like any Snapshot.
+//
+// If f writes, a successful commit proves that what f has read was the newest state. That proof
+// rests on the mod revisions of the keys. If the cluster is replaced by another one between the
+// read and the commit, a key of the new cluster with the same mod revision counts as unchanged.
 //
 // Update returns these errors:
 //
@@ -84,9 +85,9 @@ func (c *Cache) Update(ctx context.Context, f func(tx *Tx) error) (rev int64, er
 	}
 }
 
-// commit sends the transaction. If nothing that was read has changed, commit waits until the cache
-// shows the commit, and returns its revision. Otherwise commit waits until the cache shows what
-// another client has changed, and returns conflict as true.
+// commit sends the transaction. If it succeeds, commit waits until the cache shows it, and returns
+// its revision. If something that was read has changed, commit waits until the cache shows that
+// change, and returns conflict as true.
 func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) {
 	cmps, err := tx.conditions()
 	if err != nil {
@@ -128,15 +129,16 @@ func (tx *Tx) commit(ctx context.Context) (rev int64, conflict bool, err error) 
 	return rev, false, err
 }
 
-// awaitWinner waits until the cache shows the change that made the transaction fail. That is the
-// case when the newest view no longer has what the Tx has read, or has reached rev, the revision of
+// awaitWinner waits until the cache shows the change that made the transaction fail. The newest
+// view shows it if the view no longer has what the Tx has read, or has reached rev, the revision of
 // the answer. awaitWinner also returns when the copy was replaced, because the cluster was replaced
 // or restored, or because the copy was wrong.
 //
 // The change usually comes as an event of the cache's watch. If it has not come after repeatAfter,
-// awaitWinner requests progress, so that the copy reaches rev even if there is no such event. If
-// the conditions then hold for the state of the copy at rev, although the server has found that
-// they do not, the copy is wrong, and awaitWinner makes the cache read the range again.
+// awaitWinner requests progress, so that the copy reaches rev even without such an event.
+//
+// At rev, the server has found that the conditions do not hold. If they hold for the copy at rev,
+// the copy is wrong. Then awaitWinner makes the cache read the range again.
 func (tx *Tx) awaitWinner(ctx context.Context, rev int64) error {
 	c, conditions := tx.c, tx.compares()
 	overdue := time.AfterFunc(repeatAfter, func() { c.reach(rev) })

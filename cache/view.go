@@ -33,9 +33,9 @@ type view struct {
 	lists int64  // how often the whole range was read from the server
 	bytes int64  // the total length of keys and values in the tree
 	last  *entry // the newest entry of the log of changes; never nil
-	// doubted says that the copy was found to be wrong, or to be of a cluster that was replaced or
-	// restored. The range is being read again, which begins the next era. Until then no answer of
-	// the server proves how fresh a view is.
+	// doubted says that the copy is wrong, or of a cluster that was replaced or restored. The range
+	// is then being read again, which begins the next era. Until that is done, no answer of the
+	// server proves how fresh a view is.
 	doubted      bool
 	leaderLosses int64 // how often the cache's watch ended because its member had no leader
 	err          error // why the cache ended; nil as long as it lives

@@ -28,9 +28,8 @@ func (d *directWatches) open(
 	release := context.AfterFunc(d.end, cancel)
 	in := d.server.Watch(ctx, key, opts...)
 	out := make(chan clientv3.WatchResponse) // sent on and closed only by pass
-	// Two contexts hold a reference to the watch, so that they can end it: d.end and the parent of
-	// ctx. When the server has ended the watch, pass removes both references, so that they do not
-	// stay in memory.
+	// Two contexts refer to the watch, because they can end it: d.end and the parent of ctx. When
+	// the server has ended the watch, pass removes both references to free the memory.
 	pass := func() {
 		defer close(out)
 		defer cancel()

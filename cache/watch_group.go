@@ -139,9 +139,8 @@ const (
 	readLost                // the log no longer has the next changes of the group
 )
 
-// read gives the watches of a group the next entries of the log. It stops after the entry that the
-// parameter end points to. The parameter changes limits the number of changes, but read always
-// takes whole entries.
+// read gives the watches of a group the next entries of the log. It stops after the entry in end,
+// or when it has given as many changes as the number in changes. It always takes whole entries.
 func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 	for looked := 0; looked < changes; {
 		if g.at == end {
@@ -169,10 +168,10 @@ func (t *watchTable) read(g *watchGroup, end *entry, changes int) reading {
 	return readSome
 }
 
-// relink is called when the log has dropped the entry g.at, which the group has read last. If the
-// log still has all changes that the group needs, relink sets g.at to a later entry and returns
-// true. Otherwise it returns false. It also returns false if the cluster was restored after that
-// entry was written: revisions from before and after a restore cannot be compared.
+// relink moves g.at to a later entry after the log has dropped the entry that the group has read
+// last. It returns false if the log no longer has all changes that the group needs. It also returns
+// false if the cluster was restored after the dropped entry was written: revisions from before and
+// after a restore cannot be compared.
 func (t *watchTable) relink(g *watchGroup) bool {
 	at := t.history.before(g.revision + 1)
 	if at == nil || at.era != g.at.era {

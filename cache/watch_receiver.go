@@ -14,12 +14,13 @@ import (
 // had no event.
 const sourceAsks = 500 * time.Millisecond
 
-// asksBeforeWide is how many requests for progress must bring no notice of progress that can be
-// trusted, before a sourceReceiver opens its wide watch: a watch of the whole range of the cache. A
-// notice cannot be trusted if the server may have sent it before older events. With one request
-// every sourceAsks, that takes 30 seconds. A server that is merely slow answers within that time,
-// even if the client has to open its stream again. For such a server the wide watch would be a
-// waste, because the server would have to send all events of the range.
+// asksBeforeWide is after how many requests for progress a sourceReceiver opens its wide watch, of
+// the whole range of the cache. It counts the requests in a row that have brought no notice of
+// progress that can be trusted. (The server may have sent a notice before older events.)
+//
+// With one request every sourceAsks, that takes 30 seconds. A server that is merely slow answers
+// within that time, even if the client has to open its stream again. Such a server would have to
+// send all events of the range for nothing.
 const asksBeforeWide = 60
 
 // clientClosed is the cancel reason that consumers get if a watch on the server has ended without a
@@ -28,23 +29,24 @@ const clientClosed = "cache: the client is closed"
 
 // sourceReceiver receives the responses of a source: a watch on the server that brings the changes
 // which the log no longer has. A source for a single watch at first watches only the range of that
-// watch. Notices of progress then show when the source has passed the start of the log, so that the
-// watch can go on with the log.
+// watch. Notices of progress show when the source has passed the start of the log. The watch then
+// goes on with the log.
 //
-// If the server sends no notices, or may send them before older events, only an event shows how far
-// the source is. A watch without events would then need the source forever. So the source opens a
-// second watch on the server, the wide watch, for the whole range of the cache. Any event in that
-// range shows how far the wide watch is. The server may refuse the wide watch, because it has
-// compacted the history from which the wide watch would start. So the first watch is not ended
-// before the wide one has brought an event.
+// Some servers send no notices, or may send them before older events. Then only an event shows how
+// far the source is, and a watch without events would need the source forever. So the source opens
+// a second watch, the wide watch, for the whole range of the cache. Any event in that range shows
+// how far the wide watch is.
+//
+// The server may refuse the wide watch, because it has compacted the history from which the watch
+// would start. So the first watch is ended only after the wide one has brought an event.
 type sourceReceiver struct {
 	m        *memoryStream
 	source   *serverSource
 	key, end string
 	prevKV   bool
-	// wide says that no second watch is to be opened for the whole range of the cache: the first
-	// watch on the server has this range, or a second watch was opened already. wide stays true if
-	// the second watch has failed.
+	// wide says that no wide watch is to be opened any more. Either the first watch on the server
+	// has the whole range of the cache already, or the wide watch was opened. wide stays true if
+	// that watch has failed.
 	wide bool
 	// notices says that the watches on the server are asked for periodic notices of progress. It is
 	// true if the cache had ended when the source was opened, because consumers then get no other
@@ -147,10 +149,13 @@ func (r *sourceReceiver) ask() bool {
 	return true
 }
 
-// deliver passes a response to the stream. It leaves out the events that the first watch delivered
-// before the wide watch (of the whole range of the cache) replaced it. It also leaves out a notice
-// of progress that cannot be trusted, because the server may have sent it before older events. It
-// returns false if the response has ended the watch.
+// deliver passes a response to the stream. It returns false if the response has ended the watch. It
+// leaves out two things:
+//
+//   - events that the first watch delivered before the wide watch (of the whole range of the cache)
+//     replaced it
+//   - a notice of progress that cannot be trusted, because the server may have sent it before older
+//     events
 func (r *sourceReceiver) deliver(resp clientv3.WatchResponse) bool {
 	if resp.IsProgressNotify() && !r.m.cache.trusts(&resp) {
 		return true

@@ -38,12 +38,12 @@ func (m *memoryStream) takeSourced(s sourced) {
 }
 
 // openSources opens a source (a watch on the server) for each group of watches that needs one. If
-// all watches of a group watch the same range, the source watches that range. Otherwise the source
-// watches the whole range of the cache. A source ends with the stream, or when its group can go on
-// with the log.
+// all watches of a group watch the same range, the source watches that range. Otherwise it watches
+// the whole range of the cache. A source ends with the stream, or when its group can go on with the
+// log.
 //
-// Once the cache has ended, no group goes on with the log. Each range then has a source of its own,
-// because the server may refuse the whole range of the cache and serve a part of it.
+// Once the cache has ended, no group goes on with the log. The server may then refuse the whole
+// range of the cache and serve a part of it. So each range then has a source of its own.
 func (m *memoryStream) openSources() {
 	ended := m.table.view.err != nil
 	if ended {

@@ -7,10 +7,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// step gives the watches some of the changes that they still need, up to the newest view (state of
-// the cache). It does so in small parts, so that no group of watches delays the others. If it
-// returns false, nothing is left to do until there is a new view, a request, or a response of the
-// server.
+// step gives the watches some of the changes that they still need, up to the newest view. It does
+// so in small parts, so that no group of watches delays the others. If it returns false, there is
+// nothing to do until a new view, a request, or a response of the server.
 func (t *watchTable) step() bool {
 	more := t.stepHead()
 	for range len(t.others) {
@@ -31,10 +30,10 @@ func (t *watchTable) step() bool {
 	return more
 }
 
-// stepHead gives the head group (the watches that are up to date with the log) the next entry of
-// the log. It returns true if there may be more to do for the group. If the log no longer has the
-// group's next changes, or the cache has ended, stepHead moves the group to t.others and starts an
-// empty head group.
+// stepHead gives the head group (the watches that are up to date with the log) the next log entry.
+// It returns true if there may be more to do for the group. If the log no longer has the group's
+// next changes, or the cache has ended, stepHead moves the group to t.others. A new, empty group
+// then becomes the head group.
 func (t *watchTable) stepHead() bool {
 	g, v := t.head, t.view
 	if g.index.Len() == 0 {
@@ -85,9 +84,10 @@ func (t *watchTable) orphan(g *watchGroup) {
 	t.orphans = append(t.orphans, g)
 }
 
-// answerProgress answers a consumer's request for progress if all watches have been given
-// everything up to the revision t.asked. It is also enough if they have everything up to the newest
-// view (state of the cache), because a view may never reach t.asked after the cluster was restored.
+// answerProgress answers a consumer's request for progress once all watches are far enough: up to
+// the revision t.asked, or up to the newest view (state of the cache). The view counts because
+// after a restore of the cluster, a view may never reach t.asked.
+//
 // The answer has the revision of the head group. It is delayed while a watch starts later than at
 // the revision after that.
 func (t *watchTable) answerProgress() {

@@ -147,8 +147,8 @@ func (m *memoryStream) ended(v *view) error {
 	return nil
 }
 
-// work handles the requests that have arrived, and gives the watches some of the changes that they
-// need, up to the view v (a state of the cache). It returns false if there was nothing to do.
+// work handles the requests that have arrived, and gives the watches some of the changes up to the
+// view v. It returns false if there was nothing to do.
 func (m *memoryStream) work(v *view) bool {
 	if m.table == nil {
 		m.table = newWatchTable(m.cache.history, v)

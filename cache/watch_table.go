@@ -16,7 +16,7 @@ const (
 	duplicateID = "mvcc: duplicate watch ID provided on the WatchStream"
 )
 
-// watchTable does what a server does for one watch stream: it takes requests and changes, and makes
+// watchTable does what a server does for one watch stream. It takes requests and changes, and makes
 // the responses that etcd's server would make. It is pure data, used by one goroutine.
 //
 // Watches that have been given everything in the log of the cache are in the head group. Its index
@@ -26,11 +26,10 @@ const (
 //
 //   - When another group has been given as much as the head group, its watches join the head group.
 //   - If the log has dropped the next changes of another group, or the cache has missed them, the
-//     group gets them from the server. It goes on with the log when the log has the next changes
-//     that the group needs.
+//     group gets them from the server. When the log has its next changes again, the group goes on
+//     with the log.
 //   - If the log loses changes that the head group still needs, the head group becomes one of the
-//     other groups, and gets these changes from the server. A new, empty group becomes the head
-//     group.
+//     other groups. A new, empty group becomes the head group.
 type watchTable struct {
 	history *history
 	view    *view // the newest view (state of the cache) that the stream has seen
