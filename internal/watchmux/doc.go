@@ -166,7 +166,8 @@
 // Shadows have two uses. One is the test of the order of notices. The other is a watcher that waits
 // for a revision that the store has not reached: etcd answers no progress request on its stream,
 // but always answers a create. When the shadow is confirmed, there are two cases:
-//   - The watcher still waits. It takes over the shadow's id, and its former id is cancelled.
+//   - The watcher waits for such a revision. It takes over the shadow's id, and its former id is
+//     cancelled.
 //   - The watcher does not wait. The shadow is cancelled.
 //
 // If the shadow is refused, or the stream breaks, the watcher stays as it was.

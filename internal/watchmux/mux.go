@@ -63,8 +63,8 @@ type Config struct {
 	// owner of the mux must call [Mux.Release], which lets these watchers resume.
 	Holding func()
 	// Refused, if set, is called when the create of a watcher is refused for the first time. It
-	// reports whether to try again on a new stream. The reason may be the credentials of this
-	// stream.
+	// reports whether to try again on a new stream. That helps if the reason was this stream's
+	// credentials.
 	Refused func(reason string) (reconnect bool)
 }
 

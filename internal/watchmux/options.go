@@ -7,8 +7,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// Servers remembers whether the servers of one client take options in creates. The options, which a
-// mux adds, are a watch id and the one that asks for fragments. All muxes of the client share it.
+// Servers remembers whether the servers of one client take options in creates. A mux adds two
+// options: a watch id, and a flag that asks for fragments. All muxes of the client share Servers.
 // The zero value is ready to use, and safe for concurrent use.
 type Servers struct{ verdict atomic.Uint32 }
 
@@ -23,8 +23,8 @@ func (s *Servers) forget()       { s.verdict.CompareAndSwap(optionsTaken, noVerd
 func (s *Servers) refuse()       { s.verdict.Store(optionsRefused) }
 func (s *Servers) refused() bool { return s.verdict.Load() == optionsRefused }
 
-// minDoubts is after how many doubtful cases the mux adds no more options to creates. The options
-// are a watch id, and the one that asks for fragments.
+// minDoubts is the number of doubtful cases after which creates carry no more options. The options
+// are a watch id, and a flag that asks for fragments.
 //
 // In a doubtful case, a stream ends while a create with options is unanswered. On the next stream,
 // a create without options succeeds. So the options may have ended the first stream.
@@ -45,7 +45,7 @@ func (m *Mux) openOptionsLocked() {
 }
 
 // breakOptionsLocked decides whether the stream has ended because of options in creates. The
-// options are a watch id, and the one that asks for fragments. They can be the reason only if
+// options are a watch id, and a flag that asks for fragments. They can be the reason only if
 // creates were unanswered.
 func (m *Mux) breakOptionsLocked(err error) {
 	if m.doubt = false; len(m.inflight) == 0 {
@@ -79,9 +79,9 @@ func (m *Mux) plainAnsweredLocked() {
 }
 
 // Overdue sends the stream's first create with a watch id again, without options. The options are
-// the id, and the one that asks for fragments. The owner of the mux calls Overdue with this id,
-// some time after the create was sent. Overdue does nothing if the server has answered this create,
-// or a later one with an id.
+// the id, and a flag that asks for fragments. The owner of the mux calls Overdue with this id, some
+// time after the create was sent. Overdue does nothing if the server has answered this create, or a
+// later one with an id.
 //
 // The first response to the two creates shows whether the server takes options:
 //   - It has the client's id: the server takes options. The mux later cancels the watch of the
