@@ -48,7 +48,7 @@ var results = map[string]pb.Compare_CompareResult{
 // less than ("<") v.
 //
 // v must be a string for Value, and an int64 or int for the other four; LeaseValue also takes a
-// [LeaseID]. Compare panics if v has another type, or if result is none of the four relations.
+// [LeaseID]. Compare panics if v has another type, or if result is not one of the four strings.
 func Compare(cmp Cmp, result string, v any) Cmp {
 	res, ok := results[result]
 	if !ok {

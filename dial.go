@@ -205,8 +205,8 @@ func (c *Client) resolve(
 // limits.
 //
 // The scheme of ep says whether Dial uses TLS, as in Config.Endpoints. There is one exception: if
-// New or SetEndpoints was given an encrypted endpoint, Dial uses TLS for an http URL, too. It does
-// not if New or SetEndpoints was also given the URL's own address without TLS.
+// New or SetEndpoints was given an encrypted endpoint, Dial uses TLS for an http URL, too. An http
+// URL whose own address New or SetEndpoints was given without TLS stays without TLS.
 //
 // Dial returns an error that names ep if ep is malformed. For a client without a connection it
 // returns ErrNoAvailableEndpoints.
@@ -291,8 +291,8 @@ func dialDirect(ctx context.Context, network, target string) (net.Conn, error) {
 }
 
 // requestTunnel asks the proxy at the other end of conn for a connection to target, and returns
-// that connection. It sends the HTTP request CONNECT. user holds the name and password for the
-// proxy, and is nil if the proxy needs none.
+// that connection. It sends the HTTP request CONNECT. The name and password for the proxy are in
+// user, which is nil if the proxy needs none.
 func requestTunnel(conn net.Conn, user *url.Userinfo, target string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target},
 		Header: http.Header{"User-Agent": {"etcd-client"}}}

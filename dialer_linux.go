@@ -10,8 +10,9 @@ import (
 const tcpUserTimeout = 0x12
 
 // limitUnacknowledged makes the kernel close a TCP connection whose peer does not acknowledge sent
-// data. TCP keepalives do not notice such a peer: they are sent only on idle connections. If the
-// kernel does not know TCP_USER_TIMEOUT, or for sockets other than TCP, nothing changes.
+// data. TCP keepalives do not notice such a peer: they are sent only on idle connections.
+// limitUnacknowledged changes nothing for other sockets, or if the kernel does not know
+// TCP_USER_TIMEOUT.
 func limitUnacknowledged(_, _ string, c syscall.RawConn) error {
 	limit := tcpIdle + tcpInterval
 	return c.Control(func(fd uintptr) {

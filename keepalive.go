@@ -96,7 +96,8 @@ func (e *KeepAliveEnd) Err() error {
 // revoked ends before its Deadline.
 //
 // The Deadline is one TTL after the client sent the latest renewal that was answered. The server
-// counts the TTL from the moment when it receives the renewal, so the lease expires later there.
+// counts the TTL from the moment when it receives the renewal, so on the server the lease expires
+// later.
 //
 // A program that relies on the lease without asking a server must check that the Deadline has not
 // passed. To wait until the channel is closed is not enough: after a pause of the process, the
@@ -207,10 +208,9 @@ func (l *lessor) lost(id LeaseID, err error) {
 	}
 }
 
-// logEnded logs err, the reason why a keepalive stream has ended. reopen says whether the client
-// opens the stream again. The entry is a warning if the client does not, or if a server or proxy
-// refused the stream, because an operator may have to repair that. Otherwise the entry has debug
-// level.
+// logEnded logs err, the reason why a keepalive stream has ended. If reopen is set, the client
+// opens the stream again. The entry is a warning if it does not, or if a server or proxy refused
+// the stream, because an operator may have to repair that. Otherwise the entry has debug level.
 func (l *lessor) logEnded(err error, reopen bool) {
 	limit, level := &l.routineLog, zap.DebugLevel
 	if !reopen || classify.IsHalt(l.ctx, err) {

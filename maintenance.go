@@ -60,8 +60,8 @@ type SnapshotResponse struct {
 // A method with the parameter endpoint makes a new connection to that endpoint for its request. It
 // changes neither the client's endpoints nor the client's token.
 //
-// While no member can serve them, the requests of AlarmList, Status and HashKV, and the request
-// that starts a snapshot, are sent again. The other requests are sent again only if it is certain
+// The requests of AlarmList, Status and HashKV, and the request that starts a snapshot, are sent
+// again while no member can serve them. The other requests are sent again only if it is certain
 // that no server applied them.
 //
 // If ctx has ended, the error of a call is the error of ctx. Other errors are errors of package
@@ -116,13 +116,14 @@ type Maintenance interface {
 	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
 
 	// Downgrade validates, starts or cancels a downgrade of the cluster; action says which of the
-	// three. version is the version to downgrade to, such as "3.6.0". The answer has the cluster's
-	// version. If action is DowngradeCancel and no downgrade is under way, there is no error. For
-	// an unknown action, Downgrade returns an error and sends nothing. Other errors:
+	// three, and version names the target, such as "3.6.0". The answer has the cluster's version.
+	// If action is DowngradeCancel and no downgrade is under way, there is no error. For an unknown
+	// action, Downgrade returns an error and sends nothing. Other errors:
 	//
-	//   - [rpctypes.ErrInvalidDowngradeTargetVersion]: the cluster cannot be downgraded to version.
+	//   - [rpctypes.ErrInvalidDowngradeTargetVersion]: the cluster cannot be downgraded to that
+	//     version.
 	//   - [rpctypes.ErrDowngradeInProcess]: a downgrade is under way already.
-	//   - [rpctypes.ErrWrongDowngradeVersionFormat]: version is malformed.
+	//   - [rpctypes.ErrWrongDowngradeVersionFormat]: the version is malformed.
 	Downgrade(
 		ctx context.Context, action DowngradeAction, version string,
 	) (*DowngradeResponse, error)
@@ -142,7 +143,7 @@ func NewMaintenance(c *Client) Maintenance {
 
 // NewMaintenanceFromMaintenanceClient returns a Maintenance that sends all requests through remote,
 // such as a stub of a server in the same process. Its methods ignore their argument endpoint. Calls
-// of the methods with this argument end when c is closed; c may be nil.
+// with this argument end when c is closed; c may be nil.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	return &maintenance{remote: remote, client: c}
 }

@@ -252,7 +252,7 @@ func WithFragment() OpOption { return func(op *Op) { op.fragment = true } }
 func WithWatchBufLog() OpOption { return func(op *Op) { op.watchBufLog = true } }
 
 // WithWatchBuffer limits how much the client keeps in memory for a watch whose consumer does not
-// read. bytes limits the size of the events, and responses the number of responses. For either
+// read. The limits are the size of the events, in bytes, and the number of responses. For either
 // argument, 0 or less means the default: 8 MiB, and 4,096 responses.
 //
 // When either limit is reached, the client pauses the watch: it cancels the watch on the server.

@@ -79,8 +79,8 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 
 // WatchRewritten is Watch with a function that changes the events. For each response, rewrite gets
 // the events and returns those to deliver instead. If it returns no event, the response is not
-// delivered. rewrite must not block, and must not change the events that it gets, because watches
-// may share them.
+// delivered. The function must not block, and must not change the events that it gets, because
+// watches may share them.
 //
 // Packages of this module that wrap a Watcher find this method by a type assertion. It saves them a
 // goroutine that copies one channel into another.
