@@ -78,9 +78,9 @@ func (b *DoubleBarrier) Enter() error {
 	return nil
 }
 
-// full reports whether the barrier was already full when this client's key was put. It had more
-// clients than its count, or one of them was inside. A client is inside if its key is older than
-// the ready key, which is put when all clients have entered.
+// full reports whether the barrier was already full when this client's key was put. It was full if
+// it had more clients than its count, or if one of them was inside. A client is inside if its key
+// is older than the ready key, which is put when all clients have entered.
 //
 // waiters has the keys of all clients, waiting or inside. ready has the ready key, if there is one.
 func (b *DoubleBarrier) full(ready, waiters []*mvccpb.KeyValue) bool {

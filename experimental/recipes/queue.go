@@ -44,7 +44,8 @@ func (q *Queue) Dequeue() (string, error) {
 }
 
 // dequeue takes an element out of the queue and returns its value. It waits while there is no
-// element. The options in first make a read of all keys that begin with pfx find the element's key.
+// element. With the options in first, a read of the keys that begin with pfx finds the element's
+// key.
 func dequeue(client *clientv3.Client, pfx string, first []clientv3.OpOption) (string, error) {
 	var element *mvccpb.KeyValue
 	for races := 0; ; races++ {

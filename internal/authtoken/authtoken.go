@@ -102,8 +102,8 @@ func (s *Source) Ensure(ctx context.Context) error {
 	return s.Refresh(ctx, 0)
 }
 
-// Refresh replaces a refused token. If it returns nil, the request can be tried again. Read seen,
-// the [Source.Generation], before the request.
+// Refresh replaces a refused token. If it returns nil, the request can be tried again. As seen,
+// pass the [Source.Generation] that was read before the request.
 //
 // Refresh returns nil at once in two cases:
 //

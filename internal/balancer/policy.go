@@ -144,11 +144,11 @@ func (p *policy) updateLocked() {
 }
 
 // usableLocked returns the connections that requests may use, and the state to report to gRPC. If
-// there is no connection to use, err is the error for requests.
+// there is no connection to use, err is the error for requests. usableLocked returns:
 //
-// Requests use the connections to healthy servers. If there are none, they use those to unhealthy
-// servers, because gRPC would otherwise let them wait for ever. Before that, requests wait while a
-// connection is still connecting or waits for its first health check.
+//  1. the connections to healthy servers, if there are any
+//  2. none, if a connection is still connecting or waits for its first health check
+//  3. the connections to unhealthy servers: without them, requests would wait for ever
 //
 // A server is unhealthy if it reports that it does not serve, or refuses the health check. Learners
 // refuse it, because they refuse all streams.

@@ -96,8 +96,8 @@ func (t *Tracker) Member(address string) *Member {
 type memberKey struct{}
 
 // With returns a copy of an address that has the address's Member among its attributes. The Member
-// counts the requests sent to the address and the bytes received from it. If t is nil, With changes
-// nothing.
+// counts the requests sent to the address and the bytes received from it. If t is nil, the address
+// is returned unchanged.
 func (t *Tracker) With(a resolver.Address) resolver.Address {
 	if t != nil {
 		a.Attributes = a.Attributes.WithValue(memberKey{}, t.Member(a.Addr))

@@ -108,7 +108,7 @@ func New[Req, Resp any](ctx context.Context, dial Dial[Req, Resp], opts Options)
 func (l *Link[Req, Resp]) Start(h Handler[Req, Resp]) {
 	l.handler = h
 	// This goroutine stops when l.ctx ends or Broken returns false, and after Stop also when the
-	// stream ends. Stop, Close and the parent context end l.ctx. The goroutine first waits for the
+	// stream ends. Stop, Close and the parent context end l.ctx. Before it stops, it waits for the
 	// send goroutine. Close and Wait wait for both.
 	go l.receiveLoop()
 	// This goroutine stops when l.ctx ends. The receive goroutine ends l.ctx before it exits, and

@@ -163,9 +163,8 @@ func (l *Link[Req, Resp]) next() (st *attached[Req, Resp], req *Req) {
 
 // sendFailed handles an error of Send. No further request is sent on st.
 //
-// If err is io.EOF, the peer has ended the stream, and Recv returns why. Recv might not return any
-// other error, such as a request over the size limit. So sendFailed ends the stream with that
-// error.
+// If err is io.EOF, the peer has ended the stream, and Recv returns why. Any other error ends the
+// stream here, because Recv might not return it. An example is a request over the size limit.
 func (l *Link[Req, Resp]) sendFailed(st *attached[Req, Resp], err error) {
 	l.mu.Lock()
 	st.mute = true
