@@ -143,7 +143,7 @@ func (c *Cache) WaitSynced(ctx context.Context) error {
 func (c *Cache) Snapshot() Snapshot { return Snapshot{view: c.now()} }
 
 // AtLeast waits until the cache has reached the revision rev, and returns its newest snapshot. The
-// snapshot contains every write up to rev in the range, so also the write that returned rev. Two
+// snapshot contains every write up to rev in the range, the write that returned rev included. Two
 // caches may return snapshots of different revisions for the same rev.
 //
 // If the cache ends first, AtLeast returns the error that the cache has ended with. If ctx ends

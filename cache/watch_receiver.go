@@ -14,13 +14,13 @@ import (
 // had no event.
 const sourceAsks = 500 * time.Millisecond
 
-// asksBeforeWide is after how many requests for progress a sourceReceiver opens its wide watch, of
-// the whole range of the cache. It counts the requests in a row that have brought no notice of
-// progress that can be trusted. (The server may have sent a notice before older events.)
+// asksBeforeWide is the number of requests for progress after which a sourceReceiver opens its wide
+// watch, of the whole range of the cache. It counts the requests in a row that have brought no
+// notice of progress that can be trusted. (The server may have sent a notice before older events.)
 //
 // With one request every sourceAsks, that takes 30 seconds. A server that is merely slow answers
-// within that time, even if the client has to open its stream again. Such a server would have to
-// send all events of the range for nothing.
+// within that time, even if the client has to open its stream again. A wide watch would make such a
+// server send all events of the range for nothing.
 const asksBeforeWide = 60
 
 // clientClosed is the cancel reason that consumers get if a watch on the server has ended without a
