@@ -261,9 +261,10 @@ func (k Client) guarded(
 	return PutResponse{KV: kv, Succeeded: got.Succeeded, Revision: got.Header.Revision}, nil
 }
 
-// onlyAnswer checks that the transaction's response has exactly one part. If the transaction
-// succeeded, this part must be a response to the operation write. If not, it must be a response to
-// a get, and onlyAnswer returns the key-value pair that the get found, or nil.
+// onlyAnswer checks the response to a transaction of one operation, and returns what its get found.
+// The response must have exactly one part. If the transaction succeeded, this part must be a
+// response to the operation write. If not, it must be a response to a get, and onlyAnswer returns
+// its key-value pair, or nil.
 func onlyAnswer(resp *clientv3.TxnResponse, write clientv3.Op) (*mvccpb.KeyValue, error) {
 	err := txnanswer.CheckCount(resp.Responses, 1)
 	if err != nil {

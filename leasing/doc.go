@@ -7,11 +7,11 @@
 //	resp, err := kv.Get(ctx, "config") // asks the server, and takes ownership of "config"
 //	resp, err = kv.Get(ctx, "config")  // answered from the cache, without a request
 //
-// A client that reads a key through this package takes ownership of the key: it puts the key's
-// lease key. This is another key, whose name is the prefix followed by the key, and which is
-// attached to the lease of the client's session. A client that wants to write a key asks the owner
-// to release the key. It then waits until the owner has released the key, or until the owner's
-// lease has expired.
+// A client that reads a key through this package takes ownership of the key, by putting the key's
+// lease key. The name of the lease key is the prefix followed by the key. The lease key is attached
+// to the lease of the client's session. A client that wants to write a key asks the owner to
+// release the key. It then waits until the owner has released the key, or until the owner's lease
+// has expired.
 //
 // # Rules for programs
 //
@@ -34,9 +34,9 @@
 //
 // The cache answers while the session's lease is certain to live, by the monotonic clock of the
 // process (see clientv3.KeepAliveEnd). So a process that was paused for longer than the TTL asks
-// the server again. Do not use this package on a machine that may be suspended: the monotonic clock
-// stands still meanwhile, and when the machine resumes, the lease may have expired although the
-// clock does not show it.
+// the server again. Do not use this package on a machine that may be suspended, because the
+// monotonic clock stands still meanwhile. When the machine resumes, the lease may have expired
+// although the clock does not show it.
 //
 // # Lease keys
 //
@@ -79,13 +79,14 @@
 //
 // # Who may write when
 //
-// A write is sent as a transaction. Its conditions are on the lease keys of all keys that the
-// operation may write: each lease key either does not exist or is that of this client's ownership.
-// If the operation is a transaction itself, the keys of both of its branches count. If the
-// conditions are true, the transaction runs the operation, and then reads back the written keys
-// that this client owns. An operation that is a transaction itself runs as a nested transaction, so
-// that a failure of its own conditions does not look like a failure of the conditions on lease
-// keys.
+// A write is sent as a transaction, with conditions on the lease keys of all keys that the
+// operation may write. Each lease key must either not exist or be that of this client's ownership.
+// If the conditions are true, the transaction runs the operation, and then reads back the written
+// keys that this client owns.
+//
+// The operation may be a transaction itself. Then the keys of both of its branches count, and it
+// runs as a nested transaction. So a failure of its own conditions does not look like a failure of
+// the conditions on lease keys.
 //
 // If the conditions are not true, the transaction reads the lease keys instead. The writer then
 // watches the lease keys of other clients, asks the owners to release them, waits until these lease

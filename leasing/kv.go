@@ -30,8 +30,8 @@ type leasingKV struct {
 // NewKV makes a session with opts. It blocks until the session's lease is granted and renewed once,
 // or the context of concurrency.WithContext ends. Its errors are those of concurrency.NewSession,
 // those of clientv3.Lease's KeepAliveOnce, and concurrency.ErrSessionExpired if the lease is lost
-// meanwhile. After an error NewKV revokes the lease that it was granted. If no member answers, it
-// gives up the revocation after 5 seconds. If the context has ended, it leaves the lease to expire.
+// meanwhile. After an error NewKV revokes the lease that it was granted, and waits up to 5 seconds
+// for that. If the context has ended, it leaves the lease to expire.
 //
 // When the session expires, the KV makes a new one. Until the new session is made, the server
 // answers all gets. If this client vanishes, other clients that write its keys wait until the TTL
@@ -57,15 +57,18 @@ type leasingKV struct {
 // the key for about a second. If clients keep asking, it does so for up to five seconds.
 //
 // Writes. Put, Delete, and transactions that write are sent as transactions with an additional
-// condition: no other client owns a key that they may write. If another client owns one, that
-// client is asked to release the key, and the call blocks until the key is released, until the
-// owner's lease has expired, or until ctx ends. After an error the outcome is unknown in the same
-// cases as after a write by a client's own KV. A write of a key that begins with pfx is refused
-// before it is sent. A Get of such a key goes to the server.
+// condition: no other client owns a key that they may write. Otherwise the owner is asked to
+// release the key. The call then blocks until the key is released, the owner's lease has expired,
+// or ctx ends. After an error the outcome is unknown in the same cases as after a write by a
+// client's own KV. A write of a key that begins with pfx is refused before it is sent. A Get of
+// such a key goes to the server.
 //
-// The server's --max-txn-ops limits the sum of two numbers. The first is the number of keys and
-// ranges that a transaction may write, in its two branches together. The second is the length of
-// the longest of three lists: the conditions, the operations of Then, and the operations of Else.
+// The server's --max-txn-ops limits the sum of two numbers:
+//
+//   - how many keys and ranges a transaction may write, in its two branches together
+//   - the length of the longest of three lists: the conditions, the operations of Then, and the
+//     operations of Else
+//
 // With the default of 128, a transaction can have 64 puts.
 //
 // Each cached key costs the memory for the key and its value, a watch and a goroutine. The number

@@ -128,10 +128,9 @@ const (
 // asked for them or owns them.
 //
 // A client that writes a range needs a moment in which no key of the range has an owner. If the
-// release of all keys takes longer than a cooldown, there may be no such moment: readers acquire
-// the first keys again before the last keys are released. So if another client asks for a key again
-// soon after the key's cooldown, a pause begins. In a pause no key with a recent cooldown is
-// acquired.
+// release of all keys takes longer than a cooldown, readers acquire the first keys again before the
+// last are released. So if another client asks for a key again soon after the key's cooldown, a
+// pause begins. In a pause no key with a recent cooldown is acquired.
 type cooldowns struct {
 	ends    map[string]time.Time // when the cooldown of a key ends, by key
 	pause   time.Time            // the end of the latest pause

@@ -55,16 +55,16 @@ import (
 // cause. NewConfig does not check whether the settings go together; clientv3.New does.
 //
 // NewConfig ignores settings that have no effect: unknown keys, ca-file, one of cert-file and
-// key-file without the other, and all but the last occurrence of a key. It logs one warning, which
-// names all ignored settings except repeated keys. The warning goes to a logger made from the
-// file's LogConfig, or to the default logger of clients if the file has no LogConfig.
-// [NewStrictConfig] returns an error instead.
+// key-file without the other, and all but the last occurrence of a key. [NewStrictConfig] returns
+// an error instead. NewConfig logs one warning, which names all ignored settings except repeated
+// keys. The logger is made from the file's LogConfig. If the file has none, it is the default
+// logger of clients.
 //
-// Unless the file has insecure-transport: true, the Config has a TLS config, even if the file has
-// no key about TLS. Connections to endpoints without a scheme are then encrypted, and the system's
-// authorities are trusted if the file has no trusted-ca-file. The files of the client's certificate
-// are read again for each handshake, so that a renewed certificate needs no restart. If they cannot
-// be read or do not fit together, the handshake uses the last certificate that was read.
+// The Config has a TLS config unless the file has insecure-transport: true. Connections to
+// endpoints without a scheme are then encrypted, even if the file has no key about TLS. Without
+// trusted-ca-file, the system's authorities are trusted. The files of the client's certificate are
+// read again for each handshake, so that a renewed certificate needs no restart. If they cannot be
+// read or do not fit together, the handshake uses the last certificate that was read.
 func NewConfig(fpath string) (*clientv3.Config, error) {
 	cfg, ignored, err := read(fpath, yaml.Unmarshal)
 	if err == nil && len(ignored) > 0 {

@@ -67,8 +67,8 @@ func (m *Mux) createdLocked(resp *pb.WatchResponse) {
 }
 
 // activateLocked makes w active under the id that the server has confirmed. For a watch from "now",
-// the response says which revision "now" is. w resumes from the revision after "now", even if the
-// stream breaks before any event.
+// the response says which revision "now" is. So w can resume from the revision after "now", even if
+// the stream breaks before any event.
 func (m *Mux) activateLocked(w *Watcher, resp *pb.WatchResponse) {
 	w.state, w.id, w.retried = active, resp.WatchId, false
 	w.created = resp.Header.Revision

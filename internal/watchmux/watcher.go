@@ -147,7 +147,7 @@ func (w *Watcher) create(id int64, fragment bool) *pb.WatchRequest {
 }
 
 // assemble adds the events of a fragment to those of the fragments before it. It returns the events
-// to deliver now. The parameter more says that another fragment follows:
+// to deliver now, and keeps the others. The parameter more says that another fragment follows:
 //
 //   - If no other fragment follows, assemble returns all events.
 //   - While the events have less than MergeBytes bytes, it keeps all of them.

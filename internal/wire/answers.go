@@ -143,9 +143,9 @@ type header struct {
 	found bool
 }
 
-// find records the position of the header, and moves c from behind the header's tag to the end of
-// the header. It returns false if the header's length is wrong. It also returns false for a second
-// header in an answer: the protobuf library merges both headers, but this package does not.
+// find records the position of the header. It moves c from behind the header's tag to the end of
+// the header. It returns false if the header's length is wrong, or if the answer has a second
+// header. The protobuf library merges two headers, but this package does not.
 func (h *header) find(c *cursor) (ok bool) {
 	if h.found {
 		return false

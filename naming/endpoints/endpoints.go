@@ -52,10 +52,12 @@ type WatchChannel <-chan []*Update
 // listed or followed as an endpoint of "svc".
 type Manager interface {
 	// Update makes all updates in one transaction: all of them or none. An empty list is a no-op.
-	// The error is codes.InvalidArgument if a key does not belong to the target, an update is nil
-	// or has an unknown Op, or encoding/json cannot write the Metadata. The server refuses two
-	// updates of one key (rpctypes.ErrDuplicateKey), and more updates than its --max-txn-ops
-	// (rpctypes.ErrTooManyOps).
+	// Errors are, among others:
+	//
+	//   - codes.InvalidArgument: a key does not belong to the target, an update is nil or has an
+	//     unknown Op, or encoding/json cannot write the Metadata.
+	//   - rpctypes.ErrDuplicateKey: the list has two updates of one key.
+	//   - rpctypes.ErrTooManyOps: the list is longer than the server's --max-txn-ops.
 	Update(ctx context.Context, updates []*UpdateWithOpts) error
 
 	// AddEndpoint sets key to endpoint. If key exists, it is overwritten.
