@@ -49,11 +49,13 @@ const missedFor = 10 * time.Second
 // cache share the events and their pairs, which must not be changed.
 //
 // RequestProgress is answered when the watches have been given everything that was written before
-// the call. Some servers do not answer requests for progress (a gRPC proxy does not), or may send
-// an answer before older events (etcd before 3.4.25, and from 3.5.0 to 3.5.7). With such a server
-// the answer may come only with the next change in the range of the cache, because the cache cannot
-// prove before that change that it has everything. And if the server has compacted the revision at
-// which a watch starts, the answer may not come before this watch has an event.
+// the call. In two cases the answer may come late:
+//
+//   - The server does not answer requests for progress (a gRPC proxy), or may answer before older
+//     events (etcd before 3.4.25, and from 3.5.0 to 3.5.7). The answer may then come only with the
+//     next change in the range of the cache, which proves that the cache has everything before it.
+//   - The server has compacted the revision at which a watch starts. The answer may then come only
+//     when this watch has an event.
 //
 // Each call of Cache.Watcher returns another Watcher. Close it to end its watches; Close of the
 // cache ends them, too.
@@ -103,10 +105,9 @@ func (w *cacheWatcher) Watch(
 	return w.memory.Watch(ctx, key, opts...)
 }
 
-// proveNow waits for a proof that the cache has everything that was acknowledged before the call,
-// but no longer than two seconds (proofOfNow). If the cache is reading its whole range, and pages
-// of it have arrived within these two seconds, proveNow waits for two seconds more. If there is no
-// proof, it returns an error.
+// proveNow waits for a proof that the cache has everything that was acknowledged before the call.
+// It waits two seconds (proofOfNow), and two more each time that pages of the range have arrived
+// while it waited. If there is no proof, it returns an error.
 //
 // After a wait without success, calls of proveNow return at once for the next ten seconds
 // (missedFor). If a proof comes earlier, calls wait again.

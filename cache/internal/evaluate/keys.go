@@ -14,8 +14,8 @@ import (
 type Keys struct {
 	// Tree is the state of the range at the wanted revision or at a later one.
 	Tree keytree.Tree
-	// Past has an entry for each key whose pair at the wanted revision is not the one in Tree. The
-	// value of the entry is the pair at the wanted revision, or nil if the key did not exist then.
+	// Past has the pairs in which the wanted revision differs from Tree, by key. An entry is the
+	// pair at the wanted revision, or nil if the key did not exist then.
 	Past map[string]*mvccpb.KeyValue
 }
 

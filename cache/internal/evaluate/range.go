@@ -33,11 +33,15 @@ func Range(k Keys, req *pb.RangeRequest) *pb.RangeResponse {
 	return resp
 }
 
-// fetchLimit returns how many pairs to read before filtering and sorting them, as an etcd server
-// does; 0 means all. Usually that is one pair more than the limit of the request, to see whether
-// there are more. All pairs are read if the request filters by revision, or sorts otherwise than by
-// ascending key. But if the request names a sort target without a sort order, etcd reads only up to
-// the limit and sorts the pairs that it has read.
+// fetchLimit returns how many pairs to read before filtering and sorting them; 0 means all. The
+// rules are those of an etcd server:
+//
+//   - If the request filters by revision, or sorts otherwise than by ascending key, all pairs are
+//     read.
+//   - Otherwise the limit of the request is read and one pair more, to see whether there are more.
+//
+// A sort target without a sort order falls under the second rule: etcd sorts only the pairs that it
+// has read.
 func fetchLimit(req *pb.RangeRequest) int64 {
 	if !defaultOrder(req.SortTarget, req.SortOrder) || bounded(req) {
 		return 0
@@ -122,9 +126,10 @@ func order(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) {
 // one copy keeps its whole block in memory, at most 32 KiB.
 const slabPairs = 256
 
-// copies replaces the pairs of the slice kvs by copies, and returns the slice. For a request of
-// keys only, etcd reads an index that has no leases, so the copies then have no lease. If such a
-// request is sorted by value, etcd reads the whole pairs, so the copies keep the lease.
+// copies replaces the pairs in the slice kvs by copies, and returns the slice.
+//
+// If the request asks only for keys, the copies have no lease, because etcd reads an index without
+// leases. But to sort by value, etcd reads the whole pairs, so the copies then keep the lease.
 func copies(kvs []*mvccpb.KeyValue, req *pb.RangeRequest) []*mvccpb.KeyValue {
 	if len(kvs) == 0 {
 		return nil

@@ -1,9 +1,11 @@
-// Package fair makes long loops over key-value pairs call runtime.Gosched now and then, so that
-// other goroutines get a processor sooner. Without that, the scheduler lets a goroutine that only
-// computes run for ten milliseconds. If 25 such goroutines share two processors, another goroutine
-// waits more than a hundred milliseconds each time that it has something to do. The goroutines that
-// receive the changes of a cache would suffer most: they have something to do each time that the
-// server has filled the flow-control window of their stream.
+// Package fair makes long loops over key-value pairs call runtime.Gosched now and then. Other
+// goroutines then get a processor sooner.
+//
+// Without that, the scheduler lets a goroutine that only computes run for ten milliseconds. If 25
+// such goroutines share two processors, another goroutine waits more than a hundred milliseconds
+// each time that it has something to do. The goroutines that receive the changes of a cache would
+// suffer most: they have something to do each time that the server has filled the flow-control
+// window of their stream.
 package fair
 
 import (
@@ -36,9 +38,9 @@ var (
 // Loop counts the pairs that one loop handles. It must be used by one goroutine only.
 type Loop struct{ left int }
 
-// Start returns a Loop for a loop that is about to begin. The loop looks at the clock for the first
-// time after a random number of pairs. Therefore a thousand short loops look at the clock as often
-// as one loop over all of their pairs.
+// Start returns a Loop for a loop that is about to begin. The Loop first looks at the clock after a
+// random number of pairs. So a thousand short loops look at the clock as often as one loop over all
+// of their pairs.
 func Start() Loop { return Loop{left: 1 + rand.IntN(pairsBetweenLooks)} }
 
 // Did records that the loop has handled more pairs. Whenever the loop has handled pairsBetweenLooks

@@ -1,13 +1,14 @@
-// Package fill builds the state of a range of keys from two sources: pages of the range that were
-// read at different revisions, and the events of a watch that was open before the first page was
-// read. It is pure data: calls in, a tree of keys out.
+// Package fill builds the state of a range of keys from pages and events. The pages were read at
+// different revisions. The events come from a watch that was open before the first page was read.
+// The package is pure data: calls in, a tree of keys out.
 //
-// A page has a watermark: the revision L that it was read at. The page is the state at L of all
-// keys from the end of the previous page to its own end. An event of revision r is applied to a key
-// of a page if r > L, because the page already contains all earlier events. For a key whose page
-// has not arrived yet, the newest event is kept aside. When the page arrives, that event is applied
-// if it is newer than the page. So when all pages have arrived and the watch has delivered all
-// events up to the greatest L, every key is as it was at the revision that the watch has reached.
+// A page has a watermark: the revision L that it was read at. The page has all keys from the end of
+// the previous page to its own end, as they were at L. So it contains all events up to L, and a
+// later event is applied to it. If the page of a key has not arrived yet, the newest event of the
+// key is kept aside. When the page arrives, that event is applied if it is newer than the page.
+//
+// The state is whole when all pages have arrived and the watch has delivered all events up to the
+// greatest L. Every key is then as it was at the revision that the watch has reached.
 //
 // Invariants:
 //
@@ -49,9 +50,9 @@ type page struct {
 	watermark int64  // the revision that the page was read at
 }
 
-// New returns a Fill without pages, for a range that begins with the key from. The parameter
-// confirmed is the revision at which the server has confirmed the watch of the range. The Fill
-// refuses a page whose revision is lower than least or confirmed.
+// New returns a Fill without pages, for a range that begins with the key from. The server has
+// confirmed the watch of the range at the revision confirmed. The Fill refuses a page whose
+// revision is lower than least or confirmed.
 func New(from string, confirmed, least int64) *Fill {
 	return &Fill{
 		least: max(confirmed, least), passed: confirmed, next: from,
@@ -69,12 +70,12 @@ func (f *Fill) Least() int64 { return f.least }
 // values.
 func (f *Fill) Size() (keys int, bytes int64) { return f.tree.Len(), f.bytes }
 
-// Page adds the next page: the pairs from the key that Next returns on, in order, as they were at
-// the given revision. The parameter more says that the range has more keys after the last pair.
+// Page adds the next page, which was read at the given revision. kvs are the pairs from the key
+// that Next returns on, in order. If more is true, the range has more keys after the last pair.
 // Page keeps kvs and its pairs without copying them.
 //
 // Page refuses the page and returns false if all pages have been added, or if the revision is lower
-// than the result of Least. In the second case the page must be read again.
+// than Least. In the second case the page must be read again.
 func (f *Fill) Page(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 	if f.complete || revision < f.least {
 		return false
@@ -152,15 +153,17 @@ func (f *Fill) Wants() (revision int64, ok bool) {
 	return f.greatest, f.complete && f.passed < f.greatest
 }
 
-// Prove is for servers that do not say how far the watch is. Its parameters are the answer to a
-// read of the range at the given revision. The parameter count is the number of keys at that
-// revision. The list newer has all pairs that were modified after some revision r; they need no
-// values. The state must have every change up to r.
+// Prove is for servers that do not say how far the watch is. The caller has read the range at the
+// given revision, and passes what it has found:
 //
-// If the state has each pair of the list with the mod revision that the list says, and has exactly
-// count keys, the state equals the range at the given revision: its other keys have not changed
-// since r, and the count shows that none of them was deleted. Prove then acts as if the watch had
-// delivered all events up to the given revision.
+//   - count is the number of keys.
+//   - newer has all pairs that were modified after some revision r. They need no values. The state
+//     must have every change up to r.
+//
+// Prove checks whether the state has exactly count keys, and has each pair of newer with its mod
+// revision. If so, the state equals the range at the given revision: all other keys have not
+// changed since r, and the count shows that none of them was deleted. Prove then acts as if the
+// watch had delivered all events up to that revision.
 func (f *Fill) Prove(newer []*mvccpb.KeyValue, count, revision int64) {
 	if f.complete && revision >= f.greatest && Unchanged(f.tree, newer, count) {
 		f.Pass(revision)
@@ -178,9 +181,9 @@ func Unchanged(t keytree.Tree, newer []*mvccpb.KeyValue, count int64) bool {
 	return int64(t.Len()) == count
 }
 
-// Whole returns the state of the range as a tree, the total length of the tree's keys and values,
-// and the revision of the state. ok is false if pages of the range are missing, or if the watch of
-// the range has not delivered all events up to the greatest revision at which a page was read.
+// Whole returns the state of the range as a tree, the total length of its keys and values, and its
+// revision. ok is true if all pages have been added, and the watch has delivered all events up to
+// the greatest revision of a page.
 func (f *Fill) Whole() (tree keytree.Tree, bytes, revision int64, ok bool) {
 	if !f.complete || f.passed < f.greatest {
 		return keytree.Tree{}, 0, 0, false

@@ -82,9 +82,8 @@ func groups(n int, lows []string, children []*node) (nodes []*node) {
 	return nodes
 }
 
-// lowsOf returns a low of each node: a key that is not greater than any key below the node. The low
-// of a leaf is a copy of the leaf's first key, so that it does not keep the pair of that key in
-// memory.
+// lowsOf returns the low of each node: a lower bound of the keys below it. The low of a leaf is a
+// copy of its first key, so that it does not keep that key's pair in memory.
 func lowsOf(nodes []*node) []string {
 	lows := make([]string, len(nodes))
 	for i, n := range nodes {
@@ -107,9 +106,10 @@ func (n *node) append(kvs []*Pair) []*node {
 	return groups(most, lows, slices.Concat(n.below.children[:last], fresh))
 }
 
-// set returns the one or two nodes that replace n after the pair kv has been added, or has replaced
-// the pair of its key. The second node is nil if there is only one. set may change n and return it
-// if the Editor with the number edit has made n.
+// set puts the pair kv below n, and returns the one or two nodes that replace n. If n has a pair
+// with this key already, kv replaces that pair. The second node is nil if there is only one.
+//
+// set may change n and return it if the Editor with the number edit has made n.
 func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 	i, found := n.find(key)
 	switch {
@@ -137,10 +137,11 @@ func (n *node) set(key string, kv *Pair, edit uint64) (first, second *node) {
 	return leaf(pairs[:half]), leaf(pairs[half:])
 }
 
-// replace is called when the pair of the given key has been set below the child i, and the node
-// child has taken the place of the child i. The node next follows the node child if the set has
-// made two nodes; otherwise it is nil. replace returns the one or two nodes that take the place of
-// n. It may change n and return it if the Editor with the number edit has made n.
+// replace returns the one or two nodes that take the place of n after a set below its child i. The
+// set was for the given key, and has replaced that child by the node child. If it has made a second
+// node, this is the node next; otherwise next is nil.
+//
+// replace may change n and return it if the Editor with the number edit has made n.
 func (n *node) replace(
 	i int, key string, child, next *node, edit uint64,
 ) (first, second *node) {
@@ -164,10 +165,11 @@ func (n *node) replace(
 	return halves[0], halves[1]
 }
 
-// withChild returns a copy of n that has the node child in place of the child i. The entry of this
-// child in lows stays the same. If the Editor with the number edit has made n, withChild changes n
-// itself and returns n. It does not read the other children, because it would have to wait for
-// their memory.
+// withChild returns n with the node child in place of its child i. The low of the child i stays the
+// same. If the Editor with the number edit has made n, withChild changes n itself; otherwise it
+// changes a copy.
+//
+// It does not read the other children, because it would have to wait for their memory.
 func (n *node) withChild(i int, child *node, edit uint64) *node {
 	same := n.own(edit)
 	b := same.below
@@ -182,9 +184,9 @@ func (n *node) withChild(i int, child *node, edit uint64) *node {
 	return same
 }
 
-// own returns a node that the Editor with the number edit may change: n itself if this Editor has
-// made n, otherwise a copy. The copy shares the slices lows and ends with n, so these two must not
-// be changed. If edit is 0, own always returns a copy.
+// own returns a node that the Editor with the number edit may change. This is n itself if the
+// Editor has made n, and otherwise a copy. If edit is 0, it is always a copy. The copy shares the
+// slices lows and ends with n, so these two must not be changed.
 func (n *node) own(edit uint64) *node {
 	if edit != 0 && n.edit == edit {
 		return n

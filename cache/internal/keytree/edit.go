@@ -3,9 +3,11 @@ package keytree
 import "sync/atomic"
 
 // Editor makes a tree from another by any number of changes. The tree that it began with does not
-// change. An Editor from [Tree.Edit] costs less than as many calls of the methods of Tree: it
-// copies a node at its first change of the node, and then changes the copy. An Editor must not be
-// used concurrently. The zero Editor begins with an empty tree, and copies a node at every change.
+// change. An Editor must not be used concurrently.
+//
+// An Editor from [Tree.Edit] copies a node at its first change of the node, and then changes the
+// copy. So it costs less than as many calls of the methods of Tree. The zero Editor begins with an
+// empty tree, and copies a node at every change.
 type Editor struct {
 	tree Tree
 	edit uint64 // the number of the Editor; 0 if it copies a node at every change

@@ -33,9 +33,9 @@ func (t Tree) Get(key string) *Pair {
 	if n == nil {
 		return nil
 	}
-	// The method floor finds an entry by the bytes after the node's prefix. If the tree has the
-	// key, the key begins with the prefix of each node on the way to it. Otherwise floor may find
-	// another key, which differs only in the prefix. So n.shares checks the prefix at the end.
+	// floor compares only the bytes after a node's prefix. That is enough if the tree has the key,
+	// because the key then begins with the prefix of each node on the way to it. Otherwise floor
+	// may find a key with another prefix, so n.shares checks the prefix at the end.
 	for n.below != nil {
 		i, _ := n.floor(key)
 		if i < 0 {
@@ -72,9 +72,9 @@ func (t Tree) Rank(key string) int {
 // NoEnd is the end of a range that has no upper end.
 const NoEnd = "\x00"
 
-// Ranks returns the ranks of a range: the keys k of the tree with from <= k < end. The rank of a
-// key is the number of lower keys in the tree. The keys of the range have the ranks r with first <=
-// r < behind. If end is NoEnd, the range has no upper end.
+// Ranks returns the ranks of the keys k with from <= k < end. They are the ranks r with first <= r
+// < behind. The rank of a key is the number of lower keys in the tree. If end is NoEnd, the range
+// has no upper end.
 func (t Tree) Ranks(from, end string) (first, behind int) {
 	first, behind = t.Rank(from), t.Len()
 	if end != NoEnd {
@@ -92,10 +92,11 @@ func (t Tree) Range(from, end string) iter.Seq[*Pair] {
 	}
 }
 
-// Each calls yield with each pair that has from <= rank < to, in order, until yield returns false.
-// The rank of a pair is the number of lower keys in the tree. Each returns false if yield has
-// returned false. Between pairs it sometimes calls runtime.Gosched, so that a long loop does not
-// keep other goroutines waiting.
+// Each calls yield with each pair that has from <= rank < to, in order. The rank of a pair is the
+// number of lower keys in the tree. If yield returns false, Each stops and returns false.
+//
+// Between pairs Each sometimes calls runtime.Gosched, so that a long loop does not keep other
+// goroutines waiting.
 func (t Tree) Each(from, to int, yield func(*Pair) bool) bool {
 	if from >= to {
 		return true
@@ -146,10 +147,11 @@ func (n *node) each(from, to int, yield func([]*Pair) bool) bool {
 	return true
 }
 
-// Diff compares two trees. In the order of the keys, it calls f for each key that only one of the
-// trees has, or for which the trees have different pointers to a pair. old is the pair in a, and
-// new the pair in b; nil if the tree does not have the key. Leaves that both trees share are
-// skipped as a whole.
+// Diff compares two trees, and calls f for each difference, in the order of the keys. A difference
+// is a key that only one tree has, or for which the trees have different pointers to a pair. old is
+// the pair in a, and new the pair in b; nil if the tree does not have the key.
+//
+// Leaves that both trees share are skipped as a whole.
 func Diff(a, b Tree, f func(old, new *Pair)) {
 	left, right := leaves(nil, a.root), leaves(nil, b.root)
 	i, j := 0, 0 // positions in left[0] and right[0]

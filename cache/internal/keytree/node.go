@@ -6,19 +6,18 @@ import (
 	"strings"
 )
 
-// The constant most is the greatest number of entries of a node, so that a node takes 1 KiB. If a
-// deletion leaves a node with fewer entries than the constant few, the node is joined with a
-// neighbour, but only if the two together have no more entries than the constant joined.
+// The limits of how many entries a node has.
 const (
-	most   = 61
-	few    = 16
-	joined = 48
+	most   = 61 // the greatest number of entries; with it a node takes 1 KiB
+	few    = 16 // a node that a deletion leaves with fewer entries is joined with a neighbour
+	joined = 48 // but only if the two nodes together have at most this many entries
 )
 
-// node is a leaf or an inner node of the tree. The document of the package has its invariants. A
-// head is a number made of the first bytes of an entry's key after the prefix. The heads and the
-// pairs are arrays inside of the node, not slices, so that a search rarely has to wait for other
-// memory.
+// node is a leaf or an inner node of the tree. The documentation of the package has its invariants.
+// A head is a number made of the first bytes of an entry's key after the prefix.
+//
+// The heads and the pairs are arrays in the node, not slices. So a search rarely has to wait for
+// other memory.
 type node struct {
 	below   *below // the children; nil in a leaf
 	size    int    // how many pairs are in the node or below it
@@ -38,10 +37,11 @@ type below struct {
 	ends     []int // ends[i] is how many pairs are below the children 0 to i together
 }
 
-// head returns a number for the rest of a key: its bytes from the index skip on. If two keys have
-// the same bytes before that index, the key with the lower head is the lower key. The upper 7 bytes
-// of the head are the first 7 bytes of the rest, filled up with zeros. The lowest byte is the
-// length of the rest, from 0 to 7. For a longer rest it is 8, the constant more.
+// head returns a number for the rest of a key: its bytes from the index skip on. Of two keys that
+// begin with the same skip bytes, the one with the lower head is lower.
+//
+// The upper 7 bytes of the head are the first 7 bytes of the rest, padded with zeros. The lowest
+// byte is the length of the rest, or the constant more if that length is greater than 7.
 func head(key string, skip int) uint64 {
 	left := len(key) - skip
 	switch {
@@ -59,9 +59,8 @@ func head(key string, skip int) uint64 {
 
 const more = 8
 
-// isWhole reports whether a head, which has the first bytes of a key after the node's prefix, has
-// all bytes of the key after the prefix. Two keys with the same prefix and the same whole head are
-// equal.
+// isWhole reports whether a head has all bytes of the key after the node's prefix. Two keys with
+// the same prefix and the same whole head are equal.
 func isWhole(head uint64) bool { return head&0xff != more }
 
 // common returns the length of the longest common prefix of two keys.
@@ -85,9 +84,8 @@ func leaf(pairs []*Pair) *node {
 	return n
 }
 
-// inner returns a new inner node with the given children, of which there must be at least one. The
-// low lows[i] is a key that is not greater than any key below children[i]. The node keeps both
-// slices.
+// inner returns a new inner node with the given children, of which there must be at least one.
+// lows[i] is a lower bound of the keys below children[i]. The node keeps both slices.
 func inner(lows []string, children []*node) *node {
 	n := &node{entries: len(children), below: &below{lows: lows, children: children}}
 	n.makeHeads()
@@ -123,7 +121,7 @@ func (n *node) before(i int) int {
 }
 
 // key returns the key of entry i. In a leaf this is the key of pair i. In an inner node it is the
-// low of child i: a key that is not greater than any key below this child.
+// low of child i: a lower bound of the keys below this child.
 func (n *node) key(i int) string {
 	if n.below != nil {
 		return n.below.lows[i]
@@ -142,9 +140,9 @@ func (n *node) last() string {
 // shares reports whether a key begins with the prefix of the node.
 func (n *node) shares(key string) bool { return strings.HasPrefix(key, n.prefix) }
 
-// floor returns the index of the greatest entry whose key is not greater than the given key, or -1
-// if there is none. found reports whether the entry has the given key itself. The given key must
-// begin with the prefix of the node.
+// floor returns the index of the last entry whose key is at most the given key, or -1. found
+// reports whether this entry has exactly the given key. The given key must begin with the prefix of
+// the node.
 func (n *node) floor(key string) (i int, found bool) {
 	h := head(key, len(n.prefix))
 	i = n.upper(h) - 1
@@ -161,10 +159,11 @@ func (n *node) floor(key string) (i int, found bool) {
 	return i, i >= 0 && n.key(i) == key
 }
 
-// upper returns how many heads of the node are not greater than h. It first looks at every eighth
-// head, and then at the eight heads among which the answer lies. The processor can do these
-// comparisons at the same time, while each step of a binary search has to wait for the step before
-// it.
+// upper returns how many heads of the node are at most h. It first looks at every eighth head, and
+// then at the eight heads among which the answer lies.
+//
+// The processor can do these comparisons at the same time. In a binary search, each step would have
+// to wait for the step before it.
 func (n *node) upper(h uint64) int {
 	const stride = 8
 	entries := n.entries
@@ -182,9 +181,9 @@ func (n *node) upper(h uint64) int {
 	return i
 }
 
-// find returns the index of the greatest entry whose key is not greater than the given key, or -1
-// if there is none. found reports whether the entry has the given key itself. Unlike floor, find
-// accepts a key that does not begin with the prefix of the node.
+// find returns the index of the last entry whose key is at most the given key, or -1. found reports
+// whether this entry has exactly the given key. Unlike floor, find accepts a key that does not
+// begin with the prefix of the node.
 func (n *node) find(key string) (i int, found bool) {
 	switch {
 	case n.shares(key):

@@ -1,12 +1,13 @@
 // Package question lets many readers share linearizable reads. A question is one linearizable read;
 // the package decides which reader shares which question.
 //
-// A reader needs a read that is sent after a given time, usually the time of its call. So it can
-// use the answer to every question that is sent after that time. At most one question is under way
-// at a time. If it was sent too early for a reader, the reader shares the next question, which is
-// sent when the question under way has been answered or has failed. So a reader waits for at most
-// two questions. Many readers together cause no more questions than one reader that always waits
-// for an answer.
+// A reader needs a question that is sent after a given time, usually the time of its call. At most
+// one question is under way at a time. If it was sent too early for a reader, the reader shares the
+// next question. The next question is sent when the question under way has been answered or has
+// failed.
+//
+// So a reader waits for at most two questions. Many readers together cause no more questions than
+// one reader that always waits for an answer.
 package question
 
 import (
@@ -33,15 +34,14 @@ type Line[P comparable, A any] struct {
 	underWay, next *Question[P, A]
 }
 
-// Join returns the question (a shared linearizable read) that a reader shares. The parameter party
-// is the reader's cache, and the parameter after is the moment after which the read must be sent.
-// The reader shares the question under way if that question was sent after this moment and has the
-// cache among its Parties. Otherwise the reader shares the next question. A cache cannot become a
-// party of a question that has been sent, because a cache has to record its state before the
-// question is sent.
+// Join returns the question (a linearizable read) that a reader shares. The reader's cache is
+// party. The read must be sent later than the given time.
 //
-// If there is no next question yet, Join makes one, and calls the parameter answer to get the value
-// of its field Answer.
+// The reader shares the question under way if it was sent late enough and has the cache among its
+// Parties. Otherwise the reader shares the next question. A cache cannot join a question that was
+// sent, because it has to record its state before the question is sent.
+//
+// If there is no next question, Join makes one, and calls the function answer for its field Answer.
 func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P, A] {
 	q := l.underWay
 	if q == nil || !q.SentAt.After(after) || !slices.Contains(q.Parties, party) {
@@ -57,10 +57,11 @@ func (l *Line[P, A]) Join(party P, after time.Time, answer func() A) *Question[P
 	return q
 }
 
-// Send is called when the next question, a linearizable read that readers share, is about to be
-// sent. It makes the next question the one that is under way, records the given time as the time of
-// sending, and returns the question. It returns nil if there is no next question, or if another
-// question is still under way.
+// Send makes the next question the one that is under way, and returns it. Call it right before
+// sending this question, which is a linearizable read that readers share. Send records the given
+// time as the time of sending.
+//
+// It returns nil if there is no next question, or if another question is still under way.
 func (l *Line[P, A]) Send(now time.Time) *Question[P, A] {
 	if l.underWay != nil || l.next == nil {
 		return nil
