@@ -104,10 +104,10 @@ func (p *picker) choose() *conn {
 }
 
 // leastOutstanding returns how many requests are outstanding at the least busy member. It considers
-// only members without a limit of outstanding requests; slow members, for example, have one.
+// only members that may have any number of outstanding requests.
 //
-// A member that refuses all requests has few outstanding ones, and is ignored. If every member
-// refuses all requests, leastOutstanding considers them after all.
+// A member that refuses all requests has few outstanding ones. It counts only if every other member
+// refuses all requests, too.
 func (p *picker) leastOutstanding() int64 {
 	least, leastOfAll := int64(memberhealth.Unlimited), int64(memberhealth.Unlimited)
 	for _, c := range p.candidates {

@@ -26,13 +26,12 @@ var errNoEndpoints = status.Error(codes.FailedPrecondition, NoEndpoints)
 //   - any error after ctx has ended: the owner of the stream has ended the stream.
 //   - [NoEndpoints]: the client was made without a connection and never has one.
 //   - gRPC's "the client connection is closing" from opening a stream: this process has closed the
-//     connection, which opens no other stream. An open stream may end with this status because a
-//     proxy closed its own connection.
+//     connection. An open stream may end with this status because a proxy closed its own
+//     connection.
 //
-// No status of an etcd server is in the list. etcd ends a watch or keepalive stream with these: not
-// capable, not supported for learner, no leader, watch canceled, a failed renewal. Each of them
-// holds for one member at one time, or for one lease. etcd reports the end of a watch by a response
-// on the stream, and a lease that is gone by an answer without a TTL.
+// No status of an etcd server is in the list. Those that end a watch or keepalive stream hold for
+// one member at one time, or for one lease. etcd reports the end of a watch by a response on the
+// stream, and a lease that is gone by an answer without a TTL.
 func IsFinal(ctx context.Context, err error, opened bool) bool {
 	return ctx != nil && ctx.Err() != nil || is(err, errNoEndpoints) ||
 		!opened && IsConnClosing(err)
@@ -50,9 +49,9 @@ func IsOptionRefusal(err error) bool {
 	return false
 }
 
-// IsOverLimit reports whether a received message was larger than this client's limit. gRPC refuses
-// such a message. Servers and proxies use the same status code for other limits, so IsOverLimit
-// also compares the whole description.
+// IsOverLimit reports whether gRPC refused a received message that was over this client's limit.
+// Servers and proxies use the same status code for other limits, so IsOverLimit also compares the
+// whole description.
 func IsOverLimit(err error) bool {
 	code, message := describe(err)
 	if code != codes.ResourceExhausted {
@@ -69,14 +68,10 @@ func IsOverLimit(err error) bool {
 	return message == fmt.Sprintf(decompressed, limit)
 }
 
-// IsServersEnd reports whether the server itself decided to end a stream with err. A request on the
-// stream may have been the reason. The result is:
-//
-//   - true for io.EOF, with which a server ends a stream without an error
-//   - false for an error that is no gRPC status
-//   - false for a status with another cause: the server is unavailable, a message was over a limit,
-//     or the client has ended the stream
-//   - true for all other statuses
+// IsServersEnd reports whether the server itself decided to end a stream with err. That is so for
+// io.EOF, with which a server ends a stream without an error, and for most gRPC statuses. Some
+// statuses have other causes: the server is unavailable, a message was over a limit, or the client
+// has ended the stream.
 func IsServersEnd(err error) bool {
 	if errors.Is(err, io.EOF) {
 		return true

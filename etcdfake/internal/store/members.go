@@ -163,8 +163,7 @@ func (s *Store) callMemberAdd(c Caller, req *pb.MemberAddRequest) (*pb.MemberAdd
 }
 
 // memberID returns the id of a new member. As in etcd, the id is a hash of the member's URLs and of
-// the time in whole seconds. If the same URLs are added twice in one second, the ids are equal, and
-// the second addition fails.
+// the time in whole seconds. So the same URLs cannot be added twice in one second.
 func (s *Store) memberID(urls []string) uint64 {
 	text := strings.Join(urls, "") + strconv.FormatInt(s.cfg.Now().Unix(), 10)
 	sum := sha1.Sum([]byte(text))

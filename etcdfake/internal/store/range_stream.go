@@ -41,9 +41,9 @@ func (s *Store) RangeStream(
 	return nil
 }
 
-// rangeStream splits a range into chunks as etcd does. The first chunk has at most 10 keys. This
-// limit doubles after a chunk below half of maxRequestBytes. It halves after a chunk above twice
-// maxRequestBytes. Only the last chunk has the header and the count.
+// rangeStream splits a range into chunks as etcd does. The first chunk has at most 10 keys. After
+// that, the limit depends on the size of the chunk before. Only the last chunk has the header and
+// the count.
 type rangeStream struct {
 	s      *Store
 	caller Caller

@@ -126,9 +126,8 @@ func (s *Store) checkPlan(plan *txnPlan) error {
 	return nil
 }
 
-// checkRangeIn returns the error of a range in a transaction, or nil. A revision below the
-// compacted revision fails with ErrGRPCCompacted, even if it is negative. Outside of a transaction,
-// a negative revision stands for the newest revision.
+// checkRangeIn returns the error of a range in a transaction, or nil. A negative revision can fail
+// with ErrGRPCCompacted. Outside of a transaction it stands for the newest revision.
 func (s *Store) checkRangeIn(req *pb.RangeRequest) error {
 	switch {
 	case req.Revision == 0:
