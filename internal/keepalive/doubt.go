@@ -2,9 +2,9 @@ package keepalive
 
 import "time"
 
-// doubtPause is how long a lease rests after the stream's member has said that the lease is gone,
-// and another member has not confirmed this. After the pause the lease is renewed again. The pause
-// doubles each time this happens to the lease, up to the interval between renewals.
+// doubtPause is how long a doubtful lease rests before it is renewed again. A lease is doubtful if
+// the stream's member has said that it is gone, and another member has not confirmed this. Each
+// time this happens to the lease, the pause doubles, up to the interval between renewals.
 const doubtPause = 200 * time.Millisecond
 
 // doubtsToMove is the number of wrong answers "the lease is gone" for one lease after which the
@@ -13,9 +13,8 @@ const doubtPause = 200 * time.Millisecond
 const doubtsToMove = 2
 
 // notFound handles an answer that says that the lease of e is gone. A member that has not applied
-// the grant yet gives that answer, too. So if the lease was never renewed, notFound does not drop
-// the lease at once: the lease becomes doubtful, and the keeper asks another member whether the
-// lease exists.
+// the grant yet gives that answer, too. So a lease that was never renewed is not dropped at once.
+// It becomes doubtful, and the keeper asks another member whether the lease exists.
 func (t *table) notFound(e *entry) {
 	switch {
 	case e.known || !t.confirms || len(e.subs) == 0 || e.waiting():

@@ -81,9 +81,9 @@ type Keeper struct {
 	ctx   context.Context // no stream is opened after ctx ends
 	start time.Time       // the time of instant 0
 
-	// ticks counts the calls of the method tick that run or for which the timer is set, so that
-	// Close can wait for them. ticks.Add is called only with mu held and while halted is nil.
-	// ticks.Done and ticks.Wait need no mutex.
+	// ticks counts the calls of the method tick that run or are due by the timer. Close waits for
+	// them. ticks.Add is called only with mu held and while halted is nil. ticks.Done and
+	// ticks.Wait need no mutex.
 	ticks sync.WaitGroup
 
 	// Guarded by mu.
@@ -345,9 +345,9 @@ func (k *Keeper) haltLocked(cause error) {
 	}
 }
 
-// unlock releases the lock. Before that, it makes the timer fire earlier, if an entry needs
-// attention before the timer would fire. After that, it stops the context.AfterFuncs of closed
-// subscribers, which must not be stopped under the lock.
+// unlock releases the lock. Before that, it sets the timer earlier if an entry needs attention
+// before the timer would fire. After that, it stops the context.AfterFuncs of closed subscribers,
+// which must not be stopped under the lock.
 func (k *Keeper) unlock() {
 	if next := max(k.table.next(), k.resumeAt); next < k.armed {
 		k.armLocked(next)

@@ -21,8 +21,8 @@ type table struct {
 	random       func() float64
 
 	byID map[int64]*entry
-	// late has, for each lease, how many requests were unanswered when the table dropped the lease.
-	// If the lease is added again, the next answers for it belong to these requests, and not to a
+	// late counts, for each lease, the requests that were unanswered when the table dropped the
+	// lease. If the lease is added again, its next answers belong to these requests, and not to a
 	// request of its new entry.
 	late           map[int64]int
 	schedule       schedule

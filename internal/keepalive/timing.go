@@ -11,10 +11,9 @@ const (
 	// minStallTimeout is the shortest stall timeout. The stall timeout is how long the stream may
 	// be silent while a lease waits for an answer.
 	minStallTimeout = 500 * time.Millisecond
-	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer. If
-	// FirstTimeout is shorter, the keeper assumes FirstTimeout instead. A longer FirstTimeout does
-	// not count, because the stall timeout depends on the assumed TTL, and FirstTimeout only says
-	// how long the user is willing to wait for the first answer.
+	// assumedTTL is the TTL that the keeper assumes for a lease before the first answer. A shorter
+	// FirstTimeout is assumed instead. A longer one does not count: it says only how long the user
+	// is willing to wait, and the stall timeout must not grow with it.
 	assumedTTL = 5 * time.Second
 )
 
@@ -33,10 +32,13 @@ func (t *table) replan() {
 	}
 }
 
-// attention returns the instant at which the method run has to look at e next. That is the expiry
-// of e, or an earlier instant at which the next renewal is due, or at which the stream counts as
-// stalled because e still waits for an answer. If there is no stream, or e has no subscriber, only
-// the expiry counts.
+// attention returns the instant at which the method run has to look at e next. That is the earliest
+// of these instants:
+//   - the expiry of e
+//   - the next renewal, if e waits for no answer
+//   - the instant at which the stream counts as stalled, if e waits for an answer
+//
+// If there is no stream, or no subscriber for the answer, only the expiry counts.
 func (t *table) attention(e *entry) instant {
 	switch {
 	case !t.open || e.waiting() && len(e.subs) == 0:
@@ -48,16 +50,15 @@ func (t *table) attention(e *entry) instant {
 	}
 }
 
-// renewAt returns the instant of the next renewal of e. It is called when the last request for the
-// lease was answered. Time is divided into steps whose length depends on the TTL, and renewals are
-// due at the ends of steps. renewAt picks one of these ends at random, about a third of the TTL
-// after the last request was sent.
+// renewAt returns the instant of the next renewal of e, after the last request for it was answered.
+// Renewals are due at the ends of steps, whose length depends on the TTL. renewAt picks one of
+// these ends at random, about a third of the TTL after the last request was sent.
 //
 // Too many renewals must not be due at one instant. An instant is full if maxShare of all leases
 // are due at it, and at least minShare leases. If the picked instant is full, renewAt goes back
-// step by step and returns the first instant that is not full. It stops at now, or at an eighteenth
-// of the TTL after the last request was sent. If every instant up to there is full, it returns the
-// picked instant, or now if that is later.
+// step by step, and returns the first instant that is not full. It goes back no further than now,
+// or than an eighteenth of the TTL after the last request was sent. If all these instants are full,
+// it returns the picked one, or now if that is later.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))

@@ -48,10 +48,10 @@
 //     created the key. If another session on the lease finds the key, it writes its own nonce into
 //     the value before it uses the key.
 //   - A candidate's key has the value of an uncertain put. The user chooses the value, so this is a
-//     proof only while no other session uses the lease, and no other put is under way. Another
-//     session may use the lease if this session got it from WithLease, or if this session is
-//     orphaned (has ended without revoking the lease). In both cases no put of a candidate's key
-//     counts as uncertain.
+//     proof only while no other session uses the lease, and no other put is under way. If another
+//     session may use the lease, no put of a candidate's key counts as uncertain. Another session
+//     may use it if this session got the lease from WithLease, or is orphaned (has ended without
+//     revoking the lease).
 //   - Discard was called for the key: no other put uses the key's name.
 //
 // # Invariants

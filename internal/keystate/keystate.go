@@ -48,9 +48,9 @@ func (in *Incarnation) End() { in.ended = true }
 // Ended reports whether an Unlock of this session has begun to delete this incarnation of the key.
 func (in *Incarnation) Ended() bool { return in.ended }
 
-// refuses is called when a put has created or found version v of the key. It reports whether this
-// session must not use v: because v belongs to an incarnation older than in, or because this
-// session has deleted v or has to delete it.
+// refuses reports whether this session must not use version v of the key. A put has just created or
+// found v. The session must not use v for either of two reasons: v belongs to an older incarnation
+// than this one, or the session has deleted v or has to delete it.
 func (in *Incarnation) refuses(v Version) bool {
 	return v.Create < in.Create ||
 		v.Create == in.Create && (in.ended || in.status != known && v.Mod <= in.Mod)
@@ -104,9 +104,9 @@ func (k *State) Found(v Version, value string, own bool) *Incarnation {
 	return k.use(&Incarnation{Version: v, value: value, own: own})
 }
 
-// use records that a put has created or found the key. at describes the key after the put. use
-// returns the record of this incarnation of the key, and counts the caller in the record's field
-// users. It returns nil if the key must not be used.
+// use records that a put has created or found the key. The record at describes the key after the
+// put. use returns the State's record of this incarnation of the key, and counts the caller in the
+// record's field users. It returns nil if the key must not be used.
 func (k *State) use(at *Incarnation) *Incarnation {
 	defer k.Fail()
 	in := k.current
@@ -120,9 +120,8 @@ func (k *State) use(at *Incarnation) *Incarnation {
 		in = at
 		k.current = in
 	case in.Mod < at.Mod:
-		// Another session on the lease has written its nonce into the value in the meantime, and
-		// may still use the key. So from here on this session has only found the key, and does not
-		// delete it.
+		// Another session on the lease has written its nonce into the value, and may still use the
+		// key. So from here on this session has only found the key, and does not delete it.
 		in.Mod, in.value, in.made, in.own = at.Mod, at.value, false, false
 	}
 	in.users++
@@ -166,9 +165,9 @@ func (k *State) Deleted(v Version) {
 	}
 }
 
-// newest returns the State's record of the incarnation that the parameter in describes. If the
-// State has no record, or only one of an older incarnation, newest replaces it by the parameter. If
-// the State knows a newer incarnation, or a newer version of this incarnation, newest returns nil.
+// newest returns the State's record of the incarnation that is described by in. If the State has no
+// record, or one of an older incarnation, newest first replaces it by in. If the State knows a
+// newer incarnation, or a newer version of this one, newest returns nil.
 func (k *State) newest(in *Incarnation) *Incarnation {
 	cur := k.current
 	switch {
@@ -180,9 +179,9 @@ func (k *State) newest(in *Incarnation) *Incarnation {
 	return k.current
 }
 
-// Discard marks a key for deletion. It is for a key whose name at most one put has used. The
-// parameter create is the create revision of the key, or 0 if that is unknown. If create is 0,
-// clean-up looks for the key until it finds and deletes it, because the put may be applied late.
+// Discard marks a key for deletion. At most one put may have used the key's name. create is the
+// create revision of the key, or 0 if that is unknown. With 0, clean-up looks for the key until it
+// finds and deletes it, because the put may be applied late.
 func (k *State) Discard(create int64) {
 	k.unique = true
 	if create == 0 {
@@ -286,9 +285,9 @@ func (k *State) Users() int {
 	return k.current.users
 }
 
-// Idle reports whether the session may forget the State: no put is under way, no call, lock or
-// candidacy uses the key, and clean-up has nothing to do. If clean-up has given up deleting the
-// key, Idle returns false, because the State must keep later puts from using the key.
+// Idle reports whether the session may forget the State. No put may be under way, no call, lock or
+// candidacy may use the key, and clean-up must have nothing to do. If clean-up has given up
+// deleting the key, Idle returns false, because the State must keep later puts from using the key.
 func (k *State) Idle() bool {
 	return k.puts == 0 && !k.Dirty() && k.Users() == 0 &&
 		(k.current == nil || k.current.status != denied)

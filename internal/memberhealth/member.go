@@ -138,10 +138,9 @@ const (
 	slack      = 4
 )
 
-// Takes reports whether the member should get the next request. The parameter least is the number
-// of outstanding requests of the least busy healthy member. After a slow member has taken a
-// request, Takes returns false until the member's spacing (the time between two requests) has
-// passed.
+// Takes reports whether the member should get the next request. Its bound depends on least, the
+// number of outstanding requests of the least busy healthy member. A slow member that has taken a
+// request takes no other until its spacing (the time between two requests) has passed.
 func (m *Member) Takes(least int64) bool {
 	limit, outstanding := m.limit.Load(), m.outstanding.Load()
 	switch {

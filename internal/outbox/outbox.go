@@ -5,11 +5,11 @@ import "sync"
 // Hooks are the methods of an Outbox's owner that the Outbox calls.
 type Hooks[T any] interface {
 	// Size returns the number of bytes that Post counts for v. It is called under the outbox's
-	// mutex, once for each value that has to be queued. It is not called for a value that fits into
-	// the channel at once.
+	// mutex, once for each value that has to be queued. Values that fit into the channel at once
+	// are not counted.
 	Size(v T) int
-	// Drained is called each time the queue has become empty while the outbox is open. It is called
-	// without the mutex, by the pump (the goroutine that sends queued values) just before the pump
+	// Drained is called each time the queue has become empty while the outbox is open. The pump
+	// (the goroutine that sends queued values) calls it without the mutex, just before the pump
 	// exits. A Post may have started the next pump already.
 	Drained()
 	// Closed is called without the mutex, once, when the channel has been closed.

@@ -22,10 +22,9 @@ type Tokens interface {
 	// parameter seen is the generation of that token. If it is not the current token, Fresh returns
 	// false.
 	Fresh(seen uint64) bool
-	// Refresh replaces a token that servers refuse. The parameter seen is the generation of that
-	// token. If it is still the current token, Refresh blocks until there is a new token or ctx
-	// ends. Otherwise Refresh does nothing and returns nil. It returns an error if it cannot get
-	// another token.
+	// Refresh replaces a token that servers refuse. seen is the generation of that token. If it is
+	// still the current token, Refresh blocks until there is a new token or ctx ends. Otherwise
+	// Refresh does nothing and returns nil. It returns an error if it cannot get another token.
 	Refresh(ctx context.Context, seen uint64) error
 }
 

@@ -43,10 +43,12 @@ func (c *Conn) newLoop(ctx context.Context, a *attempt) *loop {
 }
 
 // shouldRetry reports whether the request must be sent again after the attempt a has failed with
-// err. It blocks until the next attempt is due. If shouldRetry returns false, s.result is the error
-// of the request. The parameter seen is the generation (the number) of the token that the client
-// had before the attempt a. If a server refused that token, shouldRetry gets a new token, unless
-// another request has replaced the token already.
+// err. It blocks until the next attempt is due. If it returns false, s.result is the error of the
+// request.
+//
+// seen is the generation (the number) of the token that the client had before the attempt a. If a
+// server refused that token, shouldRetry gets a new one, unless another request has replaced it
+// already.
 func (s *loop) shouldRetry(err error, a *attempt, seen uint64) bool {
 	s.attempts++
 	s.sent = s.sent || a.sent()
@@ -85,12 +87,12 @@ func (s *loop) ended() bool {
 	return over != nil
 }
 
-// canRepeat reports whether the policy allows another attempt after err, which is not a refusal of
-// the token. The parameter sent says whether the failed attempt may have left the client.
+// canRepeat reports whether the policy allows another attempt after err. err is not a refusal of
+// the token. If sent is set, the failed attempt may have left the client.
 //
-// The parameter tooMany says whether err is "too many requests". A member refuses a write with that
-// error before it proposes the write, so the write may be sent again: other members may be less
-// busy. After as many such refusals as there are endpoints, the write fails.
+// If tooMany is set, err is "too many requests". A member refuses a write with that error before it
+// proposes the write. So the write may be sent again: other members may be less busy. After as many
+// such refusals as there are endpoints, the write fails.
 //
 // A learner's refusal allows another attempt only if there is another endpoint.
 func (s *loop) canRepeat(err error, sent, tooMany bool) bool {
@@ -128,10 +130,9 @@ func (s *loop) wait(forToken, tooMany bool) time.Duration {
 	return s.conn.cfg.Backoff.Delay(int(s.attempts - free - 1))
 }
 
-// renewToken gets a new token after a server has refused the token with err, and reports whether
-// the request may be sent again. The parameter seen is the generation (the number) of the refused
-// token. If that token is so new that the member may not know it yet, renewToken gets no new token,
-// and the request is sent again with the old one.
+// renewToken gets a new token after a server has refused the token with err. It reports whether the
+// request may be sent again. seen is the generation (the number) of the refused token. If that
+// token is so new that the member may not know it yet, the request is sent again with it.
 //
 // A client without tokens may authenticate by its certificate. Then the request may be sent again
 // only if the auth store changed while the server checked the request.

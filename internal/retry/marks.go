@@ -8,7 +8,7 @@ import (
 )
 
 // Idempotent marks a LeaseGrant request whose lease id no other request uses. Such a request may be
-// sent again like a read: if the lease is granted already, servers refuse the request, so there is
+// sent again like a read. If the lease is granted already, servers refuse the request, so there is
 // no second lease. The zero value is ready for use. Each request needs an Idempotent of its own. An
 // Idempotent is safe for concurrent use.
 type Idempotent struct {

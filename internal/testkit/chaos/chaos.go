@@ -63,10 +63,12 @@ func (c *Cluster) ProxyEndpoints() []string {
 	return endpoints
 }
 
-// Break makes one fault after the other until ctx ends. The parameter longest is the longest
-// duration of a fault, and half of it is the longest pause between two faults. Break ends its last
-// fault before it returns. It returns the number of faults. A majority of the members runs all the
-// time. One fault in ten cuts off all proxies, and clients of the proxies then reach no member.
+// Break makes one fault after the other until ctx ends, and returns their number. The duration
+// longest bounds each fault, and half of it bounds each pause between two faults. Break ends its
+// last fault before it returns.
+//
+// A majority of the members runs all the time. One fault in ten cuts off all proxies, so that their
+// clients reach no member.
 func (c *Cluster) Break(ctx context.Context, longest time.Duration) (faults int) {
 	for ctx.Err() == nil {
 		lasting := time.Duration(c.rng.Int64N(int64(longest)))

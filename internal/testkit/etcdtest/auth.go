@@ -15,8 +15,8 @@ import (
 // rootName is the name of both the user and the role that have all rights in etcd.
 const rootName = "root"
 
-// EnableAuth creates the user root with the given password, or changes root's password if the user
-// exists, and turns authentication on. It returns once every running member accepts root's
+// EnableAuth turns authentication on. First it creates the user root with the given password, or
+// changes root's password if the user exists. It returns once every running member accepts root's
 // password. From then on, calls of this package authenticate as root.
 func (c *Cluster) EnableAuth(rootPassword string) error {
 	err := c.admin("enable auth", func(ctx context.Context, conn *grpc.ClientConn) error {
