@@ -1,5 +1,5 @@
-// Package kubernetes has the part of a client that Kubernetes needs: reads of single keys and of
-// prefixes, and writes that are guarded by the revision of the key.
+// Package kubernetes has the part of a client that Kubernetes needs. It reads single keys and
+// prefixes, and its writes are guarded by the revision of the key.
 //
 //	client, err := kubernetes.New(clientv3.Config{Endpoints: endpoints})
 //	pod, err := client.Kubernetes.Get(ctx, "pods/a", kubernetes.GetOptions{})

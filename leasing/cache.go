@@ -164,9 +164,9 @@ func (c *cache) startRelease(o *ownership) {
 	o.startRelease()
 }
 
-// end removes an ownership and starts the cooldown, in which the key is not acquired again. end
-// must be called only when the lease key certainly is not this client's any more, or when the
-// epoch, the time of one session, has ended.
+// end removes an ownership and starts a cooldown, in which the key is not acquired again. Call end
+// only if the lease key certainly is not this client's any more, or if the session of the ownership
+// has ended.
 func (c *cache) end(o *ownership) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -222,8 +222,8 @@ func (c *cache) isOurs(leaseKey *mvccpb.KeyValue) bool {
 }
 
 // block forbids the cache to acquire keys whose lease keys are in the ranges, until unblock is
-// called. Without this, readers could acquire keys of a range all the time, and a write of the
-// range might never find a moment in which no key of the range has an owner.
+// called. Otherwise readers could acquire keys of a range all the time. A write of the range might
+// then never find a moment in which no key of the range has an owner.
 func (c *cache) block(ranges []keyRange) (unblock func()) {
 	if len(ranges) == 0 {
 		return func() {}

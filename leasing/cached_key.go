@@ -84,8 +84,8 @@ func (k *cachedKey) isWithin(op *clientv3.Op) bool {
 }
 
 // latestHeader is the header with the highest revision of all responses so far. Answers from the
-// cache have this revision. It may be far above the revision at which the key was cached, but the
-// key on the server has not changed between these two revisions.
+// cache have this revision. It may be far above the revision at which the key was cached. But the
+// server's key has not changed between these two revisions.
 type latestHeader struct {
 	atomic.Pointer[pb.ResponseHeader]
 }

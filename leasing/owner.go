@@ -188,9 +188,9 @@ func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	return change
 }
 
-// releaseOrphans looks for orphans: lease keys that are attached to the session's lease but are not
-// recorded in the cache. It sends no request if the cache knows that there are no orphans. It
-// starts the release of the orphans, because other clients may be waiting for them.
+// releaseOrphans looks for orphans and starts their release, because other clients may be waiting
+// for them. An orphan is a lease key that is attached to the session's lease, but not recorded in
+// the cache. If the cache knows that there are no orphans, releaseOrphans sends no request.
 func (ow *owner) releaseOrphans(e *epoch) {
 	if !ow.cache.mustLookForOrphans() {
 		return

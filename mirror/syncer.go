@@ -10,14 +10,14 @@ import (
 // Syncer reads the keys that begin with a prefix, and follows their changes. Its methods are safe
 // for concurrent use.
 type Syncer interface {
-	// SyncBase reads all keys with the prefix at one revision, and delivers them in the order of
-	// the keys, page by page. The revision is the argument rev of NewSyncer. If rev is 0, the first
+	// SyncBase reads all keys with the prefix at one revision. It delivers them page by page, in
+	// the order of the keys. The revision is the argument rev of NewSyncer. If rev is 0, the first
 	// SyncBase reads at the newest revision, and later calls read at the revision of the first
 	// call. SyncBase blocks until it has read the first page.
 	//
-	// Both channels are closed after the last page. If there is an error, the error channel
-	// delivers it before it is closed: rpctypes.ErrCompacted if the revision was compacted, ctx's
-	// error if ctx has ended, or another error of [clientv3.KV].
+	// Both channels are closed after the last page. An error is delivered by the error channel
+	// before it is closed. It is rpctypes.ErrCompacted if the revision was compacted, ctx's error
+	// if ctx has ended, or another error of [clientv3.KV].
 	//
 	// At most one page is buffered. A goroutine waits until the reader takes the next page. A
 	// program that stops reading must end ctx or close the client, which ends the goroutine.

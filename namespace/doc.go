@@ -33,11 +33,11 @@ package namespace
 // rewrites the Op. Then it passes the Op to the inner client by Do, or by a single option that
 // replaces the whole Op of the inner method.
 //
-// The KV and the Watcher of a client can run a function on each piece of a GetStream, and on each
-// list of events, before they deliver it. So this package needs no goroutine that copies from one
-// channel to another. The methods for this are GetStreamRewritten and WatchRewritten, which this
-// package finds by a type assertion. The KV and the Watcher of a namespace have these methods, too,
-// so that nested namespaces need no goroutines either.
+// The KV and the Watcher of a client can rewrite each piece of a GetStream, and each list of
+// events, before they deliver it. So this package needs no goroutine that copies from one channel
+// to another. It finds the methods for this, GetStreamRewritten and WatchRewritten, by a type
+// assertion. The KV and the Watcher of a namespace have these methods, too, so that nested
+// namespaces need no goroutines either.
 //
 // FuzzNamespace compares a namespace with a model: a store in memory that holds only the keys of
 // the namespace.

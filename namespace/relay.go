@@ -7,10 +7,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// relays holds goroutines that copy watch responses from an inner Watcher's channels to the
-// namespace's channels, and rewrite the keys of the events. A client's Watcher can rewrite events
-// itself. The goroutines are needed only for an inner Watcher that cannot. They end when the
-// namespace's Watcher is closed.
+// relays holds the goroutines that copy watch responses for a namespace. They copy from an inner
+// Watcher's channels to the namespace's channels, and rewrite the keys of the events. A client's
+// Watcher can rewrite events itself. The goroutines are needed only for an inner Watcher that
+// cannot. They end when the namespace's Watcher is closed.
 type relays struct {
 	// safe for use without mu, except where noted
 	stop    chan struct{}  // closed by close to end the goroutines
@@ -21,9 +21,9 @@ type relays struct {
 	closed bool
 }
 
-// start returns a new channel, and copies responses to it from the inner Watcher's channel, which
-// is the parameter in. The function rewrite changes the events of each response before the response
-// is delivered. After close was called, start returns a closed channel.
+// start returns a channel that delivers the responses of in, the inner Watcher's channel. The
+// function rewrite changes the events of each response before the response is delivered. After
+// close was called, start returns a closed channel.
 func (r *relays) start(
 	ctx context.Context, in clientv3.WatchChan, rewrite func([]*clientv3.Event) []*clientv3.Event,
 ) clientv3.WatchChan {

@@ -6,9 +6,10 @@ import pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 // with events. A server that keeps this order can fail a test by chance, so the mux tries again.
 const maxOrderTests = 3
 
-// orderTest is a test of whether the server sends a progress notice only after all events up to the
-// notice's revision. For the test, the mux creates a second watch (a shadow) for an active watcher,
-// and cancels one of the two watches. The package comment explains why the test is a proof.
+// orderTest is a test of the order in which the server sends events and progress notices. It tests
+// whether a notice comes only after all events up to its revision. For the test, the mux creates a
+// second watch (a shadow) for an active watcher, and cancels one of the two. The package comment
+// explains why the test is a proof.
 type orderTest struct {
 	tries    int
 	shadow   *Watcher // the second watch, until its create is answered; then nil

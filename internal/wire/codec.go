@@ -68,10 +68,10 @@ func Options() []grpc.CallOption {
 }
 
 // SnapshotOptions returns a call option for one stream that receives a snapshot. The option selects
-// a codec that decodes all parts of the snapshot into one buffer: the Blob of a part is valid only
-// until the stream receives the next part. Each stream needs an option of its own. SnapshotOptions
-// returns no option if the program has registered another codec in place of gRPC's codec for
-// protobuf.
+// a codec that decodes all parts of the snapshot into one buffer. So the Blob of a part is valid
+// only until the stream receives the next part. Each stream needs an option of its own.
+// SnapshotOptions returns no option if the program has registered another codec in place of gRPC's
+// codec for protobuf.
 func SnapshotOptions() []grpc.CallOption {
 	usual := encoding.GetCodecV2(grpcproto.Name)
 	if !isGRPCs(usual) {
