@@ -64,11 +64,12 @@
 // To move the stream is to give it up and to open the next one on another member. The keeper also
 // moves the stream when a lease is doubtful for the second time and another member knows the lease.
 //
-// When a stream ends with "no leader", the subscribers that require a leader are closed. When a
-// stream ends with "permission denied", the server has refused one lease. Servers answer in order.
-// So the refused lease is the one whose request is the oldest in flight, and the subscribers of
-// this lease are closed. (If the oldest request may be for a lease that is no longer kept, no
-// subscriber is closed.)
+// When a stream ends with "no leader", the subscribers that require a leader are closed.
+//
+// When a stream ends with "permission denied", the server has refused one lease, and the
+// subscribers of this lease are closed. Servers answer in order, so it is the lease whose request
+// is the oldest in flight. (If that may be a lease that is no longer kept, no subscriber is
+// closed.)
 //
 // All subscribers are closed when the keeper is closed, when its context ends, or when the client
 // can never open a stream again. KeepAlive fails from then on.

@@ -7,9 +7,9 @@ import "time"
 // time this happens to the lease, the pause doubles, up to the interval between renewals.
 const doubtPause = 200 * time.Millisecond
 
-// doubtsToMove is the number of wrong answers "the lease is gone" for one lease after which the
-// stream moves to another member. One is not enough: a member that is only a little behind knows
-// the lease at the second renewal.
+// doubtsToMove is how many wrong answers "the lease is gone" about one lease move the stream to
+// another member. One is not enough: a member that is only a little behind knows the lease at the
+// second renewal.
 const doubtsToMove = 2
 
 // notFound handles an answer that says that the lease of e is gone. A member that has not applied

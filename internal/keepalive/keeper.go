@@ -246,10 +246,8 @@ func (k *Keeper) Received(resp *pb.LeaseKeepAliveResponse) {
 
 // Confirmed handles another member's answer about a lease that [Config.Confirm] asked about. If
 // gone is false, left is a lower bound of the time until the lease expires, or 0 if no member has
-// answered.
-//
-// The stream's member may have said for the second time that an existing lease is gone. Confirmed
-// then moves the stream to another member.
+// answered. If the stream's member has said for the second time that an existing lease is gone,
+// Confirmed moves the stream to another member.
 func (k *Keeper) Confirmed(id int64, gone bool, left time.Duration) {
 	k.mu.Lock()
 	defer k.unlock()

@@ -17,8 +17,8 @@ const (
 )
 
 // step returns the length of the steps into which a TTL is divided. The length is minStep, doubled
-// as long as at least stepsPerTTL steps fit into the TTL. Each length is a multiple of all shorter
-// lengths, so leases with different TTLs can be due at one instant.
+// as long as at least stepsPerTTL of the doubled steps fit into the TTL. Each length is a multiple
+// of all shorter lengths, so leases with different TTLs can be due at one instant.
 func step(ttl time.Duration) time.Duration {
 	d := minStep
 	for d <= ttl/stepsPerTTL/2 {

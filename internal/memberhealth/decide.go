@@ -131,7 +131,7 @@ func peerAlive(members []*Member, m *Member, since time.Time) bool {
 // failsProbe reports whether the member must be ejected because of a probe. All of these must hold:
 //   - the probe is unanswered at the end of the probe timeout
 //   - since the probe, the member has sent nothing at all, and another member has sent something
-//   - not only writes are pending, or a stream of the client went silent, too
+//   - the pending requests are not all writes, or a stream of the client went silent, too
 //
 // Ejecting a member closes its connection. Pending writes then fail, and cannot be sent to another
 // member.

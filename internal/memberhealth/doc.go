@@ -27,10 +27,11 @@
 // A suspect gets no new requests if a peer has sent something since the suspect fell silent.
 //
 // The stall timeout is four times the typical latency, but at least 200 ms. It doubles, up to 2 s,
-// each time a suspect answers a probe, and is reset when the member answers a request. The typical
-// latency is the median of the latencies of all members. The latency of a member is the number of
-// its outstanding requests divided by its answers a second (Little's law), so no clock is read for
-// a request.
+// each time a suspect answers a probe, and is reset when the member answers a request.
+//
+// The typical latency is the median of the latencies of all members. The latency of a member is the
+// number of its outstanding requests divided by its answers a second (Little's law). So no clock is
+// read for a request.
 //
 // A member is stuck if it is alive and answers no request, for example while it defragments its
 // store or waits for other members. All of these must hold:
