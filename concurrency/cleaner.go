@@ -14,10 +14,10 @@ import (
 )
 
 // cleaner deletes one key of a session in the background. The state of the key (package keystate)
-// says whether the key has to be deleted. It also says which version to delete, by the key's create
-// revision and mod revision. While a put of the key has an unknown outcome, the cleaner also
-// watches the key, because a member may still apply the put. A key has a cleaner only while there
-// is something to delete or to watch for.
+// says whether to delete it, and which version. While a put of the key has an unknown outcome, the
+// cleaner also watches the key, because a member may still apply the put.
+//
+// A key has a cleaner only while there is something to delete or to watch for.
 type cleaner struct {
 	s    *session
 	key  string
@@ -65,10 +65,9 @@ func (c *cleaner) clean(ctx context.Context) (await.Change, error) {
 	}
 }
 
-// duties returns the version of the key that the cleaner has to delete next, or nil if no version
-// has to be deleted. dirty reports whether the cleaner has anything left to do. If dirty is false,
-// duties removes the cleaner from the key. A later change of the key's state can then start a new
-// cleaner.
+// duties returns the version of the key to delete next, or nil if there is none. dirty reports
+// whether the cleaner has anything left to do. If not, duties removes the cleaner from the key, so
+// that a later change of the key's state can start a new one.
 func (c *cleaner) duties() (v *keystate.Version, dirty bool) {
 	c.s.note(c.key, func(k *key) {
 		if in := k.ToDelete(); in != nil {
@@ -123,10 +122,11 @@ func (c *cleaner) changed(ctx context.Context, since int64) bool {
 	}
 }
 
-// goBackground starts f on a goroutine of its own and returns true. f must run in the session's
-// context or in the context of clean-up, and return when that context ends: Close ends both
-// contexts and waits for f. If the session is closed, goBackground does not start f and returns
-// false.
+// goBackground starts f on a goroutine of its own and returns true. If the session is closed, it
+// returns false and does not start f.
+//
+// f must run in the session's context or in the context of clean-up, and return when that context
+// ends. Close ends both contexts and waits for f.
 func (s *session) goBackground(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,9 +143,9 @@ func (s *session) goLocked(f func()) bool {
 	return true
 }
 
-// cleanUpLocked returns the context in which cleaners work. The context ends when the session is
-// closed and when the client is closed. If the session ends in another way, the context ends one
-// TTL later: by then the lease has expired, unless another session keeps it alive.
+// cleanUpLocked returns the context in which cleaners work. It ends when the session or the client
+// is closed. If the session ends in another way, the context ends one TTL later. By then the lease
+// has expired, unless another session keeps it alive.
 func (s *session) cleanUpLocked() context.Context {
 	if s.cleanUpCtx != nil {
 		return s.cleanUpCtx
@@ -173,15 +173,19 @@ type key struct {
 }
 
 // Discard deletes, in the background, a key that was put with the session's lease. Recipes call it
-// if the outcome of a put or a delete of the key is unknown. rev is the create revision of the key:
-// if the key has another create revision, Discard does not delete it. A rev of 0 means that the
-// create revision is unknown. Discard then also deletes the key if a member that was cut off or
-// stopped applies the put only later.
+// if the outcome of a put or a delete of the key is unknown. It does not block. The key must not be
+// put again with this lease.
 //
-// The key must not be put again with this lease. Discard does not block. It repeats the deletion
-// until the key is deleted, until the server refuses this client the deletion, or until one TTL
-// after the end of the session. Close ends the repetitions, because the server then deletes the key
-// with the lease.
+// rev is the create revision of the key. Discard does not delete a key with another create
+// revision. If rev is 0, the create revision is unknown. Discard then also deletes the key if a
+// member that was cut off or stopped applies the put later.
+//
+// Discard repeats the deletion until one of these happens:
+//
+//   - The key is deleted.
+//   - The server refuses this client the deletion.
+//   - One TTL has passed since the end of the session.
+//   - Close is called. The server then deletes the key with the lease.
 func (s *Session) Discard(key string, rev int64) {
 	if s.session != nil {
 		s.update(key, func(k *keystate.State) { k.Discard(rev) })
@@ -211,10 +215,11 @@ func (s *session) note(name string, change func(*key)) {
 	s.changedLocked(name, k)
 }
 
-// cleanLocked starts a cleaner for a key that needs one and has none. If the key has a cleaner,
-// cleanLocked wakes it when the key has to be deleted or read at once, or when nothing is left to
-// clean up. If the session is closed, there is nothing to clean up: the server deletes the key with
-// the lease.
+// cleanLocked starts a cleaner for a key that needs one and has none. It wakes an existing cleaner
+// when the key has to be deleted or read at once, or when nothing is left to clean up.
+//
+// If the session is closed, there is nothing to clean up: the server deletes the key with the
+// lease.
 func (s *session) cleanLocked(name string, k *key) {
 	switch {
 	case k.cleaner != nil && (k.Urgent() || !k.Dirty()):
@@ -248,9 +253,9 @@ func (s *session) changedLocked(name string, k *key) {
 	}
 }
 
-// waitCleanedUp waits until the key's cleaner has deleted the key, or has read it and found nothing
-// to delete. It waits no longer than the constant grace says. If the key does not have to be
-// cleaned up, it returns at once.
+// waitCleanedUp waits until the key is cleaned up, but no longer than the constant grace. A key is
+// cleaned up when its cleaner has deleted it, or has read it and found nothing to delete. If there
+// is nothing to clean up, waitCleanedUp returns at once.
 func (s *session) waitCleanedUp(name string) {
 	s.mu.Lock()
 	var cleanedUp chan struct{}
@@ -288,9 +293,9 @@ func (s *session) deleteVersion(ctx context.Context, name string, v keystate.Ver
 }
 
 // versionOf returns the version of kv. A delete of the key requires that the key still has this
-// version. The version consists of the create revision and, if the value begins with this session's
-// nonce, the mod revision. So the delete does nothing if another session on the lease has written
-// its own nonce into the value in the meantime.
+// version. The version is the create revision, and also the mod revision if the value begins with
+// this session's nonce. So the delete does nothing if another session on the lease has meanwhile
+// written its own nonce into the value.
 func (s *session) versionOf(kv *mvccpb.KeyValue) keystate.Version {
 	v := keystate.Version{Create: kv.GetCreateRevision()}
 	if strings.HasPrefix(string(kv.GetValue()), s.nonce) {

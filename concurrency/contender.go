@@ -64,9 +64,9 @@ func (p position) rev() int64 { return p.version.Create }
 // errOccupied is returned by tryEnter if the queue has keys, but none of this contender.
 var errOccupied = errors.New("concurrency: there are other contenders")
 
-// enter puts the contender's key at the end of the queue. If the key exists already, enter leaves
-// it in its place. In both cases the caller then counts as a user of the key, so that clean-up does
-// not delete the key. enter returns the position of the key.
+// enter puts the contender's key at the end of the queue, and returns its position. If the key
+// exists already, it stays in its place. The caller then counts as a user of the key, so that
+// clean-up does not delete the key.
 func (c contender) enter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.key), "=", 0)},
@@ -77,10 +77,11 @@ func (c contender) enter(ctx context.Context, val string) (position, error) {
 		c.getOwnAndFirst()))
 }
 
-// tryEnter puts the contender's key if the queue is empty. If the contender's key exists already,
-// tryEnter leaves it in its place. In both cases the caller then counts as a user of the key, so
-// that clean-up does not delete the key, and tryEnter returns the position of the key. If the queue
-// has only keys of other contenders, tryEnter puts nothing and returns errOccupied.
+// tryEnter puts the contender's key if the queue is empty, and returns its position. If the key
+// exists already, it stays in its place. If the queue has only keys of other contenders, tryEnter
+// puts nothing and returns errOccupied.
+//
+// After a success the caller counts as a user of the key, so that clean-up does not delete the key.
 func (c contender) tryEnter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.pfx), "=", 0).WithPrefix()},
@@ -97,13 +98,15 @@ func (c contender) getOwnAndFirst() []clientv3.Op {
 		clientv3.OpGet(c.pfx, clientv3.WithFirstCreate()...)}
 }
 
-// put runs the transaction txn, which puts the contender's key with the value val, or finds that
-// the key exists already. It returns the place of the key in the queue. If the key must not be
-// used, because this session has to delete it, put deletes the key and runs txn again.
+// put runs the transaction txn and returns the place of the contender's key in the queue. txn puts
+// the key with the value val, or finds that the key exists already. If this session has to delete
+// the existing key, put deletes it and runs txn again.
 //
-// If the comparisons of txn succeed, its operations must be the put, followed by a get of the key,
-// which may also read the key right before it. If the comparisons fail, its operations must be
-// those that getOwnAndFirst returns.
+// txn must have these operations:
+//
+//   - if its comparisons succeed: the put, then a get of the key, which may also read the key right
+//     before it
+//   - if they fail: those that getOwnAndFirst returns
 func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		c.s.update(c.key, (*keystate.State).Begin)
@@ -130,9 +133,10 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 }
 
 // tooLate returns the error of a put that has failed because the contender's session has ended. It
-// returns nil if the put has failed for another reason. ErrSessionExpired as the cause of ctx does
-// not prove that this session has ended: the caller's context may be that of another session, or of
-// a lock of another session. So tooLate also checks this session.
+// returns nil if the put has failed for another reason.
+//
+// tooLate also checks the session, because the cause of ctx is not enough. The caller's context may
+// be that of another session, or of a lock of another session.
 func (c contender) tooLate(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), ErrSessionExpired) {
 		return c.s.over()
@@ -140,11 +144,12 @@ func (c contender) tooLate(ctx context.Context) error {
 	return nil
 }
 
-// putMarked runs txn. If txn finds a key that another session on the same lease has written,
-// putMarked writes the contender's mark (a random text of its session) into that key, or runs txn
-// again if the key is gone by then. It returns the place of the key in the queue. If putMarked
-// fails, it records the failed put in the session's state of the key. If it succeeds, the caller
-// must record the result there.
+// putMarked runs txn and returns the place of the contender's key in the queue. If txn finds a key
+// that another session on the same lease has written, putMarked writes the contender's mark (a
+// random text of its session) into it. If the key is gone by then, putMarked runs txn again.
+//
+// After a failure, putMarked records the failed put in the session's state of the key. After a
+// success, the caller must record the result there.
 func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (position, error) {
 	for {
 		sending, proof := retry.WithProof(ctx)
@@ -168,8 +173,9 @@ func (c contender) putMarked(ctx context.Context, val string, txn clientv3.Op) (
 }
 
 // putMark writes the contender's mark (a random text of its session) into a key that another
-// session on the same lease has created. The other session may be about to delete the key. Its
-// delete requires the version that the key had before putMark, so it no longer deletes the key.
+// session on the same lease has created. The key then has a new version. So if the other session is
+// about to delete the old version, that delete has no effect.
+//
 // putMark returns the position with the key's new version, or p unchanged if the key is gone.
 func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	resp, err := c.s.client.Txn(ctx).
@@ -182,11 +188,12 @@ func (c contender) putMark(ctx context.Context, p position) (position, error) {
 	return p, err
 }
 
-// failed returns a change of the key's state. It records that a put of the value val has failed
-// with err; the caller passes it to session.update. The parameter unsent says that no request was
-// sent. A put that was refused or not sent has no effect. Every other failed put is uncertain: a
-// member may apply it later. So clean-up watches the key and deletes it if it is created. In two
-// cases clean-up does not watch, and a key that is created stays until the lease ends:
+// failed returns the change of the key's state after a put of the value val has failed with err.
+// The caller passes the change to session.update. If unsent is true, no request was sent.
+//
+// A put that was refused or not sent has no effect. After any other failure a member may still
+// apply the put. So clean-up watches the key and deletes it if it is created. In two cases clean-up
+// does not watch, and a key that is created stays until the lease ends:
 //
 //   - The session is orphaned. Another session may have taken over the lease, and may use the key.
 //   - The key is a candidate's, and the session's lease was given by WithLease. The value of the
@@ -277,8 +284,8 @@ func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
 }
 
 // abandon ends the caller's use of the key that p describes. If this session has created the key
-// and no other call uses it, the key is deleted. abandon waits until the key is deleted, but no
-// longer than the constant grace says. After that the deletion goes on in the background.
+// and no other call uses it, the key is deleted. abandon waits for the deletion, but no longer than
+// the constant grace. After that the deletion goes on in the background.
 func (c contender) abandon(p position) {
 	c.s.update(c.key, func(k *keystate.State) { k.Release(p.incarnation) })
 	c.s.waitCleanedUp(c.key)
@@ -308,8 +315,8 @@ func (c contender) waitForTurn(ctx context.Context, p position) (position, error
 
 // waiter watches two keys for a contender that waits in the queue. The first is the key right
 // before the contender's key: when it is deleted, the contender may be first. The second is the
-// contender's own key: its deletion shows that the session's lease has ended, before a renewal of
-// the lease could show that.
+// contender's own key. Its deletion shows that the session's lease has ended, sooner than a renewal
+// of the lease.
 type waiter struct {
 	c       contender
 	ctx     context.Context    // the context of the watch in the field own

@@ -70,10 +70,10 @@ package concurrency
 // # Contenders
 //
 // A contender is a session that may enter the queue of a mutex or an election. It is outside the
-// queue, waits in the queue, or is first in the queue. It enters the queue by one transaction,
-// which puts its key and reads the key right before its own. While it waits, it reads these two
-// keys again, by one transaction, whenever the key before its own is deleted or a watch has ended.
-// The deletion of its own key ends the wait.
+// queue, waits in the queue, or is first in the queue. To enter, it puts its key and reads the key
+// right before its own, in one transaction. While it waits, it reads these two keys again, in one
+// transaction, whenever the key before its own is deleted or a watch has ended. The deletion of its
+// own key ends the wait.
 //
 // Invariants:
 //
@@ -81,9 +81,9 @@ package concurrency
 //     and that no key was before it. So there are never two holders as long as their leases live.
 //   - Package internal/keystate decides which keys a session may delete. It documents the states of
 //     a key.
-//   - The context of a session ends when the session ends. context.Cause returns the reason. If the
-//     reason is errOrphaned, calls that wait go on, because the lease may live on. They return when
-//     their keys are deleted: this shows that the lease has ended.
+//   - The context of a session ends when the session ends. context.Cause returns the reason. After
+//     the reason errOrphaned, calls that wait go on, because the lease may live on. They return
+//     when their keys are deleted, which shows that the lease has ended.
 //
 // # Transactions
 //
@@ -93,10 +93,10 @@ package concurrency
 // Invariants:
 //
 //   - If the conditions of a commit are false, its response has the current state of the keys that
-//     the attempt has read. The next attempt takes those keys from the response. So an attempt
-//     after a conflict costs one round trip if it reads no other keys.
+//     the attempt has read. The next attempt takes those keys from the response. So it costs one
+//     round trip if it reads no other keys.
 //   - A read that fails ends the program's function by a panic whose value is the transaction.
 //     NewSTM recovers from this panic and from no other. The error stays in the transaction, so
 //     that nothing is committed even if the function recovers from the panic.
-//   - If the revision at which an attempt reads has been compacted, that counts as a conflict:
-//     another attempt begins. Every other error ends the transaction.
+//   - If the revision at which an attempt reads has been compacted, another attempt begins, as
+//     after a conflict. Every other error ends the transaction.

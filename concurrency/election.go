@@ -17,10 +17,12 @@ import (
 // candidates. Each candidate has a value, which it may change and which every client may observe.
 //
 // An Election is between sessions, not between goroutines: all Elections that one session makes
-// with the same prefix are one candidate, with one key. A leader that is suspended or cut off can
-// lose the leadership without noticing, and another candidate then leads. So a leader should write
-// in transactions with this condition: the create revision of the key [Election.Key] is
-// [Election.Rev]. Rev is also a fencing token for writes to other systems.
+// with the same prefix are one candidate, with one key.
+//
+// A leader that is suspended or cut off can lose the leadership without noticing. Another candidate
+// then leads. So a leader should write in transactions with this condition: the create revision of
+// the key [Election.Key] is [Election.Rev]. Rev is also a fencing token for writes to other
+// systems.
 //
 // The methods are safe for concurrent use. A copy of an Election shares the state of the original.
 type Election struct {
@@ -61,19 +63,21 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 	return e
 }
 
-// Campaign makes the session a candidate with the value val, and waits until the session leads. It
-// also returns when ctx, the session or the client ends. If it returns nil, the session's key was
-// the first in the queue. If the session is a candidate before the call, it keeps its key, and the
-// key gets the value val.
+// Campaign makes the session a candidate with the value val, and waits until it leads. If the
+// session is a candidate already, it keeps its key, and the key gets the value val. Campaign also
+// returns when ctx, the session or the client ends. If it returns nil, the session's key was the
+// first in the queue.
 //
-// Errors: the error of ctx; [ErrSessionExpired], also if Resign or another client has deleted the
-// key; any error of the requests that put the session's key or change its value. While Campaign
-// waits in the queue, an error of [clientv3.KV] ends it only if a later attempt cannot clear the
-// error.
+// Errors:
 //
-// After an error a session that was a candidate before the call stays a candidate. Any other
-// session is no candidate, and its key is deleted, if necessary in the background, as after a
-// failed [Mutex.Lock].
+//   - the error of ctx
+//   - [ErrSessionExpired], also if Resign or another client has deleted the key
+//   - any error of the requests that put the session's key or change its value
+//   - while Campaign waits in the queue: an error of [clientv3.KV] that a later attempt cannot
+//     clear
+//
+// After an error, a session that was a candidate before the call is still one. Any other session is
+// no candidate, and its key is deleted, as after a failed [Mutex.Lock].
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if err := cmp.Or(ctx.Err(), e.s.over()); err != nil {
 		return err
@@ -96,12 +100,12 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 }
 
 // stand records that the session is a candidate with the key that p describes. Resign uses this
-// record. If there is a record of a newer key already, stand leaves that record. It reports whether
-// there was a record of this key or of a newer key.
+// record. A record of a newer key is not replaced. stand reports whether there was a record of this
+// key or of a newer key.
 //
-// Clean-up deletes only keys that are not in use. The caller of stand uses the key that p
-// describes, and stand ends this use unless the new record takes it over. stand also ends the use
-// of a key whose record it replaces.
+// A record counts as a user of its key, because clean-up deletes keys without users. The new record
+// takes over the use from the caller, and the use by the old record ends. If a newer record stays,
+// the caller's use ends.
 func (e *Election) stand(p position) (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -147,10 +151,12 @@ func (e *Election) forget(rev int64) {
 	}
 }
 
-// Proclaim changes the value of the key by which the session leads or waits, without a new
-// election. Errors: [ErrElectionNotLeader] if the session is no candidate, or its key is gone;
-// those of [clientv3.KV]. After an error of [clientv3.KV] the value may have changed, and the
-// session stays a candidate.
+// Proclaim changes the value of the session's key, without a new election. The session may lead or
+// wait.
+//
+// Errors: [ErrElectionNotLeader] if the session is no candidate, or its key is gone; those of
+// [clientv3.KV]. After an error of [clientv3.KV] the value may have changed, and the session stays
+// a candidate.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
 	held := e.current()
 	if held.key == "" {
@@ -192,13 +198,12 @@ func (e *Election) ended(held candidacy) {
 }
 
 // Resign ends the session's candidacy. If the session leads, the next candidate then leads. Resign
-// deletes the key of this candidacy, but no key that was created later under the same name. It
-// returns nil if the session is no candidate, or if the key is gone. Errors are those of
-// [clientv3.KV].
+// deletes only the key of this candidacy, not a later key of the same name. It returns nil if the
+// session is no candidate, or if the key is gone. Errors are those of [clientv3.KV].
 //
 // After an error, even that of a context that has ended, the session repeats the deletion in the
-// background until it succeeds, or until one TTL after the end of the session. Key and Rev keep
-// their values, and Resign may be called again to wait for the deletion.
+// background. It ends when the deletion succeeds, or one TTL after the end of the session. Key and
+// Rev keep their values. Resign may be called again to wait for the deletion.
 func (e *Election) Resign(ctx context.Context) (err error) {
 	held := e.current()
 	if held.key == "" {

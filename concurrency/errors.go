@@ -21,7 +21,7 @@ var (
 	ErrLocked = errors.New("mutex: Locked by another session")
 
 	// ErrSessionExpired is returned by calls whose session was closed before or ends while they
-	// run, and by calls whose key is deleted while they wait. A Lock, TryLock or Campaign that
+	// run. Calls that wait also return it if their key is deleted. A Lock, TryLock or Campaign that
 	// begins after the session's lease has expired returns rpctypes.ErrLeaseNotFound instead.
 	ErrSessionExpired = errors.New("mutex: session is expired")
 )

@@ -78,20 +78,23 @@ func NewMutex(s *Session, pfx string) *Mutex {
 // the client ends. If the session expires, or another client deletes the session's key, Lock
 // returns within one round trip after the server has reported that.
 //
-// Errors: the error of ctx; [ErrSessionExpired]; any error of the requests that put the session's
-// key. While Lock waits in the queue, an error of [clientv3.KV] ends it only if a later attempt
-// cannot clear the error, such as rpctypes.ErrPermissionDenied. So a Lock that waits goes on
-// waiting when members are unavailable.
+// Errors:
 //
-// After an error the session's key is deleted. If the cluster cannot be reached, the session
-// repeats the deletion in the background until the key is deleted, or until one TTL after the end
-// of the session. The session also deletes the key if a member applies the put only later: the
-// value of the key proves that this session has created it. The key is not deleted if another call
-// of the session uses it, or if another session on the same lease has created or uses it.
+//   - the error of ctx
+//   - [ErrSessionExpired]
+//   - rpctypes.ErrLeaseNotFound if the lease is gone; the session then ends
+//   - any other error of the requests that put the session's key
+//   - while Lock waits in the queue: an error of [clientv3.KV] that a later attempt cannot clear,
+//     such as rpctypes.ErrPermissionDenied. Unavailable members do not end the wait.
 //
-// If the lease is gone, the error is rpctypes.ErrLeaseNotFound, and the session ends. All
-// goroutines of a session share its key. So if another goroutine calls Unlock while Lock waits, the
-// key is deleted, and Lock puts a new key at the end of the queue.
+// After an error the session's key is deleted. The key stays if another call of the session uses
+// it, or if another session on the same lease has created or uses it. If the cluster cannot be
+// reached, the session repeats the deletion in the background, for at most one TTL after the end of
+// the session. It also deletes the key if a member applies the put later: the value of the key
+// proves that this session has created it.
+//
+// All goroutines of a session share its key. So if another goroutine calls Unlock while Lock waits,
+// the key is deleted, and Lock puts a new key at the end of the queue.
 //
 // An uncontended Lock costs one request. When the lock becomes free, a Lock that waits acquires it
 // after one watch event and one request.
@@ -124,8 +127,10 @@ func (m *Mutex) wasReleased(p position) (released bool) {
 }
 
 // TryLock takes the lock if no other session has it or waits for it. It does not wait for the lock.
-// It sends one transaction, which puts no key if the lock is taken. Errors: [ErrLocked] if another
-// session has the lock or waits for it, and the errors of [Mutex.Lock].
+// It sends one transaction, which puts no key if the lock is taken.
+//
+// Errors: [ErrLocked] if another session has the lock or waits for it, and the errors of
+// [Mutex.Lock].
 func (m *Mutex) TryLock(ctx context.Context) error {
 	return m.acquire(ctx, func(ctx context.Context) (position, error) {
 		p, err := m.tryEnter(ctx, m.mark+isMade)
@@ -160,10 +165,9 @@ func (m *Mutex) acquire(
 	return nil
 }
 
-// acquired records that the session holds the lock with the key that p describes. From then on this
-// record counts as the user of the key, so that clean-up does not delete the key. If there is a
-// record of this key or of a newer key already, acquired leaves that record, and ends the caller's
-// use of the key.
+// acquired records that the session holds the lock with the key that p describes. The record takes
+// over the caller's use of the key, so that clean-up does not delete the key. A record of this key
+// or of a newer key stays; acquired then ends the caller's use of the key.
 func (m *Mutex) acquired(p position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -179,14 +183,16 @@ func (m *Mutex) acquired(p position) {
 	m.held = &acquisition{key: p.incarnation, since: p.hdr.GetRevision()}
 }
 
-// Unlock releases the lock. It deletes the key by which the lock was acquired, but no key that was
-// created later under the same name. It blocks until the key is deleted or ctx ends. If the session
-// has expired or the key is gone, the lock is already released, and Unlock returns nil.
+// Unlock releases the lock. It deletes only the key by which the lock was acquired, not a later key
+// of the same name. It blocks until the key is deleted or ctx ends. If the session has expired or
+// the key is gone, the lock is already released, and Unlock returns nil.
+//
+// Errors: [ErrLockReleased] if the mutex is not locked or was unlocked before; those of
+// [clientv3.KV].
 //
 // After an error the holder must treat the lock as released. The session repeats the deletion in
 // the background until it succeeds, or until one TTL after the end of the session. Unlock may be
-// called again to wait for the deletion. Errors: [ErrLockReleased] if the mutex is not locked or
-// was unlocked before; those of [clientv3.KV].
+// called again to wait for the deletion.
 func (m *Mutex) Unlock(ctx context.Context) error {
 	if m.mutexState == nil {
 		return ErrLockReleased
@@ -323,8 +329,7 @@ func (m *Mutex) guard(a *acquisition) {
 
 // NewLocker returns a [Mutex] as a sync.Locker. Its Lock waits until the lock is acquired, or the
 // session or the client ends. Its Unlock waits until the lock is released, or the client ends. Both
-// panic with the error of the Mutex's method if there is one, because a sync.Locker has no other
-// way to report an error.
+// panic with the error of the Mutex's method, because a sync.Locker cannot return errors.
 func NewLocker(s *Session, pfx string) sync.Locker { return locker{NewMutex(s, pfx)} }
 
 type locker struct{ *Mutex }

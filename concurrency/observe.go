@@ -12,16 +12,21 @@ import (
 )
 
 // Observe reports the leader of the election: the current one, each new one, and each value that
-// the leader proclaims. Each report is a response whose first key-value pair is the leader's. The
-// leader is the candidate whose key was created first. No value is reported twice, and values are
-// reported in the order in which they were proclaimed. Observe may leave out a leader that comes
-// and goes between two of its reads, and values that were proclaimed while it had no connection. It
-// never leaves out the latest value.
+// the leader proclaims. The leader is the candidate whose key was created first. Each report is a
+// response whose first key-value pair is the leader's.
 //
-// The channel is not buffered. Observe waits for a slow reader, which then gets the values that
-// were proclaimed in the meantime, in order, except those whose revisions have been compacted. The
-// channel is closed when ctx or the client ends, and when the server refuses to answer. A reader
-// that stops reading must cancel ctx. Observe needs no lease, so it goes on when the session ends.
+// Values are reported in the order in which they were proclaimed, each at most once. Observe never
+// leaves out the latest value. It may leave out:
+//
+//   - a leader that comes and goes between two of its reads
+//   - values that were proclaimed while it had no connection
+//
+// The channel is not buffered, so Observe waits for a slow reader. The reader then gets the values
+// that were proclaimed in the meantime, except those whose revisions have been compacted. A reader
+// that stops reading must cancel ctx.
+//
+// The channel is closed when ctx or the client ends, and when the server refuses to answer. Observe
+// needs no lease, so it goes on when the session ends.
 func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 	ch := make(chan *clientv3.GetResponse)
 	if e.s == nil {
@@ -71,9 +76,12 @@ func (o *observer) run(ctx context.Context) {
 }
 
 // watch watches the leader's key from the given revision on, and reports each value that the leader
-// proclaims. It returns true when the key is deleted. If leader is nil, it watches the prefix of
-// the election, reports nothing, and returns true when a candidate appears. It returns false if the
-// server ends the watch, or ctx ends, before that.
+// proclaims. It returns true when the key is deleted.
+//
+// If leader is nil, it watches the prefix of the election and reports nothing. It then returns true
+// when a candidate appears.
+//
+// It returns false if the server ends the watch, or ctx ends, before that.
 func (o *observer) watch(ctx context.Context, leader *mvccpb.KeyValue, from int64) bool {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()

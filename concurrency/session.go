@@ -41,13 +41,18 @@ var (
 )
 
 // Session is a lease that is kept alive for as long as the session lives. The keys of locks,
-// elections and other recipes are attached to the lease, and are deleted with it when the program
-// that holds them dies. All methods are safe for concurrent use.
+// elections and other recipes are attached to the lease. If the program dies, the lease expires,
+// and the server deletes the keys with it. All methods are safe for concurrent use.
 //
-// A session ends when it is closed or orphaned, when its context or its client ends, and when it
-// expires. It expires when the lease was revoked or is unknown to the server, or when no renewal
-// was answered for a whole TTL. When a session ends, calls that are made for it and still wait
-// return an error. If the session is orphaned, these calls go on instead.
+// A session ends in these cases:
+//
+//   - It is closed or orphaned.
+//   - Its context or its client ends.
+//   - It expires: the lease was revoked or is unknown to the server, or no renewal was answered for
+//     a whole TTL.
+//
+// When a session ends, calls that are made for it and still wait return an error. If the session is
+// orphaned, these calls go on instead.
 //
 // The caller must call Close, or Orphan if the lease is to live on until it expires. A copy of a
 // Session shares the state of the original. The methods of the zero Session do nothing, its Done
@@ -171,9 +176,9 @@ func seconds(ttl int64) time.Duration {
 	return time.Duration(min(max(ttl, 1), clientv3.MaxLeaseTTL)) * time.Second
 }
 
-// keepAlive keeps the lease alive until the session's context ends, and ends that context when the
-// lease ends. If NewSession has granted the lease, expiry is the time at which the lease expires
-// without any renewal. If WithLease gave the lease, expiry is zero.
+// keepAlive keeps the lease alive until the session's context ends. It ends that context when the
+// lease ends. expiry is the time at which a lease from NewSession expires without any renewal. For
+// a lease from WithLease it is zero.
 func (s *session) keepAlive(expiry time.Time) error {
 	ctx, end := clientv3.WithKeepAliveEnd(s.ctx)
 	answers, err := s.client.KeepAlive(ctx, s.lease)
@@ -222,10 +227,10 @@ func (s *Session) Lease() clientv3.LeaseID { return s.state().lease }
 // session has expired, the cause wraps [ErrSessionExpired] and the reason that
 // [clientv3.KeepAliveEnd] reports.
 //
-// The server lets a lease expire no sooner than one TTL after it has received a renewal. The
-// session ends no later than one TTL after the client has received the answer to that renewal, so
-// the session may end a little later than the lease. A holder that must never act too late makes
-// [Mutex.IsOwner] a condition of its writes.
+// The session may end a little later than the lease. The server lets the lease expire at the
+// earliest one TTL after it has received a renewal. The session ends at the latest one TTL after
+// the client has received the answer to that renewal. So a holder that must never act too late
+// makes [Mutex.IsOwner] a condition of its writes.
 func (s *Session) Ctx() context.Context { return s.state().ctx }
 
 // Done returns a channel that is closed when the session ends. It is the Done channel of Ctx.
@@ -241,9 +246,9 @@ func (s *Session) state() *session { return cmp.Or(s.session, zero) }
 // and the session keeps the locks and leaderships that it has acquired. A pending call, a lock or a
 // leadership ends when the server deletes its key.
 //
-// After Orphan the session no longer deletes a key of a mutex or an election whose put has an
-// unknown outcome. The key stays until the lease ends, because another session that takes over the
-// lease may use the key. Keys that were given to [Session.Discard] are still deleted.
+// After Orphan the session no longer deletes the key of a mutex or an election whose put has an
+// unknown outcome. The key stays until the lease ends, because another session may take over the
+// lease and use the key. Keys that were given to [Session.Discard] are still deleted.
 func (s *Session) Orphan() {
 	if s.session == nil {
 		return
@@ -258,14 +263,18 @@ func (s *Session) Orphan() {
 	}
 }
 
-// Close ends the session and revokes its lease, so that the server deletes the keys that are
-// attached to the lease. It repeats the request while members are unavailable, and returns after
-// the lease's TTL at the latest: by then the lease has expired.
+// Close ends the session and revokes its lease. The server then deletes the keys that are attached
+// to the lease. Close repeats the request while members are unavailable. It returns after the
+// lease's TTL at the latest: by then the lease has expired.
 //
-// Close returns rpctypes.ErrLeaseNotFound if the session had expired before,
-// context.DeadlineExceeded if the TTL passes before the lease is revoked, context.Canceled if the
-// client is closed while Close waits, and otherwise the error of Revoke of [clientv3.Lease]. After
-// an error Close may be called again. After a success another call of Close does nothing.
+// Errors:
+//
+//   - rpctypes.ErrLeaseNotFound if the session had expired before
+//   - context.DeadlineExceeded if the TTL passes before the lease is revoked
+//   - context.Canceled if the client is closed while Close waits
+//   - otherwise the error of Revoke of [clientv3.Lease]
+//
+// After an error Close may be called again. After a success another call of Close does nothing.
 func (s *Session) Close() error {
 	if s.session == nil {
 		return nil
@@ -300,10 +309,10 @@ func (s *session) close(ctx context.Context) error {
 	return err
 }
 
-// revoke revokes the lease. It repeats the request until the request succeeds or fails with an
-// error that a later attempt cannot clear. If ctx ends first, revoke returns the error of ctx. If a
-// repeated request finds no lease, an earlier request has revoked the lease, and revoke returns
-// nil.
+// revoke revokes the lease. It repeats the request until it succeeds, or until an error that a
+// later attempt cannot clear. If ctx ends first, revoke returns the error of ctx.
+//
+// If a repeated request finds no lease, an earlier request has revoked it, and revoke returns nil.
 func (s *session) revoke(ctx context.Context) error {
 	isRepeated := false
 	return await.Loop(ctx, nil, func(ctx context.Context) (await.Change, error) {
@@ -318,9 +327,9 @@ func (s *session) revoke(ctx context.Context) error {
 	}, func(err error) bool { return ctx.Err() == nil && classify.IsHalt(ctx, err) })
 }
 
-// within returns a child of ctx for the requests of a call that is made for the session. When the
-// session ends, the child ends with the cause ErrSessionExpired. If the session is orphaned, the
-// child goes on.
+// within returns a child of ctx that also ends when the session ends, with the cause
+// ErrSessionExpired. If the session is orphaned, the child goes on. It is the context for requests
+// of a call that is made for the session.
 func (s *session) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.ctx, func() {
@@ -336,10 +345,12 @@ func (s *session) hasEnded() bool {
 	return s.ctx.Err() != nil && !errors.Is(context.Cause(s.ctx), errOrphaned)
 }
 
-// failure returns the error of a call that is made for the session, after one of its requests has
-// failed with err. The result is the error of ctx, ErrSessionExpired, or err. The parameter ctx is
-// the context of the call. The parameter inner is the context of the request: either ctx, or the
-// child of ctx that s.within has returned.
+// failure returns the error of a call that is made for the session, after a request has failed with
+// err. This is the error of ctx, ErrSessionExpired, or err. If err says that the lease is gone,
+// failure also ends the session.
+//
+// ctx is the context of the call. inner is the context of the request: ctx or its child from
+// s.within.
 func (s *session) failure(ctx, inner context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // err wraps ctx.Err() and may say more
@@ -357,8 +368,8 @@ func (s *session) failure(ctx, inner context.Context, err error) error {
 }
 
 // over returns the error for a call that begins after the session has ended. It returns nil if the
-// session lives or is orphaned. If the lease is gone, the error is rpctypes.ErrLeaseNotFound, by
-// which programs recognize that they need a new session.
+// session lives or is orphaned. If the lease is gone, it returns rpctypes.ErrLeaseNotFound.
+// Programs recognize by this error that they need a new session.
 func (s *session) over() error {
 	if s == nil {
 		return ErrSessionExpired

@@ -14,10 +14,10 @@ type Isolation int
 // The isolation levels, from the strictest to the least strict.
 const (
 	// SerializableSnapshot is the default and the strictest level. All reads in one call of the
-	// function are from one revision: that of the first read, or after a conflict the revision at
-	// which the conflict was found. The transaction is applied only if no key that it has read or
-	// writes has changed since that revision. The result is as if the transactions had run one
-	// after the other, so write skew is not possible.
+	// function are from one revision. This is the revision of the first read, or after a conflict
+	// the revision at which the conflict was found. The transaction is applied only if all keys
+	// that it has read or writes are unchanged since that revision. The result is as if the
+	// transactions had run one after the other, so write skew is not possible.
 	SerializableSnapshot = Isolation(0)
 
 	// Serializable is SerializableSnapshot with a weaker check: keys that the transaction writes
@@ -25,7 +25,7 @@ const (
 	Serializable = Isolation(1)
 
 	// RepeatableReads reads each key once, at the newest revision. The transaction is applied only
-	// if no key that it has read has changed since it was read. While the function runs, it may see
+	// if all keys that it has read are unchanged since then. While the function runs, it may see
 	// keys from different revisions. If the transaction is applied, there was one revision at which
 	// all keys were as the function has seen them.
 	RepeatableReads = Isolation(2)
@@ -39,15 +39,18 @@ const (
 // call of the function, and is not safe for concurrent use.
 //
 // Get and Rev read from the cluster, in the context that [WithAbortContext] sets. If a read fails,
-// Get and Rev do not return: they end the function by a panic, and NewSTM returns the error of the
-// read. NewSTM returns that error even if the function recovers from the panic.
+// Get and Rev do not return: they end the function by a panic. NewSTM then returns the error of the
+// read, even if the function recovers from the panic.
 type STM interface {
-	// Get returns the value of a key. After a Put of the key in this transaction, that is the value
-	// that was put last. After a Del it is "". Otherwise it is the value in the store, or "" if the
-	// key does not exist there. For several keys, Get returns the value of the first one that this
-	// transaction has written. If the transaction has written none of them, Get returns the value
-	// of the first key in the list. One request reads all keys of the list that were not read
-	// before.
+	// Get returns the value of a key, as this transaction sees it:
+	//
+	//   - after a Put in this transaction: the value that was put last
+	//   - after a Del in this transaction: ""
+	//   - otherwise: the value in the store, or "" if the key does not exist there
+	//
+	// For several keys, Get returns the value of the first one that this transaction has written.
+	// If it has written none of them, Get returns the value of the first key in the list. One
+	// request reads all keys of the list that were not read before.
 	Get(key ...string) string
 
 	// Put sets a key when the transaction is applied. If the function calls Put and Del for a key
@@ -97,12 +100,13 @@ func WithPrefetch(keys ...string) STMOption {
 	return func(o *stmOptions) { o.prefetch = append(o.prefetch, keys...) }
 }
 
-// NewSTM runs apply as a transaction: apply reads from the store, and NewSTM collects what apply
+// NewSTM runs apply as a transaction. apply reads from the store, and NewSTM collects what apply
 // writes. When apply returns nil, the writes are applied all at once, unless another client has
-// made a change that is a conflict at the isolation level. After a conflict NewSTM waits and calls
-// apply again, which then sees the new state of the store. The wait grows with the number of
-// conflicts. The number of calls has no limit. So apply should have no other effects than its
-// writes, or only effects that may be repeated.
+// made a change that is a conflict at the isolation level.
+//
+// After a conflict NewSTM waits and calls apply again, which then sees the new state of the store.
+// The wait grows with the number of conflicts. The number of calls has no limit. So apply should
+// have no other effects than its writes, or only effects that may be repeated.
 //
 // NewSTM blocks until the transaction is applied or has failed, or until the context that
 // [WithAbortContext] sets ends. It calls apply on the caller's goroutine, so that a panic in apply
@@ -111,10 +115,13 @@ func WithPrefetch(keys ...string) STMOption {
 // NewSTM returns the response to the transaction that was applied. The response has one part for
 // each key that was written, in the order in which the keys were first written.
 //
-// Errors are the error of apply, after which nothing is applied, and those of [clientv3.KV] for the
-// requests. The last request applies the transaction: after an error of that request the outcome is
-// unknown, unless the server has refused it. A transaction of more than 128 keys (see the server's
-// --max-txn-ops) is refused with rpctypes.ErrTooManyOps.
+// Errors:
+//
+//   - the error of apply: nothing is applied
+//   - those of [clientv3.KV] for the requests. After an error of the last request, which applies
+//     the transaction, the outcome is unknown, unless the server has refused the request.
+//   - rpctypes.ErrTooManyOps if the transaction has more than 128 keys (see the server's
+//     --max-txn-ops)
 func NewSTM(
 	c *clientv3.Client, apply func(STM) error, so ...STMOption,
 ) (*clientv3.TxnResponse, error) {

@@ -36,9 +36,8 @@ type transaction struct {
 	reads  keyed[*mvccpb.KeyValue] // the keys that were read; nil for a key that does not exist
 	writes keyed[write]
 	// snapshot is the revision of all reads of the attempt, at the levels Serializable and
-	// SerializableSnapshot. After a conflict, the next attempt begins with hintsRev as its
-	// snapshot. In any other attempt, snapshot is 0 until the first read sets it. At the lower
-	// levels of isolation, snapshot is always 0.
+	// SerializableSnapshot. An attempt after a conflict begins with hintsRev. In any other attempt,
+	// snapshot is 0 until the first read sets it. At the lower levels it is always 0.
 	snapshot int64
 	err      error // the error that has ended the attempt
 
@@ -71,8 +70,10 @@ func (t *transaction) run(apply func(STM) error) (*clientv3.TxnResponse, error) 
 
 // attempt calls apply and returns its error, or the error of a read that has failed. It recovers
 // only from the panic by which a failed read of this transaction ends apply. Any other panic goes
-// on to the caller. If no read has failed, attempt does not call recover at all, so that the stack
-// trace of a panic is complete.
+// on to the caller.
+//
+// If no read has failed, attempt does not call recover, so that the stack trace of a panic is
+// complete.
 func (t *transaction) attempt(apply func(STM) error) (err error) {
 	defer func() {
 		if t.err == nil {
@@ -123,9 +124,9 @@ func (t *transaction) Put(key, val string, opts ...clientv3.OpOption) {
 
 func (t *transaction) Del(key string) { t.writes.set(key, write{op: clientv3.OpDelete(key)}) }
 
-// commit tries to apply the transaction and returns the response. After a conflict it returns nil,
-// and t.hints holds the current state of the keys that the attempt has read: the next attempt
-// probably reads these keys again.
+// commit tries to apply the transaction and returns the response. After an error it returns nil and
+// sets t.err. After a conflict it returns nil, and t.hints holds the current state of the keys that
+// the attempt has read. The next attempt probably reads these keys again.
 func (t *transaction) commit() *clientv3.TxnResponse {
 	t.hints = nil
 	var writes []clientv3.Op
