@@ -68,11 +68,11 @@
 //
 // All ownerships end with their epoch, because the server deletes the lease keys with the lease.
 //
-// An orphaned lease key is attached to the epoch's lease but has no ownership. This can have two
-// causes: the request that puts the lease key failed for this client but was applied, or the lease
-// is older than the epoch. Other clients could not write the key for as long as the lease lives. So
-// while there may be orphans, this client looks for them after each renewal of the lease, and
-// deletes them. If a write through this KV finds an orphan, it is deleted at once.
+// An orphaned lease key is attached to the epoch's lease but has no ownership. Either the request
+// that puts it failed for this client but was applied, or the lease is older than the epoch. Other
+// clients could not write the key for as long as the lease lives. So while there may be orphans,
+// this client looks for them after each renewal of the lease, and deletes them. An orphan that a
+// write through this KV finds is deleted at once.
 //
 // The epoch ends before another session is made. It also ends before the function that closes the
 // KV revokes the lease.

@@ -81,10 +81,10 @@ func (ow *owner) request(o *ownership) {
 	}
 }
 
-// keep watches the lease key of an ownership until it starts the ownership's release. It starts the
-// release if another client asks for the lease key, if the lease key is gone, or if the server
-// refuses to let this client read it. keep returns when the release has started or the session has
-// ended.
+// keep watches the lease key of an ownership, and starts the release of the ownership when one is
+// needed. A release is needed if another client asks for the lease key, if the lease key is gone,
+// or if the server refuses to let this client read it. keep returns when the release has started or
+// the session has ended.
 func (ow *owner) keep(o *ownership) {
 	defer ow.cache.startRelease(o)
 	leaseKey, next, isOver := ow.leaseKeys.of(o.key), o.created+1, false
@@ -171,10 +171,10 @@ func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 	return err
 }
 
-// releaseOrphan starts the release of a key whose lease key is orphaned: the lease key is attached
-// to the session's lease, but the cache has no ownership of the key. If the cache has got an
-// ownership meanwhile, releaseOrphan starts nothing. It returns a channel that is closed when the
-// ownership of the key changes its state or ends. The channel is nil if the session has ended.
+// releaseOrphan starts the release of a key with an orphaned lease key, which is attached to the
+// session's lease without an ownership in the cache. If the key has an ownership meanwhile, it
+// starts nothing. It returns a channel that is closed when the ownership changes its state or ends.
+// The channel is nil if the session has ended.
 func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	added, change := ow.cache.beginRelease(key)
 	if added != nil {

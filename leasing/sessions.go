@@ -118,8 +118,8 @@ func (ss *sessions) keepAlive(s *session) error {
 
 // serve keeps the KV in a session, beginning with s. At the start of each session and after each
 // renewal of its lease, it looks for orphans: lease keys that no ownership records. When the
-// session is lost, serve ends the cache's epoch and makes a new session, with which a new epoch
-// starts. serve returns when stop is called, or when no session can be made any more.
+// session is lost, serve ends the cache's epoch. It then makes a new session, and starts a new
+// epoch with it. serve returns when stop is called, or when no session can be made any more.
 func (ss *sessions) serve(s *session, ow *owner) {
 	for {
 		ow.releaseOrphans(s.epoch)
@@ -155,9 +155,9 @@ func (ss *sessions) next() (s *session) {
 }
 
 // discard ends a session that open has returned together with an error. s may be nil. A lease from
-// the session options is the user's, and stays as it is. A lease that the session was granted is
-// revoked, for which discard waits up to closeTimeout. If the session's context has ended, discard
-// returns at once and lets the granted lease expire.
+// the session options is the user's, and stays as it is. A granted lease is revoked, for which
+// discard waits up to closeTimeout. If the session's context has ended, discard returns at once and
+// lets the granted lease expire.
 func (ss *sessions) discard(s *session) {
 	switch {
 	case s == nil:

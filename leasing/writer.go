@@ -154,9 +154,8 @@ func (wr *writer) outcome(
 }
 
 // releaseLost starts the release of each ownership in own whose lease key was lost. A lost lease
-// key does not exist any more, or was deleted and created again. releaseLost is called after a
-// write that was not applied. resp is the response to the write, and holds the lease keys that
-// exist.
+// key is gone, or was deleted and created again. resp is the response to a write that was not
+// applied. It holds the lease keys that exist.
 func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResponse) {
 	for _, o := range own {
 		i, _ := slices.BinarySearch(w.keys, o.key)
@@ -166,10 +165,9 @@ func (wr *writer) releaseLost(own []*ownership, w writes, resp *clientv3.TxnResp
 	}
 }
 
-// waitForOwners asks the owners of keys to release them, and blocks until they have done so. It is
-// called after a write that was not applied because keys have owners. resp is the response to the
-// write. waitForOwners returns false if it could not wait for all of the owners, or if there are no
-// owners.
+// waitForOwners asks the owners of keys to release them, and blocks until they have done so. resp
+// is the response to a write that was not applied because of these owners. waitForOwners returns
+// false if it could not wait for all of them, or if there are none.
 func (wr *writer) waitForOwners(
 	ctx context.Context, resp *clientv3.TxnResponse, w writes,
 ) (areReleased bool, err error) {
@@ -199,9 +197,9 @@ func (wr *writer) waitForOwners(
 }
 
 // owners separates this client's lease keys from those of other clients. resp is the response to a
-// write that was not applied because keys have owners. Each part of resp has some of the lease
+// write that was not applied because keys have owners. Each of its parts has some of the lease
 // keys. ours has the keys whose lease keys are attached to this client's own lease. others[i] has
-// the lease keys of other clients in part i of resp.
+// the lease keys of other clients in part i.
 func (wr *writer) owners(
 	resp *clientv3.TxnResponse, w writes,
 ) (ours []string, others [][]*mvccpb.KeyValue) {
@@ -229,8 +227,8 @@ func (wr *writer) owners(
 // the lease keys. If the watch is lost or ctx ends, askToRelease returns false or an error.
 //
 // The watch starts before the owners are asked, so that it needs no start revision and misses no
-// delete. A later watch would have to begin at an older revision, and a server delays the first
-// events of such a watch by up to 100 ms.
+// delete. A later watch would need an older start revision, for which a server delays the first
+// events by up to 100 ms.
 func (wr *writer) askToRelease(
 	ctx context.Context, r keyRange, leaseKeys []*mvccpb.KeyValue,
 ) (areGone bool, err error) {

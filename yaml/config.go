@@ -50,9 +50,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// NewConfig reads the configuration file at fpath. It returns an error if the file cannot be read,
-// a value has the wrong type, or a certificate cannot be loaded. The error names the file and the
-// cause. NewConfig does not check whether the settings go together; clientv3.New does.
+// NewConfig reads the configuration file at fpath. It returns an error that names the file and the
+// cause if the file cannot be read, a value has the wrong type, or a certificate cannot be loaded.
+// NewConfig does not check whether the settings go together; clientv3.New does.
 //
 // NewConfig ignores settings that have no effect: unknown keys, ca-file, one of cert-file and
 // key-file without the other, and all but the last occurrence of a key. [NewStrictConfig] returns

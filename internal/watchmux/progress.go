@@ -22,10 +22,9 @@ const maxOutstanding = 129
 //   - The count becomes zero when an event for the watcher arrives, or a notice of a later revision
 //     than that of the confirmation. The server sends all stale notices before these.
 //
-// While staleNotices is not zero, the watcher ignores the notices that could make it lose events.
-// These have at least the revision from which the watch was created. The watcher takes all other
-// notices. Otherwise a request that is never answered could hide notices from the consumer for
-// long, because the count would stay too high.
+// While staleNotices is not zero, the watcher ignores only the notices that could make it lose
+// events. These have at least the revision from which the watch was created. If it ignored the
+// others, too, a request that is never answered could hide notices from the consumer for long.
 type progress struct {
 	unanswered int  // progress requests that the server may still answer
 	user       int  // how many of the next notices are shown to consumers
@@ -37,10 +36,9 @@ type progress struct {
 
 	order   orderTest
 	ordered bool // proven: the server sends a notice only after all events up to its revision
-	// mark is the revision of an earlier progress notice after which no event was received, or 0.
-	// It is used while ordered is false. If nothing was received for a second after that notice,
-	// the next notice shows that the server has sent all events up to mark. Watchers then resume
-	// from the revision after mark.
+	// mark is the revision of an earlier progress notice that no event has followed, or 0. It is
+	// used while ordered is false. If nothing was received for a second after that notice, the next
+	// notice shows that the server has sent all events up to mark. Watchers then resume after mark.
 	mark  int64
 	quiet bool // nothing was received for a second after the notice that set mark
 }

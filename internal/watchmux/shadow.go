@@ -93,10 +93,10 @@ func (m *Mux) cancelledLocked(id int64) {
 	}
 }
 
-// compactedEarlyLocked queues w again if w may need none of the compacted revisions. It reports
-// whether it has done so. It is called when the server has ended w because the revisions below
-// compacted are gone. If w has taken over the watch id of a shadow (a second watch for w), the
-// server's watch began at an earlier revision than w needs.
+// compactedEarlyLocked queues w again if w may need none of the compacted revisions, and reports
+// whether it did. The server has ended w because the revisions below compacted are gone. But w may
+// have taken over the watch id of a shadow, a second watch for w. That watch began at an earlier
+// revision than w needs.
 func (m *Mux) compactedEarlyLocked(w *Watcher, compacted int64) bool {
 	if !w.early || compacted <= 0 || compacted > w.next {
 		return false

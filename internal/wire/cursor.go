@@ -158,10 +158,10 @@ type limits struct{ fields, bytes int }
 // caller makes sure that c is at a field with the tag. group returns false if that field goes on
 // beyond the end of the message.
 //
-// If the first field is small, group first copies bytes, and then searches the copy for the ends of
-// fields. To estimate how many bytes to copy, it expects all fields to be as large as the first.
-// Searching the buffers of gRPC's transport would be slower: another CPU has written them, so each
-// access to a field would wait for memory.
+// If the first field is small, group copies first and searches the copy for the ends of fields. It
+// estimates how many bytes to copy from the size of the first field. Searching the buffers of
+// gRPC's transport would be slower: another CPU has written them, so each access to a field would
+// wait for memory.
 func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) {
 	first := shortField(c.cur)
 	if first == 0 || first > lim.bytes/minEstimated {
@@ -186,9 +186,8 @@ func (c *cursor) group(tag byte, lim limits) (data []byte, fields int, ok bool) 
 //
 //   - The method estimates the size of a group only if lim.bytes has room for at least minEstimated
 //     fields that are as large as the first. Otherwise it measures each field.
-//   - If the estimate is too large, the copy ends with bytes that are not in the group. If these
-//     are more than 1/minEstimated of the copy, the method copies the group again, into a buffer of
-//     the right size.
+//   - The copy may end with bytes that are not in the group. If these are more than 1/minEstimated
+//     of the copy, the method copies the group again, into a buffer of the right size.
 const minEstimated = 8
 
 // skipField skips one field. It returns false if the field is malformed, or is neither a varint nor

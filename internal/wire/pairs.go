@@ -55,8 +55,8 @@ func (p *pairs) decodeGroup(c *cursor, tag byte) bool {
 // number of bytes of the message after it.
 //
 // When roomFor allocates, it makes room for later groups, too. It assumes that the bytes after the
-// group are fields of the same average size. In case this is wrong, the constant growth limits the
-// room. Without the limit, a short message could cause a large allocation.
+// group are fields of the same average size. The constant growth limits the room, because otherwise
+// a short message could cause a large allocation.
 func roomFor[E any](list []*E, n, size, left int) []*E {
 	need := len(list) + n
 	if need <= cap(list) {

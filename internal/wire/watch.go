@@ -159,8 +159,8 @@ func (l *events) decodeEvent(data []byte, left []eventSlot) bool {
 }
 
 // newPrev returns an unused struct for the PrevKv of an event. If l.prevs is empty, it first
-// allocates left structs: one for this event, and one for each event of its group (see decodeGroup)
-// that is not decoded yet.
+// allocates left structs: one for this event, and one for each later event of its group (see
+// decodeGroup).
 func (l *events) newPrev(left int) *mvccpb.KeyValue {
 	if len(l.prevs) == 0 {
 		l.prevs = make([]mvccpb.KeyValue, left)
