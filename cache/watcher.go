@@ -25,11 +25,12 @@ const missedFor = 10 * time.Second
 // history.
 //
 //	from now on, without WithRev      Watch waits for a proof that the cache has everything written
-//	                                  before the call, as Fresh does with a maximum age of 0. If
-//	                                  two seconds bring no proof, as in a cluster without quorum,
-//	                                  the watch begins with what the cache has, and may get older
-//	                                  changes, like a watch on a member that is behind. For the next
-//	                                  ten seconds, or until a proof comes, other calls do not wait
+//	                                  before the call, as Fresh does with a maximum age of 0. After
+//	                                  two seconds without a proof, as in a cluster without quorum,
+//	                                  the watch begins with what the cache has. It may then get
+//	                                  older changes, like a watch on a member that is behind. For
+//	                                  the next ten seconds, or until a proof comes, other calls do
+//	                                  not wait
 //	from a revision in the history    the changes come from memory
 //	from an older revision            the changes come from a watch on the server, until the history
 //	                                  of the cache has the next ones
@@ -40,9 +41,8 @@ const missedFor = 10 * time.Second
 //	                                  the server, which the watches of the Watcher share if their
 //	                                  contexts have the same metadata
 //	keys outside of the cache's       the watch is opened on the server, through the client's
-//	range; a cache with WithKeysOnly  Watcher, and a goroutine passes its responses on. This also
-//	                                  holds for every watch that is opened after the cache has ended
-//	                                  by a failure
+//	range; a cache with WithKeysOnly; Watcher, and a goroutine passes its responses on
+//	a cache that ended by a failure
 //
 // If a consumer does not read its channel, responses wait in memory, as with the client's Watcher.
 // The consumer then also keeps one entry of the history in memory. All watches and snapshots of the

@@ -61,9 +61,9 @@ func Pass() Action { return Action{} }
 // effect if its context ends during the wait. On a stream the client's later messages wait, too.
 func Delay(d time.Duration) Action { return Action{delay: d} }
 
-// Refuse answers the call with an error. The call has no effect. If err is not a gRPC status, the
-// client gets the code Unknown. An error of the package rpctypes reaches the client as it does from
-// etcd. On a stream, Refuse ends the stream.
+// Refuse answers the call with err. The call has no effect. An error of the package rpctypes
+// reaches the client as it does from etcd. Any err that is not a gRPC status has the code Unknown.
+// On a stream, Refuse ends the stream.
 func Refuse(err error) Action { return Action{kind: refuse, err: err} }
 
 // LoseAnswer lets the call take effect, but the client gets err instead of the answer. On a stream,
@@ -75,9 +75,10 @@ func LoseAnswer(err error) Action { return Action{kind: lose, err: err} }
 func Answer(msg proto.Message) Action { return Action{kind: answer, answer: msg} }
 
 // Edit lets the call take effect, and answers with a copy of the answer that f has changed. M must
-// be the type that the RPC method returns. On a stream, f changes every message that the member
-// sends, until the client's next message takes effect. On a watch stream, f also changes the
-// messages with events.
+// be the type that the RPC method returns.
+//
+// On a stream, f changes every message that the member sends, until the client's next message takes
+// effect. On a watch stream this includes the messages with events.
 func Edit[M proto.Message](f func(M)) Action {
 	return Action{edit: func(msg proto.Message) bool {
 		m, ok := msg.(M)
@@ -107,9 +108,11 @@ func (a Action) After(d time.Duration) Action {
 }
 
 // On makes f decide what happens to every later call of the method m. f replaces the function that
-// was set for the method before. If f is nil, the members handle later calls as usual. f runs on
-// the goroutine of the call, so concurrent calls run f concurrently. f may block; the call then
-// waits until f returns. On fails the test if there is no such method.
+// was set for the method before. If f is nil, the members handle later calls as usual. On fails the
+// test if there is no such method.
+//
+// f runs on the goroutine of the call, so concurrent calls run f concurrently. f may block; the
+// call then waits until f returns.
 func (c *Cluster) On(m Method, f func(*Call) Action) {
 	c.tb.Helper()
 	name, ok := fullName(m)
@@ -137,9 +140,9 @@ func (t *hookTable) set(m Method, f func(*Call) Action) {
 	t.hooks[m] = f
 }
 
-// decide calls the function that was set for the call's method, waits for the delay of the action
-// that the function returns, and returns this action. It returns an error if the action is Refuse,
-// or if the call's context ends.
+// decide returns the action for a call: the result of the function given to On. It first waits for
+// the delay of the action. It returns an error if the action is Refuse, or if the call's context
+// ends.
 func (t *hookTable) decide(call *Call) (Action, error) {
 	t.mu.Lock()
 	f := t.hooks[call.Method]

@@ -76,9 +76,11 @@ func (t *callerTable) intercept(ctx context.Context, method string, req, reply a
 	return err
 }
 
-// noteLease updates t.leases after the call o has succeeded. A granted lease is added with the call
-// stack of o; if t.leases is full, all older leases are removed first. A revoked lease is removed.
-// Callers hold t.mu.
+// noteLease updates t.leases after the call o has succeeded. Callers hold t.mu.
+//
+//   - A granted lease is added with the call stack of o. If t.leases is full, all older leases are
+//     removed first.
+//   - A revoked lease is removed.
 func (t *callerTable) noteLease(o *openCall, reply any) {
 	switch r := reply.(type) {
 	case *pb.LeaseGrantResponse:
@@ -128,9 +130,10 @@ func (t *callerTable) call(method Method, req proto.Message) stack {
 }
 
 // watchedKeys returns the keys that the test has watched, each with the stack of the code that
-// opened a watch of the key. The stack is nil if all watches of the key have ended in the client: a
-// member may still serve such a watch until the client's cancellation arrives, but the test has not
-// left it open.
+// opened a watch of the key.
+//
+// The stack is nil if all watches of the key have ended in the client. A member may still serve
+// such a watch until the client's cancellation arrives, but the test has not left it open.
 func (t *callerTable) watchedKeys() map[string]stack {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,10 +8,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// LoseLeader leaves the cluster without a leader until the test calls restore. Without a leader,
-// leases do not expire. Writes and linearizable reads wait for a leader, and fail after 7 seconds.
-// Calls that require a leader in their metadata fail at once. Open streams that require a leader in
-// their metadata end after 3 seconds. The option WithElectionTimeout changes these times.
+// LoseLeader leaves the cluster without a leader until the test calls restore. Without a leader:
+//
+//   - Leases do not expire.
+//   - Writes and linearizable reads wait for a leader, and fail after 7 seconds.
+//   - Calls that require a leader in their metadata fail at once.
+//   - Open streams that require a leader in their metadata end after 3 seconds.
+//
+// The option WithElectionTimeout changes these times.
 //
 // restore makes the first member the leader of a new term. As with a new leader in etcd, every
 // lease then lives for its full TTL plus the election timeout.
@@ -51,9 +55,8 @@ func (c *Cluster) restoreLeader(back chan struct{}) {
 	close(back)
 }
 
-// awaitLeader waits until there is a leader. If there is no leader within requestTimeout, it
-// returns the error that the caller passed as the parameter late. If ctx ends first, it returns the
-// gRPC status of the error of ctx.
+// awaitLeader waits until there is a leader. If there is none within requestTimeout, it returns the
+// caller's error in late. If ctx ends first, it returns the gRPC status of the error of ctx.
 func (c *Cluster) awaitLeader(ctx context.Context, late error) error {
 	c.mu.Lock()
 	back := c.leaderBack

@@ -104,11 +104,12 @@ func (m *Member) serveOn(l net.Listener) {
 	})
 }
 
-// Listen makes the member serve on a free TCP port of this machine as well, and returns the
-// address, "127.0.0.1:port". The member keeps the address until the end of the test, also after
-// Stop and Start. The member list then shows the TCP address in place of the in-memory one. TCP
-// uses real time: a test in a bubble of testing/synctest cannot use Listen. Listen fails the test
-// if the member is stopped, or if it cannot listen on a port.
+// Listen makes the member serve on a free TCP port of this machine as well. It returns the address,
+// "127.0.0.1:port". The member keeps the address until the end of the test, also after Stop and
+// Start. The member list then shows the TCP address in place of the in-memory one.
+//
+// TCP uses real time, so a test in a bubble of testing/synctest cannot use Listen. Listen fails the
+// test if the member is stopped, or if it cannot listen on a port.
 func (m *Member) Listen() string {
 	m.c.tb.Helper()
 	m.mu.Lock()
@@ -207,9 +208,8 @@ func (m *Member) Conns() int { return m.conns.len() }
 func (m *Member) Cut() int { return m.conns.closeAll() }
 
 // EndStreams ends the open streams of a method with a status, as a proxy or a member does when it
-// shuts down. It returns how many streams were open. A nil err ends the streams without an error,
-// which a client sees as io.EOF. Streams that are opened later are not affected. EndStreams fails
-// the test if there is no such method.
+// shuts down. It returns how many streams were open. A client sees a nil err as io.EOF. Streams
+// that are opened later are not affected. EndStreams fails the test if there is no such method.
 func (m *Member) EndStreams(name Method, err error) int {
 	m.c.tb.Helper()
 	open := m.streamsOf("EndStreams", name)
@@ -251,8 +251,8 @@ func (m *Member) Mute() { m.conns.gate.set(false) }
 func (m *Member) Unmute() { m.conns.gate.set(true) }
 
 // Lag makes the member see every change with a delay of d; 0 ends the lag. The member's
-// serializable reads and its watches show the state as it was d ago. The member delays by d its
-// answers to requests that need a leader, such as writes and linearizable reads.
+// serializable reads and its watches show the state as it was d ago. Its answers to requests that
+// need a leader, such as writes and linearizable reads, come d later.
 func (m *Member) Lag(d time.Duration) {
 	m.mu.Lock()
 	m.lag = d

@@ -55,10 +55,10 @@ func WithLearner() Option { return func(o *options) { o.learner = true } }
 // the module go.etcd.io/etcd/api/v3. A member below 3.7 has no RangeStream.
 func WithVersion(v string) Option { return func(o *options) { o.version = v } }
 
-// WithQuota sets how many bytes the members may store. Without this option Status reports etcd's
-// default, 2 GiB, and no quota is enforced. A write that does not fit is refused and raises the
-// alarm NOSPACE, which stays until it is disarmed. The fake estimates the size that etcd's database
-// file would have.
+// WithQuota sets how many bytes the members may store. The fake estimates the size that etcd's
+// database file would have. A write that does not fit is refused and raises the alarm NOSPACE,
+// which stays until it is disarmed. Without this option Status reports etcd's default, 2 GiB, but
+// no quota is enforced.
 func WithQuota(bytes int64) Option { return func(o *options) { o.quota = bytes } }
 
 // WithTokenTTL sets how long an authentication token is valid after its last use. The default is
@@ -72,15 +72,17 @@ func WithProgressInterval(d time.Duration) Option { return func(o *options) { o.
 
 // WithElectionTimeout sets etcd's --election-timeout; the default is etcd's, 1 second. The shortest
 // lease TTL is one and a half election timeouts, rounded up to whole seconds: 2 seconds by default.
-// The election timeout also decides how long calls and streams wait without a leader: see
-// LoseLeader.
+// The option also changes how long calls and streams wait without a leader: see LoseLeader.
 func WithElectionTimeout(d time.Duration) Option { return func(o *options) { o.election = d } }
 
-// WithServerOptions adds options to the gRPC servers of the members, after the fake's own options:
-// for example a grpc.StatsHandler, interceptors, or grpc.Creds for TLS. With TLS, clients need
-// endpoints with the scheme "https". For interceptors use grpc.ChainUnaryInterceptor and
-// grpc.ChainStreamInterceptor. These two options may be given more than once. An interceptor sees a
-// request before it is logged, and before the function given to On sees it.
+// WithServerOptions adds options to the gRPC servers of the members, after the fake's own options.
+// Examples are a grpc.StatsHandler, interceptors, and grpc.Creds for TLS. With TLS, clients need
+// endpoints with the scheme "https".
+//
+// For interceptors use grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor. These two
+// options may be given more than once. An interceptor sees a request before it is logged, and
+// before the function given to On sees it. A unary request of the health service reaches the
+// interceptor only after that.
 func WithServerOptions(opts ...grpc.ServerOption) Option {
 	return func(o *options) { o.server = append(o.server, opts...) }
 }

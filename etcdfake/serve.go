@@ -102,10 +102,12 @@ func (m *Member) checkAnswer(meth *method, msg proto.Message) (proto.Message, er
 	return msg, nil
 }
 
-// admit does what a member does before it handles a request. It waits for the end of a
-// defragmentation. If the member is a learner, admit refuses requests that a learner does not
-// answer. It refuses a request whose metadata are invalid, or require a leader while there is none.
-// If any other request needs a leader, admit waits for a leader.
+// admit does what a member does before it handles a request, in this order:
+//
+//   - It waits for the end of a defragmentation.
+//   - If the member is a learner, it refuses requests that a learner does not answer.
+//   - It refuses a request whose metadata are invalid, or require a leader while there is none.
+//   - If the request needs a leader, it waits for one.
 func (m *Member) admit(ctx context.Context, req proto.Message) error {
 	if err := m.awaitDefragmentation(ctx); err != nil {
 		return err
@@ -179,8 +181,8 @@ func tokens(ctx context.Context) []string {
 }
 
 // interceptUnary adds a call of the health service to the request log, and does what the function
-// given to On decides. A call of etcd's services goes on to handler unchanged, because serveUnary
-// logs it and calls the function given to On.
+// given to On decides. It passes a call of etcd's services on to handler, because serveUnary does
+// all this for them.
 func (m *Member) interceptUnary(
 	ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
 ) (resp any, err error) {
@@ -208,9 +210,8 @@ func (m *Member) interceptUnary(
 }
 
 // interceptStream wraps each stream of the health service in a serverStream. The serverStream logs
-// the stream's messages, passes them to the function given to On, and lets EndStreams end the
-// stream. For a stream of etcd's services, interceptStream only calls handler, because serveStream
-// wraps these streams.
+// the messages, passes them to the function given to On, and lets EndStreams end the stream. A
+// stream of etcd's services only goes on to handler, because serveStream wraps it.
 func (m *Member) interceptStream(
 	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
 ) error {

@@ -133,9 +133,11 @@ func (m *Member) forget(s *serverStream) {
 	delete(m.streams, s)
 }
 
-// start runs the handler of a stream on a goroutine. If the member is stopped, start returns false
-// and does not run the handler. The member may be stopped here, because an interceptor of the test
-// can call the handler late, when shutDown already waits for all handlers.
+// start runs the handler of a stream on a goroutine and returns true. If the member is stopped, it
+// returns false and does not run the handler.
+//
+// The member may be stopped here, because an interceptor of the test can call the handler late,
+// when shutDown already waits for all handlers.
 func (m *Member) start(s *serverStream, done chan<- error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,8 +166,8 @@ func (s *serverStream) serve() error {
 }
 
 // serveMessages handles each message of the client with f. It returns when the client has sent its
-// last message, or with the error of a message that it cannot receive or handle. The parameter
-// first is an empty message of the type that the client sends.
+// last message, or with the error of a message that it cannot receive or handle. The message in
+// first is empty, and has the type that the client sends.
 func (s *serverStream) serveMessages(first proto.Message, f func(proto.Message) error) error {
 	for {
 		msg := first.ProtoReflect().New().Interface()
