@@ -227,7 +227,7 @@ func (c *Client) retryConfig() retry.Config {
 	return cfg
 }
 
-// scale returns d multiplied by the factor by, or the longest duration if the product overflows.
+// scale multiplies d by a factor. It returns the longest duration if the product overflows.
 func scale(d time.Duration, by float64) time.Duration {
 	if product := float64(d) * by; product < math.MaxInt64 {
 		return time.Duration(product)

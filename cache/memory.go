@@ -185,8 +185,8 @@ func (o *options) covers(key, end string) bool {
 }
 
 // keysAt returns the state of the cache's range at the revision rev. A rev of 0 means the revision
-// of the view v. keysAt returns false if rev is older than the history reaches back, or newer than
-// the view or the log.
+// of the view v. keysAt returns false if the history does not go back to rev, or if the cache has
+// not reached rev.
 func (c *Cache) keysAt(v *view, rev int64) (evaluate.Keys, bool) {
 	keys := evaluate.Keys{Tree: v.tree}
 	switch {

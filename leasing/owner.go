@@ -74,7 +74,9 @@ func (ow *owner) request(o *ownership) {
 	switch {
 	case resp.Succeeded && read.isLasting():
 		ow.cache.acquired(o, rev, read)
-	case resp.Succeeded: // malformed: the answer to the get is missing, or its key has a lease
+	case resp.Succeeded:
+		// The response is malformed: it has no answer to the get, or the key that was read is
+		// attached to a lease.
 		ow.cache.notAcquired(o, rev, false, read)
 	default:
 		ow.cache.notAcquired(o, o.epoch.createRevisionOf(firstIn(resp, 1)), false, read)
@@ -171,10 +173,12 @@ func (ow *owner) tryRelease(ctx context.Context, o *ownership) error {
 	return err
 }
 
-// releaseOrphan starts the release of a key with an orphaned lease key, which is attached to the
-// session's lease without an ownership in the cache. If the key has an ownership meanwhile, it
-// starts nothing. It returns a channel that is closed when the ownership changes its state or ends.
-// The channel is nil if the session has ended.
+// releaseOrphan starts to delete an orphaned lease key, and returns a channel that is closed when
+// that is done. A lease key is orphaned if it is attached to the session's lease, but the cache has
+// no ownership of its key.
+//
+// If the cache has an ownership of the key by now, releaseOrphan starts nothing. The channel is
+// then closed when that ownership leaves its state. The channel is nil if the session has ended.
 func (ow *owner) releaseOrphan(key string) (change <-chan struct{}) {
 	added, change := ow.cache.beginRelease(key)
 	if added != nil {

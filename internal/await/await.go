@@ -1,6 +1,6 @@
-// Package await provides a loop that waits until the store is in some state. The loop reads the
-// store, waits until the keys that it has read may have changed, and reads again. [Join] makes a
-// context that ends when either of two contexts ends.
+// Package await waits until the store is in some state. [Loop] reads the store, waits until the
+// keys that it has read may have changed, and reads again. [Join] makes a context that ends when
+// either of two contexts ends.
 package await
 
 import (

@@ -69,7 +69,7 @@ func (p *StreamTarget) WithoutHealth() bool {
 }
 
 // pickStream picks a connection for a stream. If the chosen member was removed after this picker
-// was made, pickStream has gRPC wait for the next picker.
+// was made, the stream waits for the next picker.
 func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error) {
 	stream, ok := info.Ctx.Value(streamTargetKey{}).(*targetedStream)
 	if !ok {
@@ -92,7 +92,7 @@ func (p *picker) pickStream(info balancer.PickInfo) (balancer.PickResult, error)
 // chooseStream returns a connection for a stream, or for a request that avoids a member. A nil
 // avoid stands for no member. Among the usable members, chooseStream prefers:
 //
-//  1. a member other than avoid that serves requests
+//  1. a member other than avoid that serves requests, best one that takes any number of them
 //  2. the member avoid, if it serves requests
 //  3. a member other than avoid that refuses requests
 //

@@ -23,7 +23,7 @@ const Unlimited = math.MaxInt64
 type Member struct {
 	// safe for concurrent use
 	outstanding atomic.Int64
-	// the number of outstanding requests that can be sent to a peer if the connection is lost
+	// the number of outstanding requests that can be sent to another member after a lost connection
 	movable             atomic.Int64
 	answered            atomic.Uint64
 	refused             atomic.Uint64 // answers that say that the member does not serve

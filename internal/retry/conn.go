@@ -72,8 +72,8 @@ func New(cc grpc.ClientConnInterface, cfg Config) *Conn {
 	return &Conn{cc: cc, cfg: cfg, header: header}
 }
 
-// waitForReady makes an attempt wait for a connection until its context ends. Without it, an
-// attempt would fail while no endpoint is connected.
+// With waitForReady, a request that finds no connection waits for one until its context ends.
+// Without it, such a request would fail.
 var waitForReady = grpc.WaitForReady(true)
 
 // attempt is one attempt to send a request. It is the context of that attempt, and it records

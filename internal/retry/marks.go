@@ -27,8 +27,8 @@ func (i *Idempotent) With(ctx context.Context) context.Context {
 // answer that the lease exists cannot be due to an earlier attempt at the same request.
 func (i *Idempotent) SentOnce() bool { return i.sends.Load() == 1 }
 
-// idempotent returns the Idempotent that marks a request, given the context and the method of the
-// request. It returns nil if there is none, or if the request is not a LeaseGrant request.
+// idempotent returns the mark of a LeaseGrant request, which is in the request's context. It
+// returns nil if the request has no mark or another method.
 func idempotent(ctx context.Context, method string) *Idempotent {
 	if method != pb.Lease_LeaseGrant_FullMethodName {
 		return nil

@@ -67,7 +67,7 @@ type Watcher struct {
 	floor     int64 // the lowest revision whose events the watcher still needs
 	created   int64 // the store's revision when the server confirmed the watch on this stream
 	partial   *fragments
-	place     *list.Element // the watcher's element of the mux's queue; nil: it is not queued
+	place     *list.Element // where the watcher is in the mux's queue; nil if it is not queued
 	state     state
 	confirmed bool // the sink's Created was called
 	retried   bool // its create was refused and is tried once more

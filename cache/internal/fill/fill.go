@@ -40,7 +40,7 @@ type Fill struct {
 	tree     keytree.Tree
 	bytes    int64                    // the total length of the keys and values in tree
 	aside    map[string]*mvccpb.Event // the newest event of each key whose page is still missing
-	keys     keytree.Tree             // the keys of the map aside, in order
+	keys     keytree.Tree             // the keys in the map called aside, in order
 }
 
 // page is a part of the range that was read at one revision. Successive answers at the same

@@ -148,8 +148,8 @@ func (n *node) each(from, to int, yield func([]*Pair) bool) bool {
 }
 
 // Diff compares two trees, and calls f for each difference, in the order of the keys. A difference
-// is a key that only one tree has, or for which the trees have different pointers to a pair. old is
-// the pair in a, and new the pair in b; nil if the tree does not have the key.
+// is a key that only one tree has, or for which the trees have different pointers to a pair. The
+// arguments of f are the pair in tree a and the pair in tree b, or nil for a tree without the key.
 //
 // Leaves that both trees share are skipped as a whole.
 func Diff(a, b Tree, f func(old, new *Pair)) {

@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Maker makes random reads of the keys "k00" to "k59" under a prefix.
+// Maker generates random requests that read the keys "k00" to "k59" under a prefix. It sends none.
 type Maker struct {
 	Rand      *rand.Rand
 	Prefix    string
