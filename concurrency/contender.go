@@ -19,11 +19,13 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// contender is a session's place in the queue of a mutex or an election. The queue consists of all
-// keys with the prefix pfx, ordered by their create revisions. Each session has one key in the
-// queue, whose name ends with the ID of the session's lease. The session of the first key has the
-// lock or leads. The session of every other key waits for the deletion of the key right before its
-// own. All clients of a cluster must agree on this order.
+// contender is a session's place in the queue of a mutex or an election. All clients of a cluster
+// must agree on the order of the queue.
+//
+// The queue consists of all keys with the prefix pfx, ordered by their create revisions. Each
+// session has one key in it, whose name ends with the ID of the session's lease. The session of the
+// first key has the lock or leads. Every other session waits for the deletion of the key right
+// before its own.
 type contender struct {
 	s   *session
 	pfx string // the prefix of all keys of the queue, including the slash at its end
@@ -135,8 +137,8 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 // tooLate returns the error of a put that has failed because the contender's session has ended. It
 // returns nil if the put has failed for another reason.
 //
-// tooLate also checks the session, because the cause of ctx is not enough. The caller's context may
-// be that of another session, or of a lock of another session.
+// ErrSessionExpired as the cause of ctx is no proof of that. The caller's context may be that of
+// another session, or of a lock of another session. So tooLate also checks this session.
 func (c contender) tooLate(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), ErrSessionExpired) {
 		return c.s.over()
@@ -251,9 +253,9 @@ func (c contender) readOwnAndFirst(resp *clientv3.TxnResponse) (position, error)
 	return position{hdr: resp.Header, version: c.s.versionOf(own), ahead: first, found: own}, nil
 }
 
-// readOwnAndOther reads the response to a transaction of two gets: the first gets the contender's
-// key, the second gets another key in the queue. own is the contender's key, or nil if it does not
-// exist. other is the name of the other key, or "" if there is none.
+// readOwnAndOther reads the response to a get of the contender's key and a get of another key in
+// the queue. own is the contender's key, or nil if it does not exist. other is the name of the
+// other key, or "" if there is none.
 func (c contender) readOwnAndOther(
 	resp *clientv3.TxnResponse,
 ) (own *mvccpb.KeyValue, other string, err error) {
@@ -270,9 +272,9 @@ func (c contender) readOwnAndOther(
 	return own, other, err
 }
 
-// nameInQueue returns the name of the first of kvs, or "" if kvs is empty. It returns an error if
-// this name does not have the prefix of the queue: such a response is malformed, and must not make
-// a lock seem free.
+// nameInQueue returns the name of the first of kvs, or "" if kvs is empty. A name without the
+// prefix of the queue is an error: such a response is malformed, and must not make a lock seem
+// free.
 func (c contender) nameInQueue(kvs []*mvccpb.KeyValue) (string, error) {
 	switch {
 	case len(kvs) == 0:

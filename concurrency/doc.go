@@ -34,8 +34,9 @@
 // # Calls that wait
 //
 // Every call returns when its context ends. A call that is made for a session, such as Lock or
-// Campaign, also returns when the session ends; errors.Is then finds [ErrSessionExpired] in its
-// error. A session that ends by [Session.Orphan] does not end such calls.
+// Campaign, also returns when the session ends. errors.Is then finds [ErrSessionExpired] in its
+// error, or rpctypes.ErrLeaseNotFound if a request of the call has found that the lease is gone. A
+// session that ends by [Session.Orphan] does not end such calls.
 //
 // A call that waits in the queue of a lock or an election goes on waiting when members fail, when
 // the cluster changes its leader, and when revisions are compacted.

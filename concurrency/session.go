@@ -123,18 +123,18 @@ func WithLease(leaseID clientv3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.lease = leaseID }
 }
 
-// WithContext sets the context in which the lease is granted and kept alive. When ctx ends, the
-// session ends, but the lease is not revoked: only Close revokes it. The context that [Session.Ctx]
-// returns is a child of ctx. The default is the client's context, so that the session ends with the
-// client.
+// WithContext sets the context in which the lease is granted and kept alive. The default is the
+// client's context. The context that [Session.Ctx] returns is a child of ctx. When ctx ends, the
+// session ends, but the lease is not revoked: only Close revokes it.
 func WithContext(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *zap.Logger) { o.ctx = ctx }
 }
 
 // NewSession grants a lease and keeps it alive. It blocks until the lease is granted or the context
-// of [WithContext] ends. Errors are those of Grant and KeepAlive of [clientv3.Lease]. After an
-// error of KeepAlive, NewSession revokes the lease. If the context ends before the lease is
-// revoked, the lease expires by itself.
+// of [WithContext] ends.
+//
+// Errors are those of Grant and KeepAlive of [clientv3.Lease]. After an error of KeepAlive,
+// NewSession revokes the lease. If the context ends before that, the lease expires by itself.
 func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error) {
 	o := sessionOptions{ttl: defaultTTL, ctx: client.Ctx()}
 	for _, opt := range opts {

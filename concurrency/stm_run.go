@@ -190,9 +190,9 @@ func (m *keyed[V]) set(key string, v V) {
 	m.byKey[key] = v
 }
 
-// read adds the given keys to t.reads, except those that t.reads has already. It copies the keys
-// that are in t.hints, which after a conflict holds the keys of the last attempt. It fetches all
-// other keys in one request. If this request fails, read ends the attempt.
+// read adds to t.reads those of the given keys that it does not have. Keys that are in t.hints are
+// copied from there: after a conflict, these are the keys of the last attempt. All other keys are
+// fetched in one request. If this request fails, read ends the attempt.
 func (t *transaction) read(keys []string) {
 	if t.err != nil { // an earlier read has failed, and apply has recovered its panic
 		t.fail(t.err)

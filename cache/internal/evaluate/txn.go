@@ -35,8 +35,8 @@ func Holds(k Keys, compares []*pb.Compare) bool {
 }
 
 // holds reports whether one comparison holds in the state k. A comparison of a range holds if it
-// holds for every key of the range. If the range has no key, revisions, version and lease are
-// compared as 0, and a comparison of the value does not hold.
+// holds for every key of the range. If the range has no key, a comparison of the value does not
+// hold; revisions, version and lease are compared as 0.
 func holds(k Keys, c *pb.Compare) bool {
 	kvs := k.find(string(c.Key), string(c.RangeEnd), 0)
 	if len(kvs) == 0 {

@@ -32,7 +32,7 @@ type node struct {
 
 // below is the part of an inner node that a leaf does not have: its children.
 type below struct {
-	lows     []string // lows[i] is not greater than any key below children[i]
+	lows     []string // lows[i] is a lower bound of the keys below children[i]
 	children []*node
 	ends     []int // ends[i] is how many pairs are below the children 0 to i together
 }

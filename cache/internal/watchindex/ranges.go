@@ -5,11 +5,13 @@ import (
 	"math/rand/v2"
 )
 
-// node is one distinct range in a treap, with all items that watch exactly this range. A treap is a
-// search tree, here ordered by start and end, and at the same time a heap ordered by random
+// node is one distinct range in a treap, with all items that watch exactly this range. A nil node
+// is an empty tree.
+//
+// A treap is a search tree, here ordered by start and end, and also a heap ordered by random
 // priorities. So its depth is logarithmic, whatever the order of insertion. Each node knows the
-// greatest end of all ranges below it, so that a search can leave out ranges that end before the
-// wanted key. A nil node is an empty tree.
+// greatest end of all ranges below it. So a search can leave out ranges that end before the wanted
+// key.
 type node[T any] struct {
 	items       *Item[T] // the first of the items that watch this range; never nil
 	greatest    string   // the greatest end of the ranges of this node and the nodes below it
