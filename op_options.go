@@ -22,7 +22,7 @@ const endOfKeys = "\x00"
 func WithRange(endKey string) OpOption { return func(op *Op) { op.end = []byte(endKey) } }
 
 // WithPrefix makes a get, a delete or a watch cover every key that starts with the given key. An
-// empty key means all keys. It must not be combined with [WithFromKey].
+// empty key means all keys. WithPrefix and [WithFromKey] exclude each other.
 func WithPrefix() OpOption {
 	return func(op *Op) {
 		op.prefix = true
@@ -32,7 +32,7 @@ func WithPrefix() OpOption {
 }
 
 // WithFromKey makes a get, a delete or a watch cover the given key and every key after it. An empty
-// key means all keys. It must not be combined with [WithPrefix].
+// key means all keys. WithFromKey and [WithPrefix] exclude each other.
 func WithFromKey() OpOption {
 	return func(op *Op) {
 		op.fromKey = true

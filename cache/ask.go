@@ -134,8 +134,8 @@ func (a *asker) end() {
 	a.tasks.Wait()
 }
 
-// join returns the reply of a question (a linearizable read) in which the cache c takes part, and
-// which is sent after the given moment. It makes sure that the question is sent.
+// join makes the cache c share a question: a linearizable read that is sent after the given moment.
+// It makes sure that the question is sent, and returns the question's reply.
 func (a *asker) join(c *Cache, after time.Time) *reply {
 	a.mu.Lock()
 	defer a.mu.Unlock()

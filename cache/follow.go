@@ -169,8 +169,8 @@ func (f *follower) watch() error {
 }
 
 // open creates the watch and waits for its confirmation. If the range has to be listed (read as a
-// whole) and no list is under way, open begins the list. Otherwise the watch starts after the
-// revision up to which all events have been delivered.
+// whole) and no list is under way, the watch starts from now, and open begins the list. In all
+// other cases the watch goes on after the last revision whose events have been delivered.
 func (f *follower) open(list listing) error {
 	c := f.c
 	begin := list.wanted && !list.begun

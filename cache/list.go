@@ -245,12 +245,12 @@ func (r *reader) deliver(a answer) bool {
 }
 
 // prove reads which keys have changed since the first page was read, and how many keys there are.
-// It delivers both as a proof that the list is complete: see fill.Prove. If the server denies
+// It delivers the answer as a proof that the list is complete: see fill.Prove. If the server denies
 // permission or the cluster was restored, prove delivers an error instead. It ignores other
 // failures, because a later call may succeed.
 //
-// prove returns false if the reading of the list ends. attempt is the number of the call, which
-// determines its timeout.
+// prove returns false if the list needs no more calls, because it has failed or was stopped.
+// attempt is the number of the call, which determines its timeout.
 func (r *reader) prove(attempt int) bool {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Delay(attempt))
 	defer cancel()

@@ -21,8 +21,8 @@ type view struct {
 	// logged is the revision up to which the log has every change. It may be lower than revision
 	// after Cache.prove has set revision to a later one.
 	logged int64
-	// confirmed is the greatest revision that Cache.prove has set for a view. The watch may not yet
-	// have delivered all events up to that revision, but a read had shown that the tree was right.
+	// confirmed is the greatest revision that Cache.prove has set for a view. A read has shown that
+	// the tree is right at that revision, even if the watch has not delivered all events up to it.
 	confirmed int64
 	// provenAt is a moment such that every write acknowledged before it is in the tree.
 	provenAt time.Time

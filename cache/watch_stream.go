@@ -25,7 +25,7 @@ const noticePeriod = 10 * time.Minute
 // server.
 type memoryServer struct {
 	cache *Cache
-	tasks sync.WaitGroup // the goroutines of all streams that receive from the server
+	tasks sync.WaitGroup // for each stream, the goroutines that receive from the etcd server
 }
 
 // Watch implements pb.WatchClient. The stream ends with ctx.

@@ -170,9 +170,9 @@ func (c *Cluster) Client(mod ...func(*clientv3.Config)) *clientv3.Client {
 	return client
 }
 
-// Dialer returns a function for grpc.WithContextDialer that connects to the members by the
-// addresses of Endpoints. The function returns an error if the member is stopped, or if no member
-// has the address.
+// Dialer returns a function for grpc.WithContextDialer that connects to the members. It takes the
+// addresses that [Cluster.Endpoints] returns. The function returns an error if the member is
+// stopped, or if no member has the address.
 func (c *Cluster) Dialer() func(context.Context, string) (net.Conn, error) {
 	return func(ctx context.Context, addr string) (net.Conn, error) {
 		_, host, found := strings.Cut(addr, "://")

@@ -34,7 +34,7 @@ func (p *StreamTarget) With(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &targetedStream{target: p, end: cancel}
 	if last := p.last.Swap(s); last != nil {
-		last.end() // a link opens a stream only after its previous stream has ended
+		last.end() // frees a context only: the previous stream has ended before With is called
 	}
 	return context.WithValue(ctx, streamTargetKey{}, s)
 }

@@ -77,9 +77,9 @@ func (t *table) renewAt(now instant, e *entry) instant {
 // stallsAt returns the instant at which the stream must move to another member if no answer comes.
 // It is called for an entry that waits for an answer.
 //
-// After a pause of the process, the stream may stay for another minStallTimeout. In this time, the
-// answers that arrived during the pause are read. It is short, because a series of pauses could
-// otherwise outlast the TTL.
+// After a pause of the process, the stream stays with its member for at least minStallTimeout, so
+// that the answers that arrived during the pause are read. This constant is small: with a larger
+// one, a series of pauses could outlast the TTL.
 func (t *table) stallsAt(e *entry) instant {
 	return max(after(max(e.sentAt, t.lastReceived), t.stallTimeout(e)),
 		after(t.resumed, minStallTimeout))

@@ -20,7 +20,7 @@ func (v Version) compare(w Version) int {
 // the record, except for Create, which does not change.
 type Incarnation struct {
 	Version
-	value  string // the key's value, which a put has found or clean-up has read
+	value  string // the key's value, if a transaction or clean-up has read it
 	made   bool   // a put of this session is known to have created the key
 	own    bool   // a nonce (random text) in the value proves that this session has created the key
 	users  int    // how many calls, locks and candidacies of this session use the key

@@ -9,8 +9,8 @@ import (
 // may take long for large answers, but it answers the read of one key quickly.
 //
 // During an election no member answers. So a member is stuck only if a peer (another member)
-// answers in the meantime. If that peer has been silent for quickPeer or longer, the member's time
-// without an answer counts only from the end of the peer's silence.
+// answers while it does not. A peer that was silent itself, for quickPeer or longer, counts only
+// for the time after its silence.
 const (
 	// A stuck member has answered nothing for at least stuckAfter, and for at least stuckFactor
 	// times the typical latency.

@@ -180,9 +180,9 @@ func (m *Mux) onStreamLocked() (ws []*Watcher) {
 func bySeq(a, b *Watcher) int { return cmp.Compare(a.seq, b.seq) }
 
 // requeueLocked forgets the current stream and moves its watchers back into the queue. The queue is
-// then in the order in which the watchers were added. The mux's own second watches (shadows) are
-// dropped. If a consumer's request for progress may be unanswered, the mux asks again on the next
-// stream.
+// then in the order in which the watchers were added. Shadows, which are watches that the mux has
+// added by itself, are dropped. If a consumer still waits for a notice of progress, the mux asks
+// for one again on the next stream.
 func (m *Mux) requeueLocked() {
 	all := slices.DeleteFunc(m.queue.all(), func(w *Watcher) bool { return w.original != nil })
 	all = append(all, m.onStreamLocked()...)

@@ -85,8 +85,8 @@ type Watcher struct {
 	staleNotices uint8
 }
 
-// spec says what a watcher watches: the fields of a create request that are the same in each create
-// of the watcher. Every watch keeps its spec, and not the request, which takes more memory.
+// spec says what a watcher watches. It has the fields that all create requests of the watcher have
+// in common. A watcher keeps its spec instead of a request, because a request takes more memory.
 type spec struct {
 	key, end       string
 	progressNotify bool

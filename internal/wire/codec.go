@@ -89,10 +89,10 @@ func isGRPCs(c encoding.CodecV2) bool {
 }
 
 // Settle returns the options to use for a call. opts are the connection's default options and the
-// call's own. If opts select another codec or a content subtype, Settle removes the codecs of this
-// package, so that the program's choice takes effect. Otherwise it returns opts as they are.
-// Without Settle, gRPC would use the last codec in opts, even if the program asks for a content
-// subtype.
+// call's own. If the program has selected a codec or a content subtype, Settle removes this
+// package's codecs from opts, so that the program's choice takes effect. Otherwise it returns opts
+// as they are. Without Settle, gRPC would use the last codec in opts, even if the program asks for
+// a content subtype.
 func Settle(opts []grpc.CallOption) []grpc.CallOption {
 	others := func(o grpc.CallOption) bool { return choosesCodec(o) && !isOwn(o) }
 	if !slices.ContainsFunc(opts, isOwn) || !slices.ContainsFunc(opts, others) {

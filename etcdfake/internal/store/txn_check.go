@@ -94,8 +94,8 @@ func (w *writes) deletes(key string) bool {
 // branchWrites returns the puts and deletes of a branch. It returns ErrGRPCDuplicateKey if the
 // branch puts a key twice, or puts a key that it also deletes.
 //
-// A put is compared only with earlier puts and deletes. As in etcd, the order is: the branch's own
-// deletes, the nested transactions, the branch's own puts.
+// As in etcd, the branch's own deletes are checked first, then the nested transactions, then the
+// branch's own puts. A put is compared with the puts and deletes that were checked before it.
 func branchWrites(ops []*pb.RequestOp) (*writes, error) {
 	w := &writes{puts: make(map[string]bool)}
 	for _, op := range ops {
