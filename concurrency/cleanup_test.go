@@ -111,8 +111,8 @@ func TestPutAppliedLateAfterAnotherLeavesNoKey(t *testing.T) {
 }
 
 // TestPutAppliedDespiteAnErrorLeavesNoKey shows that clean-up deletes the key of a put that has
-// failed with ResourceExhausted although the server has applied it. That happens if the put takes
-// the last space of the server, and if the answer is larger than the client accepts.
+// failed with ResourceExhausted although the server has applied it. That happens in two cases:
+// the put takes the last space of the server, or the answer is larger than the client accepts.
 func TestPutAppliedDespiteAnErrorLeavesNoKey(t *testing.T) {
 	for name, after := range map[string]error{
 		"no space": rpctypes.ErrGRPCNoSpace,

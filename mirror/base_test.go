@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/etcd/client/v3/mirror"
 )
 
-// fill puts n keys with the prefix "m/" into a fake member, among others.
+// fill puts n keys with the prefix "m/", and some other keys, into a fake member.
 func fill(t *testing.T, fake *etcdfake.Server, n int) {
 	t.Helper()
 	put := func(key string) {

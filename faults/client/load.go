@@ -28,8 +28,8 @@ type load struct {
 	plan   record.Plan
 	client *clientv3.Client
 
-	// calls ends when the requests of the load have to stop. streams ends later: watches and leases
-	// go on until the record is taken.
+	// The context calls ends when the requests of the load must stop. The context streams ends
+	// later, because watches and leases go on until the record is taken.
 	calls, streams           context.Context
 	stopCalls, stopStreams   context.CancelFunc
 	callsEnded, streamsEnded sync.WaitGroup

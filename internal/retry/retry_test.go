@@ -354,8 +354,8 @@ func TestMetadataGoesBesideTheCallers(t *testing.T) {
 	assert.ErrorIs(t, ctx.Err(), context.Canceled)
 }
 
-// TestAttemptsTellWhetherTheirRequestIsRepeated: a request's context carries the attempt, whose
-// method Idempotent reports whether the request may be repeated.
+// TestAttemptsTellWhetherTheirRequestIsRepeated: a request's context carries a value of type
+// attempt. The method Idempotent of this value reports whether the request may be repeated.
 func TestAttemptsTellWhetherTheirRequestIsRepeated(t *testing.T) {
 	type key struct{}
 	c := New(nil, Config{AttemptKey: key{}})

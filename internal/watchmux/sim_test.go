@@ -57,7 +57,7 @@ type sim struct {
 	sinks  []*simSink
 
 	open    bool  // the client has a stream
-	broken  error // why the stream broke, until connect reports it to the mux
+	broken  error // why the stream broke; nil after connect has reported it to the mux
 	probing int64
 	holding bool // the mux has paused watchers, and waits for a call of Release
 	ended   bool

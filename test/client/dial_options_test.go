@@ -37,7 +37,7 @@ import (
 // it is enough that requests are served.
 type optionCase struct {
 	opts    []grpc.DialOption
-	refused string // part of the error of New
+	refused string // for an option that New refuses: a part of the expected error
 	shows   func(t *testing.T, s *etcdfake.Server, c *clientv3.Client)
 }
 

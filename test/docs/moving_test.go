@@ -107,7 +107,7 @@ func TestCodeOfTheReadmeRuns(t *testing.T) {
 	step(moving[2])
 }
 
-// newProgram makes a module of its own with the files. step executes a command in it.
+// newProgram makes a separate module that consists of the files. step executes a command in it.
 func newProgram(
 	t *testing.T, files map[string]string,
 ) (dir string, step func(command string) string) {

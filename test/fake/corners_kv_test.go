@@ -42,7 +42,7 @@ func choices(n int) iter.Seq[*choice] {
 	}
 }
 
-// of returns the next digit, from 0 to n-1, and removes it from c.
+// The method of returns the next choice out of n, a number from 0 to n-1, and removes it from c.
 func (c *choice) of(n int) int {
 	i := int(*c) % n
 	*c /= choice(n)

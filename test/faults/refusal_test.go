@@ -34,7 +34,7 @@ func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 	for range 32 {
 		writers.Go(func() {
 			for ctx.Err() == nil {
-				// A context of its own: the end of ctx would fail the write.
+				// The write does not use ctx: it would fail when ctx ends.
 				_, err := c.Put(context.Background(), "k", "v")
 				if done.Add(1); err != nil {
 					failed.Add(1)

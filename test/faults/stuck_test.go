@@ -102,7 +102,7 @@ func TestWritesOutlastAMemberThatAnswersNothing(t *testing.T) {
 	for range 20 {
 		writers.Go(func() {
 			for ctx.Err() == nil {
-				// A context of its own: the end of ctx would fail the write.
+				// The write does not use ctx: it would fail when ctx ends.
 				_, err := c.Put(context.Background(), "k", "v")
 				assert.NoError(t, err)
 			}
@@ -160,7 +160,7 @@ type reader struct {
 // run reads until ctx ends.
 func (r *reader) run(t *testing.T, ctx context.Context) {
 	for ctx.Err() == nil {
-		// A context of its own: the end of ctx would fail the read.
+		// The read does not use ctx: it would fail when ctx ends.
 		one, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		begin := time.Now()
 		_, err := r.client.Get(one, "k")
