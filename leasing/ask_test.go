@@ -13,7 +13,8 @@ import (
 // These tests write lease keys as another client would. They check what a leasing KV writes to
 // lease keys, and when it deletes them.
 
-// TestLeaseKeysAreAsOtherClientsExpect: a lease key is empty, and attached to the session's lease.
+// TestLeaseKeysAreAsOtherClientsExpect: a lease key, which marks that a client owns a key, is
+// empty, and attached to the lease of the client's session.
 func TestLeaseKeysAreAsOtherClientsExpect(t *testing.T) {
 	plain := plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -64,9 +65,9 @@ func TestOwnersNoticeWhatHappensToTheirLeaseKey(t *testing.T) {
 	require.NotNil(t, leaseKeyOf(t, plain, "k"), "another client's lease key is left alone")
 }
 
-// TestWritersAskAndWait: a writer asks another client to release its lease key, and waits until
-// the lease key is gone. To ask, the writer puts revokeValue into the lease key. The put does not
-// detach the lease key from its lease.
+// TestWritersAskAndWait: a writer asks the client that owns a key to give it up, and waits until
+// the owner's lease key (the key that marks the ownership) is gone. To ask, the writer puts
+// revokeValue into the lease key. This put does not detach the lease key from its lease.
 func TestWritersAskAndWait(t *testing.T) {
 	for name, write := range map[string]func(*leasingKV) error{
 		"put": func(l *leasingKV) error { _, err := l.Put(testContext(t), "k", "v"); return err },

@@ -13,7 +13,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// newEpoch makes a cache that may answer: it has a session whose lease lives for another hour.
+// newEpoch makes a cache that can answer requests: it has a session whose lease lives for another
+// hour.
 func newEpoch(t *testing.T) *cache {
 	c := newCache(pfx)
 	c.startEpoch(&epoch{lease: 1, certainUntil: time.Now().Add(time.Hour),
@@ -37,7 +38,7 @@ func cachedValue(key, value string, rev int64) *cachedKey {
 		rev: rev}
 }
 
-// seen returns the value that the cache answers, "" if it does not.
+// seen returns the value of the key in the cache's answer, or "" if the cache does not answer.
 func seen(c *cache, key string) string {
 	resp, _ := c.get(key, nil)
 	if resp == nil {

@@ -167,8 +167,9 @@ func TestUnsoundTransactionsAreRefused(t *testing.T) {
 	require.True(t, kv.isCached("k"))
 }
 
-// TestCacheAnswersTransactionsOfACertainEpochOnly: the cache answers no transaction without a
-// session, if the session's lease may have expired, or while this client writes the key.
+// TestCacheAnswersTransactionsOfACertainEpochOnly: the cache answers transactions only during an
+// epoch, that is while the client has a session, and only if the session's lease cannot have
+// expired. It does not answer while this client writes the key.
 func TestCacheAnswersTransactionsOfACertainEpochOnly(t *testing.T) {
 	op := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("k"), "=", "v")},
 		[]clientv3.Op{clientv3.OpGet("k")}, nil)

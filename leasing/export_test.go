@@ -1,4 +1,4 @@
 package leasing
 
-// SharedEndpoints are those of the cluster of the examples.
+// SharedEndpoints returns the endpoints of the cluster that the examples use.
 func SharedEndpoints() []string { return shared.Endpoints() }

@@ -21,7 +21,7 @@ import (
 // no write.
 
 // TestHeaderOfMemoryIsNotAheadOfIt: an answer from the cache never has the revision of a write that
-// is later than its value. A watch from the next revision would miss that write.
+// its value does not show. Otherwise a watch from the next revision would miss that write.
 func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 	c := newEpoch(t)
 	var rev atomic.Int64
@@ -64,9 +64,9 @@ func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 	require.Zero(t, wrong.Load(), "answers with the revision of a write that they do not show")
 }
 
-// TestHeaderOfAnAcquisitionIsItsOwn: the header of a get that acquires the key has the revision at
-// which the server read the value, even if the client has seen a later revision by then. At the
-// later revision, the key may have another value.
+// TestHeaderOfAnAcquisitionIsItsOwn: the first get of a key acquires it for the cache, and reads
+// its value. The header of this get has the revision of that read, even if the client has seen a
+// later revision by then, at which the value may differ.
 func TestHeaderOfAnAcquisitionIsItsOwn(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := newKV(t, newClient(t, fake.Addr()))

@@ -93,9 +93,9 @@ func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 	require.Less(t, fake.Calls("Range"), 50)
 }
 
-// TestLeaseKeysWithNonsenseAreIgnored: a client still answers from the cache after a TTL that
-// overflows. When it looks for orphaned lease keys among the keys of its lease, it ignores the keys
-// that are not lease keys.
+// TestLeaseKeysWithNonsenseAreIgnored: the server sends a huge lease TTL and nonsense in the list
+// of the keys of the lease. The client still answers from the cache, and ignores the keys that are
+// not lease keys (keys that mark that a client owns a key).
 func TestLeaseKeysWithNonsenseAreIgnored(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.KeepAlive(func(_ context.Context, recv func() (*pb.LeaseKeepAliveRequest, error),

@@ -107,7 +107,8 @@ func TestLostAnswerToAWrite(t *testing.T) {
 	}
 }
 
-// TestRefusedWriteChangesNothing: the key stays cached, since the write was not applied.
+// TestRefusedWriteChangesNothing: if the server refuses a put, the cache still holds the key and
+// its old value.
 func TestRefusedWriteChangesNothing(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -135,8 +136,9 @@ func TestReadsDoNotDependOnAcquisitions(t *testing.T) {
 	require.Equal(t, 1, fake.Calls("Txn"), "it is not tried again at once")
 }
 
-// TestReleaseGoesOnUntilItIsCertain: if the answer to the delete of a lease key is lost, the client
-// sends the delete again.
+// TestReleaseGoesOnUntilItIsCertain: to release a key, the client deletes its lease key, which
+// marks that it owns the key. If the response to the delete is lost, the client sends the delete
+// again.
 func TestReleaseGoesOnUntilItIsCertain(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())

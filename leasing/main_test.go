@@ -114,7 +114,8 @@ func put(
 	return resp
 }
 
-// leaseKeyOf returns the lease key of a key, nil if there is none.
+// leaseKeyOf returns the lease key of a key, which marks that a client owns the key. It returns nil
+// if no client owns it.
 func leaseKeyOf(tb testing.TB, cli *clientv3.Client, key string) *mvccpb.KeyValue {
 	tb.Helper()
 	resp, err := cli.Get(testContext(tb), pfx+key)

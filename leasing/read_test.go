@@ -95,8 +95,9 @@ func TestReadsCostNoRequest(t *testing.T) {
 	same("k", clientv3.WithMaxModRev(-1), clientv3.WithLimit(1))
 }
 
-// TestEveryLinearizableGetOfAKeyTakesItsOwnership: a linearizable get acquires its key, even if it
-// does not return the value, for example a get with WithCountOnly.
+// TestEveryLinearizableGetOfAKeyTakesItsOwnership: a linearizable get of a key makes the client the
+// owner, which may cache the key. This includes a get that does not return the value, for example
+// with WithCountOnly.
 func TestEveryLinearizableGetOfAKeyTakesItsOwnership(t *testing.T) {
 	ctx := testContext(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -181,7 +182,8 @@ func TestKeysOnLeasesAreNotCached(t *testing.T) {
 	}
 }
 
-// TestResponsesArePrivate: what a caller does to a response is not seen by others.
+// TestResponsesArePrivate: a caller that changes a response, or the value that it has put, does not
+// change what later gets return.
 func TestResponsesArePrivate(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

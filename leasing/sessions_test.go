@@ -56,8 +56,8 @@ func TestLostSessionLosesNoWrite(t *testing.T) {
 	require.Equal(t, "by another client", value(t, kv, "k"))
 }
 
-// TestCertaintyEndsWithTheClock: once the lease may have expired by the clock, the cache does not
-// answer, also if no goroutine has noticed that.
+// TestCertaintyEndsWithTheClock: the cache stops answering at the time at which the session's lease
+// may have expired, even if no goroutine has noticed it.
 func TestCertaintyEndsWithTheClock(t *testing.T) {
 	plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -212,9 +212,9 @@ func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 	owns(t, kv, "k")
 }
 
-// TestSessionsAreReplacedHoweverOneIsLost: the client replaces a lost session even if the new one
-// expires before it is complete, and after a Canceled error from the server. Neither means that the
-// user's context has ended.
+// TestSessionsAreReplacedHoweverOneIsLost: after the client has lost its session, it tries to make
+// new ones until one succeeds. It goes on if the lease of a new session expires at once, and if the
+// server answers with a Canceled error, which does not mean that the user's context has ended.
 func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
 	for name, fail := range map[string]func(fake *etcdfake.Server) (end func()){
 		"expired while it was made": func(fake *etcdfake.Server) func() {

@@ -57,8 +57,8 @@ var kindsOfWrite = map[string]func(ctx context.Context, kv clientv3.KV, key stri
 	},
 }
 
-// TestWritersAreGivenTheKey: before a client's write is applied, the owner of the key releases the
-// key. The owner's next read shows the write.
+// TestWritersAreGivenTheKey: before a client's write is applied, the owner of the key (the client
+// that caches it) releases the key. The owner's next read shows the write.
 func TestWritersAreGivenTheKey(t *testing.T) {
 	for name, write := range kindsOfWrite {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asked lists, by kind of request, how each option begins in the text that describes the request.
+// asked lists the options of each kind of request. It names each option by the beginning of its
+// text in options.text.
 var asked = map[string][]string{
 	"get":    getNames,
 	"stream": getNames,

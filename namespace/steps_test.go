@@ -43,7 +43,7 @@ func at(rev, offset int64) int64 {
 	return rev + offset
 }
 
-// options are the options of one op, with names for messages.
+// options are the options of one clientv3.Op. The field text describes them in test messages.
 type options struct {
 	text string
 	make []func(offset int64) clientv3.OpOption
@@ -172,9 +172,9 @@ func (c *choices) operation(depth int) operation {
 		}}
 	default:
 		key, o := c.key(), c.deleteOptions()
-		// A delete to the last key (range end "\x00") would not be comparable: in a transaction, a
-		// server refuses a put of a key that is also deleted, but not if the range has this end.
-		// A namespace sends another end.
+		// The model and the server would differ for a delete to the last key, whose range end is
+		// "\x00". In a transaction, a server refuses a put of a key that is also deleted, but not
+		// for this range end. A namespace sends the end of its own range instead.
 		if string(clientv3.OpDelete(key, o.at(0)...).RangeBytes()) == "\x00" {
 			o = &options{}
 		}
@@ -184,7 +184,7 @@ func (c *choices) operation(depth int) operation {
 	}
 }
 
-// do makes a step from an operation.
+// do returns a step (one request to compare) that sends the operation with Do.
 func (o operation) do() step {
 	return step{"do " + o.text, func(ctx context.Context, kv clientv3.KV,
 		offset int64) (proto.Message, error) {

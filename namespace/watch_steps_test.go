@@ -73,7 +73,7 @@ func (w *world) watchBoth(t *testing.T, c *choices, n int, now int64) (compare f
 	}
 }
 
-// now returns the model's revision.
+// now returns the current revision of the model, the fake server that results are compared with.
 func (w *world) now(t *testing.T) int64 {
 	t.Helper()
 	resp, err := w.model.Get(t.Context(), "a")

@@ -99,7 +99,7 @@ type step struct {
 	run  func(ctx context.Context, kv clientv3.KV, offset int64) (proto.Message, error)
 }
 
-// both runs a step in the model and in the namespace, and compares the results.
+// both sends one request to the model and to the namespace, and compares the results.
 func (w *world) both(t *testing.T, s step) {
 	t.Helper()
 	want, wantErr := s.run(t.Context(), w.model, 0)

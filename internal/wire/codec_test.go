@@ -54,8 +54,8 @@ func TestOnlyGRPCsCodecIsReplaced(t *testing.T) {
 	assert.False(t, isGRPCs(nil)) // GetCodecV2 returns nil for a codec with gRPC's older interface
 }
 
-// TestCodecLeavesOtherMessagesToTheLibrary: the codec encodes all messages, and decodes the types
-// that this package does not know, with gRPC's codec.
+// TestCodecLeavesOtherMessagesToTheLibrary: the codec uses gRPC's codec to encode all messages, and
+// to decode the types that this package does not know.
 func TestCodecLeavesOtherMessagesToTheLibrary(t *testing.T) {
 	c := codec{usual}
 	assert.Empty(t, c.Name())

@@ -88,7 +88,8 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// pooled copies data into reference-counted buffers of frame bytes each, as gRPC receives it.
+// pooled copies data into reference-counted buffers of 16 KiB, the pieces in which gRPC receives a
+// message.
 func pooled(data []byte) mem.BufferSlice {
 	var pieces mem.BufferSlice
 	for len(data) > 0 {

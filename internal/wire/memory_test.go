@@ -35,7 +35,8 @@ func TestOnePairKeepsLittle(t *testing.T) {
 	}
 }
 
-// TestOneEventKeepsLittle is TestOnePairKeepsLittle for watches.
+// TestOneEventKeepsLittle: a program that retains one event of a watch response retains at most
+// maxPinned bytes of other events, whatever the size of the response.
 func TestOneEventKeepsLittle(t *testing.T) {
 	for _, tc := range []struct {
 		events, size int

@@ -48,7 +48,7 @@ type client struct {
 	job
 	kv       clientv3.KV
 	order    atomic.Pointer[order]
-	requests atomic.Int64 // of the KV service
+	requests atomic.Int64 // the number of KV requests sent
 	ctx      context.Context
 
 	mu  sync.Mutex

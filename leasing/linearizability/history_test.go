@@ -20,7 +20,7 @@ type event struct {
 	Key    string `json:"k"`
 	Value  string `json:"v,omitempty"` // put, swap: the new value
 	Old    string `json:"o,omitempty"` // swap: the value to replace
-	// the key existed: set for a get, a put with Prev, and a swap that found another value
+	// the key existed; only a get, a put with Prev, and a swap that found another value set it
 	Found   bool   `json:"f,omitempty"`
 	Out     string `json:"r,omitempty"` // the value that the key had, if Found
 	Prev    bool   `json:"p,omitempty"` // put: it asked for the previous value

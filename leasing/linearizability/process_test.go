@@ -40,7 +40,7 @@ type process struct {
 	stdin *json.Encoder
 	close func() error  // closes the standard input
 	order order         // the last order sent
-	ready chan struct{} // closed when the process has a KV
+	ready chan struct{} // closed when the process has a leasing KV
 	done  chan struct{} // closed when all its output was read
 
 	// written before done is closed
@@ -126,7 +126,7 @@ func (p *process) finish() ([]event, summary) {
 	return p.events, p.summary
 }
 
-// readEagerly starts or ends the eager reads of the process (order.Eager).
+// readEagerly tells the process to start or to stop reading in a tight loop (order.Eager).
 func (p *process) readEagerly(eager bool) { p.send(order{Keys: p.order.Keys, Eager: eager}) }
 
 func (p *process) signal(sig syscall.Signal) { require.NoError(p.tb, p.cmd.Process.Signal(sig)) }

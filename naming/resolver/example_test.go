@@ -26,7 +26,7 @@ func ExampleNewBuilder() {
 	defer cli.Close()
 	ctx := context.TODO()
 
-	// The server's side: it serves, and says where.
+	// The server's side: start the service, and add its address to the name "greeter".
 	addr, stop, err := serve()
 	if err != nil {
 		log.Fatal(err)

@@ -23,8 +23,8 @@ import (
 	"go.etcd.io/etcd/client/v3/naming/resolver"
 )
 
-// servedBy asks until the answers come from all of addrs and from no other,
-// and returns how long that took.
+// servedBy calls the service until the answers come from all the addresses addrs and from no other
+// address. It returns how long that took.
 func servedBy(t *testing.T, conn *grpc.ClientConn, addrs ...string) time.Duration {
 	t.Helper()
 	slices.Sort(addrs)

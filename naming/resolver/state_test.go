@@ -146,7 +146,7 @@ func TestBuildWaitsForNothing(t *testing.T) {
 }
 
 // TestFailingListsAreSpaced: if etcd refuses to list the endpoints, the resolver reports the error
-// and tries again. When a list succeeds, it passes the endpoints to the connection.
+// and tries again. When a list succeeds, the resolver passes the endpoints to the connection.
 func TestFailingListsAreSpaced(t *testing.T) {
 	fake, cli := newFake(t)
 	fake.On("Range", func(call *etcdfake.Call) etcdfake.Action {
