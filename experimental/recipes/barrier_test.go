@@ -87,7 +87,8 @@ func TestBarrierEndsWithItsClient(t *testing.T) {
 	require.NoError(t, NewBarrier(client, key).Release())
 }
 
-// TestDoubleBarrierWithTooManyClients has three clients more than the barrier is for enter at once.
+// TestDoubleBarrierWithTooManyClients: n+3 clients enter a barrier for n clients at once. n of them
+// get in, and Enter returns ErrTooManyClients to the other three.
 func TestDoubleBarrierWithTooManyClients(t *testing.T) {
 	client, key := sharedClient(t)
 	const n = 4

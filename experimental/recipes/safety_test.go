@@ -137,7 +137,7 @@ func (r *safetyRun) produce(ctx context.Context, q *Queue, producer int) {
 	}
 }
 
-// waiting estimates the length of the queue.
+// waiting estimates how many of the values put into the queue have not been taken yet.
 func (r *safetyRun) waiting() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

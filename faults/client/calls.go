@@ -52,7 +52,7 @@ func (l *load) startCallers(context.Context) error {
 // repeat starts a goroutine that runs call again and again until the load stops. Each run gets a
 // new context with a timeout, and the number of earlier runs.
 func (l *load) repeat(pause time.Duration, call func(context.Context, int)) {
-	// Ends when the load stops, which waits for it.
+	// The goroutine ends when the context l.calls ends. The method stop waits for the goroutine.
 	l.callsEnded.Go(func() {
 		tick := time.NewTicker(pause)
 		defer tick.Stop()
@@ -97,7 +97,7 @@ func (l *load) put(ctx context.Context, key, more string) {
 	}
 }
 
-// operate gets, puts or swaps a register.
+// operate does a get, a put or a compare-and-swap of one of the register keys.
 func (l *load) operate(ctx context.Context, worker, n int) {
 	op := record.Op{Worker: worker, Start: time.Now().UnixNano(),
 		Key: fmt.Sprint(record.RegisterPrefix, (worker+n)%registerKeys)}

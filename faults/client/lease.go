@@ -25,7 +25,8 @@ func (l *load) startLeases(ctx context.Context) error {
 		}
 		lease := &l.record.Leases[i]
 		lease.ID = int64(resp.ID)
-		// Ends when the channel is closed, at the latest when l.streams ends. The method end waits.
+		// The goroutine ends when the channel renewed is closed, at the latest when the context
+		// l.streams ends. The method end waits for the goroutine.
 		l.streamsEnded.Go(func() {
 			for range renewed {
 			}

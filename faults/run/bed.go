@@ -17,7 +17,7 @@ import (
 
 const memberCount = 3
 
-// bed is three real members, each behind a proxy, and the observer of what they record.
+// bed is three real members, each behind a proxy, and an observer that watches all their keys.
 type bed struct {
 	*etcdtest.Cluster
 	proxies  []*faultnet.Proxy

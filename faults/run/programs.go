@@ -21,7 +21,7 @@ type programs string
 
 func (p programs) path(contender string) string { return filepath.Join(string(p), contender) }
 
-// build builds the client program with each client.
+// build builds the client program twice: with this client library, and with the published one.
 func build(ctx context.Context, scratch string) (programs, error) {
 	p := programs(scratch)
 	own, err := gobuild.Own(ctx, ".")

@@ -221,7 +221,7 @@ func ownTable(scs []scenario, all []judge.Figures) string {
 	return markdown(rows)
 }
 
-// of returns the figures of a scenario, of this client first.
+// of returns the clients' figures in a scenario. The figures of this client come first.
 func of(sc scenario, all []judge.Figures) []judge.Figures {
 	var found []judge.Figures
 	for _, contender := range record.Contenders {
@@ -259,7 +259,7 @@ func markdown(rows [][]string) string {
 	return b.String()
 }
 
-// clientFiles are the files that the client is made of, for git.
+// clientFiles are arguments of git that select the source files of the client.
 var clientFiles = []string{"--", "../*.go", ":!../bench", ":!../faults", ":!../conformance",
 	":!../*_test.go"}
 

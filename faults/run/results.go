@@ -37,7 +37,7 @@ func load(path string) (r results, err error) {
 	return r, err
 }
 
-// save writes the results to a file, if there is one.
+// save writes the results to the file path. It does nothing if path is empty.
 func (r results) save(path string) error {
 	if path == "" {
 		return nil

@@ -66,7 +66,8 @@ func fillUp(ctx context.Context, b *bed) error {
 	return ctx.Err()
 }
 
-// makeRoom compacts and defragments all members, and ends the alarm, until a member takes a put.
+// makeRoom compacts and defragments all members, and ends the alarm NOSPACE. It repeats this until
+// the leader takes a put.
 func makeRoom(ctx context.Context, b *bed) error {
 	for {
 		if err := tryMakeRoom(ctx, b); err != nil {

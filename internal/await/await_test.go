@@ -32,7 +32,7 @@ func TestLoop(t *testing.T) {
 	for name, c := range map[string]struct {
 		first Change
 		steps []step
-		waits int // looks after a wait
+		waits int // number of calls of look that come after a wait
 		want  error
 	}{
 		"there at the first look": {steps: []step{done}},

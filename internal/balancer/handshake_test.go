@@ -14,7 +14,8 @@ import (
 
 // TestConnectWaitsAfterRefusedHandshakes: a TLS alert counts as a refused handshake. But an alert
 // can be lost if the server closes the connection at once. A failure without an alert may also mean
-// that the member just stopped. So it counts only if the attempt before it failed, too.
+// that the member just stopped. So a failure without an alert counts as a refused handshake only if
+// the handshake of the attempt before it failed, too.
 func TestConnectWaitsAfterRefusedHandshakes(t *testing.T) {
 	alert := &net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}
 	reset := &net.OpError{Op: "read", Err: errors.New("connection reset by peer")}

@@ -26,7 +26,7 @@ type healthStream struct {
 	ctx   context.Context
 	says  []healthpb.HealthCheckResponse_ServingStatus
 	ends  error
-	never bool // opening the stream fails with ends
+	never bool // the stream cannot be opened: that fails with the error ends
 }
 
 func (s *healthStream) SendMsg(any) error { return nil }

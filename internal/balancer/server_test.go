@@ -23,7 +23,7 @@ type server struct {
 
 	addr   string
 	grpc   *grpc.Server
-	refuse error // the answer to health checks, if there is one
+	refuse error // the error that health checks get; nil if they succeed
 
 	puts, accepted atomic.Int32
 	checks         atomic.Int32 // streams of health checks that are open

@@ -226,9 +226,10 @@ func TestParentContextEndsTheLink(t *testing.T) {
 	}
 }
 
-// TestContextEndsDuringBroken: the link's context ends while the handler deals with the end of a
-// stream. The link calls Broken once more, with the context's error. Without that call the handler
-// would never end its watches, and a Close that waits for them would never return.
+// TestContextEndsDuringBroken: a stream fails, and the link calls the handler's method Broken. The
+// link's context ends during that call. So the link calls Broken a second time, with the context's
+// error. Without the second call, the handler would never end its watches, and a call of Close that
+// waits for them would never return.
 func TestContextEndsDuringBroken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, h := newPeer(), &recorder{}

@@ -142,7 +142,7 @@ func firstByte(t *testing.T, e Endpoint, creds *Credentials) byte {
 	first := make(chan byte, 1)
 	dial := func(context.Context, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
-		go func() { // ends with the pipe, which it closes
+		go func() { // ends at the first byte or when gRPC closes the connection
 			defer theirs.Close()
 			b := make([]byte, 1)
 			if n, _ := theirs.Read(b); n == 1 {

@@ -136,13 +136,15 @@ type Op struct {
 
 // Hold is an interval in which a contender believed that it held the lock or was the leader. End is
 // just before the contender unlocks or resigns, or when its session reports that it is lost.
+// Revision is the create revision of the leader's key, or the revision in the mutex's header.
 type Hold struct {
 	Contender  int
 	Start, End int64
-	Revision   int64 // of the leader's key (its create revision), or of the mutex's header
+	Revision   int64
 }
 
-// Usage is what the process has used up to a time.
+// Usage is a measurement of the process at the time At. CPU is the CPU time, in nanoseconds, that
+// the process has used until then.
 type Usage struct {
 	At, CPU    int64
 	Goroutines int
