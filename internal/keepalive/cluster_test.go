@@ -71,12 +71,12 @@ type cluster struct {
 	dials  int
 	lasts  []error
 	asked  []int64
-	stream *fakeStream // the latest
-	refuse error       // fails dials
-	ttl    int64       // granted; 0 answers no request
+	stream *fakeStream // the latest stream
+	refuse error       // if not nil, dial fails with this error
+	ttl    int64       // the TTL in each answer; if it is 0, requests are not answered
 }
 
-// fakeStream honours its context, as gRPC's do.
+// fakeStream fails when its context ends, as the streams of gRPC do.
 type fakeStream struct {
 	ctx  context.Context
 	c    *cluster

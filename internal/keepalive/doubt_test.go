@@ -9,8 +9,8 @@ import (
 )
 
 // TestALeaseIsGoneOnTheSecondWord: a member that has not applied the grant yet may answer the first
-// renewal and say that the lease is gone. The lease is asked about before it is closed. If it was
-// renewed once, such an answer closes it at once.
+// renewal with "the lease is gone". Before the lease's subscribers are closed, the server is asked
+// whether that is true. If an earlier renewal succeeded, the subscribers are closed at once.
 func TestALeaseIsGoneOnTheSecondWord(t *testing.T) {
 	for _, gone := range []bool{false, true} {
 		s := newSim(t)

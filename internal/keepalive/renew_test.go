@@ -72,7 +72,7 @@ func TestSlowAnswersDelayNothingButTheirOwnLease(t *testing.T) {
 func TestTTLsThatOverflowAreClamped(t *testing.T) {
 	for _, ttl := range []int64{9_000_000_000, 9_223_372_036, 9_223_372_037, math.MaxInt64} {
 		s := newSim(t)
-		s.now = 20 * year * time.Second // a keeper that is old already
+		s.now = 20 * year * time.Second // the keeper has run for twenty years
 		s.grant(ttl)
 		s.connect()
 		_, p := s.keep(1, false)

@@ -15,7 +15,7 @@ func TestWithoutAnAnswerForTheTTLTheSubscribersClose(t *testing.T) {
 			s.connect()
 			s.grant(ttl)
 			_, p := s.keep(1, false)
-			s.wait(s.latency) // answered
+			s.wait(s.latency) // the first renewal is answered
 			s.mute()
 			if !connected {
 				s.cut()
@@ -170,8 +170,8 @@ func TestPausesDoNotUseUpTheTTL(t *testing.T) {
 }
 
 // TestPausedProcessReadsBeforeItJudges: answers that came while the process was not scheduled
-// count, although the timer fires first. A tick that is late leaves 100 ms in which they can be
-// read.
+// count, although the timer fires before they are read. If the timer fires late, the keeper first
+// reads answers for 100 ms.
 func TestPausedProcessReadsBeforeItJudges(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		s := keep(t, k, bg, 1, false)
@@ -182,7 +182,7 @@ func TestPausedProcessReadsBeforeItJudges(t *testing.T) {
 		next := k.armed - k.now()
 		k.start = k.start.Add(-5 * time.Second) // as after a pause of the process
 		k.mu.Unlock()
-		time.Sleep(next + catchUp/2) // a tick has come, after more than the TTL
+		time.Sleep(next + catchUp/2) // the timer has fired, more than the TTL after the last answer
 		c.set(func() {
 			c.ttl = 9
 			c.stream.resp <- &pb.LeaseKeepAliveResponse{ID: 1, TTL: 9}

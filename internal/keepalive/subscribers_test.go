@@ -74,7 +74,7 @@ func TestLeaseWithoutSubscribersIsNotRenewed(t *testing.T) {
 	s.leaderLost(errLeader)
 	s.leave(otherSub, errLeft)
 	for _, sub := range []*Subscriber{strictSub, plainSub, otherSub} {
-		s.leave(sub, errLeft) // once more does nothing
+		s.leave(sub, errLeft) // a second leave does nothing
 	}
 	assert.Equal(t, []error{errLeader}, strict.closed)
 	assert.Equal(t, []error{errLeft}, other.closed)

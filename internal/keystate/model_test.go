@@ -36,7 +36,7 @@ type model struct {
 	sessions []*modelSession
 	unlocks  []unlock
 	gaveUp   bool     // clean-up has given up, as if the server had denied the deletion
-	lostMark bool     // the outcome of a putMark is unknown, so a key may be left behind
+	lostMark bool     // the outcome of a call of putMark is unknown, so a key may be left behind
 	late     []func() // requests that were given up and may still be applied
 }
 

@@ -110,7 +110,8 @@ func exportedFunctions(files []*File) []string {
 	return slices.Compact(names)
 }
 
-// methodName is the name of a function, or Type.Method of a method; "" if the type is not exported.
+// methodName returns the name of a function, or Type.Method for a method. For a method of a type
+// that is not exported, it returns "".
 func methodName(fn *ast.FuncDecl) string {
 	if fn.Recv == nil {
 		return fn.Name.Name

@@ -44,7 +44,7 @@ func (f *File) Dir() string { return path.Dir(f.Path) }
 
 func (f *File) line(pos token.Pos) int { return f.fset.Position(pos).Line }
 
-// finding returns the text of a finding, which begins with the place.
+// finding returns the text of a finding: the file and line of pos, then the formatted message.
 func (f *File) finding(pos token.Pos, format string, args ...any) string {
 	return fmt.Sprintf("%s:%d: ", f.Path, f.line(pos)) + fmt.Sprintf(format, args...)
 }

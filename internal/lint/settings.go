@@ -47,7 +47,7 @@ var goroutineFiles = []string{
 	// asks for the TTLs of leases that may be gone, until all are answered; Wait waits
 	"internal/keepalive/confirm.go",
 	"internal/balancer/tick.go", // probes of members, each bounded; Close waits for them
-	// serves one session after another, until the closing function, which waits, is called
+	// serves one session after another; the closing function ends it and waits
 	"leasing/kv.go",
 	// acquires, keeps and releases one lease key; the closing function waits
 	"leasing/owner.go",

@@ -32,8 +32,8 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// One licence covers all files (CONTRIBUTING.md). Code that was copied in would have a line of its
-// own.
+// One licence covers all files (CONTRIBUTING.md). A copyright or licence line in a file would show
+// that its code was copied from elsewhere.
 func TestFilesHaveNoLicenceOfTheirOwn(t *testing.T) {
 	header := regexp.MustCompile(`(?im)^\W*(copyright|licensed under|spdx-license)`)
 	m := loadModule(t)

@@ -54,7 +54,7 @@ func isText(p string) bool {
 	return base == "Makefile" || base == "run" || base == ".gitignore"
 }
 
-// houseWords are words that this project used where engineers have another one.
+// houseWords are words that comments must not use, because engineers use other words instead.
 var houseWords = regexp.MustCompile(`(?i)\b(standing|severed|seat|restless|leftover|lapsed|owing|` +
 	`vetted|agenda|doomed|sweeper|sweep|chores|whereabouts|tenancy|tenant|rescind|haste|` +
 	`last resort|seldom|lest|that which|where there is none|what it owes|` +

@@ -256,8 +256,8 @@ func TestElectionEjectsNoMember(t *testing.T) {
 	assert.Equal(t, []string{"∞", "∞", "∞"}, p.limits())
 }
 
-// TestIdlePeersAreProbedForComparison: without other traffic, peers are probed to have
-// something to compare with.
+// TestIdlePeersAreProbedForComparison: a silent member is compared with its peers. If the peers
+// have no requests that they could answer, they are probed.
 func TestIdlePeersAreProbedForComparison(t *testing.T) {
 	p := newPlay(t, idle, silent, idle)
 	p.run(2 * time.Second)

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestSlowMemberStaysSlow: each answer of a member takes longer than the stall timeout, so it
-// becomes suspect again and again. It is still slow each time it has answered, whether its peers
-// have many requests or so few that most are over before a tick can count them.
+// TestSlowMemberStaysSlow: each answer of a member takes longer than the stall timeout, so the
+// member becomes suspect again and again. After each answer it is slow, not healthy. How many
+// requests its peers have makes no difference.
 func TestSlowMemberStaysSlow(t *testing.T) {
 	for name, peer := range map[string]act{
 		"quick":  quick,

@@ -68,7 +68,7 @@ func TestWhoIsNotStuck(t *testing.T) {
 // TestAnElectionUnderLoad: no member answers anything during an election, and no member is ejected.
 // The silence of one member is not compared with what its peers answered before the election.
 func TestAnElectionUnderLoad(t *testing.T) {
-	for _, answers := range []uint64{2, 100, 500, 2000} { // in a tick
+	for _, answers := range []uint64{2, 100, 500, 2000} { // answers per tick
 		for _, alive := range []bool{false, true} {
 			normal := act{waiting: 5, answers: answers, receives: true}
 			stalled := act{waiting: 5, receives: alive}
@@ -76,7 +76,7 @@ func TestAnElectionUnderLoad(t *testing.T) {
 			p.run(2 * time.Second)
 			p.acts = []act{stalled, stalled, stalled}
 			p.run(3 * time.Second)
-			p.acts[0] = normal // the first that learns of the new leader
+			p.acts[0] = normal // the first member that learns of the new leader
 			p.run(500 * time.Millisecond)
 			p.acts = []act{normal, normal, normal}
 			p.run(2 * time.Second)

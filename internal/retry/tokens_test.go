@@ -11,7 +11,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// fakeTokens hands out a new generation at each Refresh of the current one.
+// fakeTokens is a fake source of auth tokens. A Refresh of the current generation makes the next
+// generation.
 type fakeTokens struct {
 	generation uint64
 	seen       []uint64

@@ -36,10 +36,10 @@ type world struct {
 	record      record
 }
 
-// record is what has happened.
+// record lists what the code under test has done to the fakes.
 type record struct {
 	opened   []time.Duration // when streams were opened, since the start
-	metadata []metadata.MD   // of the streams
+	metadata []metadata.MD   // for each stream, the metadata of its context
 	requests []*pb.WatchRequest
 	renewed  []uint64 // for each call of Renew, the generation of the token to replace
 	probes   int      // calls of Config.ProbeMembers
@@ -225,7 +225,7 @@ func (w *world) notice() {
 // end ends the latest stream.
 func (w *world) end(err error) { w.locked(func() { w.current.end <- err }) }
 
-// seen returns what has happened until now.
+// seen waits until all goroutines of the test are blocked. It returns a copy of the record.
 func (w *world) seen() (r record) {
 	synctest.Wait()
 	w.locked(func() { r = w.record })

@@ -105,8 +105,8 @@ func TestAStreamThatEndsEarlyLeavesTheQuestionOpen(t *testing.T) {
 }
 
 // TestAWatchThatCatchesUpHasMoreTime: etcd leaves requests for progress unanswered until the watch
-// has caught up. The members are probed meanwhile, and the stream is left after ten seconds of
-// silence.
+// has caught up. Until then, the members are probed. After ten seconds of silence, the watch moves
+// to another stream.
 func TestAWatchThatCatchesUpHasMoreTime(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.known()

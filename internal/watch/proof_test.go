@@ -12,9 +12,9 @@ import (
 
 const ms = time.Millisecond
 
-// tick is a test of one periodic look at a stream: what the fields proof and sight say before it,
-// and the wanted action. Here, proof.due counts from now, and sight.received is how long ago a
-// response was received.
+// tick is a test case for one periodic look at a stream. The fields proof and sight are the state
+// before the look; the field want is the action that must follow. In a test case, proof.due counts
+// from now, and sight.received is how long ago a response was received.
 type tick struct {
 	name  string
 	proof proof

@@ -40,7 +40,7 @@ type fuzzed struct {
 	mux         *Mux
 	data        []byte
 	sinks       []*fuzzSink
-	creates     int // sent on the current stream and not answered with a created response
+	creates     int // create requests that are unanswered on the current stream
 	reconnected bool
 }
 
@@ -109,7 +109,7 @@ func (z *fuzzed) pick(do func(*fuzzSink)) {
 	}
 }
 
-// response makes a response from the next three bytes. If the response has events, it takes more.
+// response makes a response from the next three bytes, and from one more byte for each event.
 func (z *fuzzed) response() *pb.WatchResponse {
 	id, flags, rev := z.next(), z.next(), z.next()
 	resp := &pb.WatchResponse{WatchId: int64(id%12) - 2}
@@ -139,7 +139,8 @@ func (z *fuzzed) response() *pb.WatchResponse {
 	return resp
 }
 
-// fuzzSink checks what its consumer may rely on.
+// fuzzSink receives the calls for one watch. It checks their order, and that no event is delivered
+// twice.
 type fuzzSink struct {
 	z              *fuzzed
 	id             int

@@ -175,7 +175,7 @@ func (k *scriptSink) Done(f Final) {
 	}
 }
 
-// run executes one line: a verb and its arguments, flags or key=value.
+// run executes one line of a script: a verb and its arguments. An argument is a word or key=value.
 func (s *script) run(line string) {
 	words := strings.Fields(line)
 	verb, args := words[0], words[1:]

@@ -252,8 +252,8 @@ func (s *simServer) transmit() {
 	s.wire(resp)
 }
 
-// wire adds a response to the network. If its watch wants fragments, a fragment has at most two
-// events.
+// wire adds a response to the network. If the watch of the response asked for fragments, wire
+// splits the response into fragments of at most two events.
 func (s *simServer) wire(resp *pb.WatchResponse) {
 	st := s.stream
 	if w := st.watchers[resp.WatchId]; w == nil || !w.fragment {

@@ -74,7 +74,7 @@ func TestServersOutliveTheThreadsOfTheirStarters(t *testing.T) {
 	clusters := make([]*Cluster, starters)
 	locked.Add(starters)
 	for i := range starters {
-		done.Go(func() { // ends once its cluster has started; the test waits for it below
+		done.Go(func() { // ends when New returns; the test waits for it below
 			runtime.LockOSThread() // and never unlocks: the thread ends with the goroutine
 			locked.Done()
 			locked.Wait()

@@ -31,7 +31,8 @@ func createRequest(key string) *pb.WatchRequest {
 }
 
 // confirmOne confirms one watch and ends the stream with the error that the function end returns.
-// The reason in its response is the value of the stream's metadata "who", or the watched key.
+// The CancelReason of its response is the value of the stream's metadata "who", or, without such
+// metadata, the watched key.
 func confirmOne(
 	ctx context.Context, recv func() (*pb.WatchRequest, error), send func(*pb.WatchResponse) error,
 	end func() error,
