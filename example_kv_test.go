@@ -30,7 +30,7 @@ func ExampleKV_put() {
 	// Output: was green
 }
 
-// Errors of servers compare with the variables of package rpctypes.
+// A program can compare an error that a server returned with the variables of package rpctypes.
 func ExampleKV_putError() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

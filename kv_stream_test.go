@@ -112,7 +112,8 @@ func TestPagesAreOfOneRevision(t *testing.T) {
 }
 
 // TestWhatHasNoPagesComesWhole: GetStream sends one Range request for a range that cannot be read
-// in pages. It tries a RangeStream request first, except with options that servers refuse there.
+// in pages. It tries a RangeStream request first, except with options that servers refuse in a
+// RangeStream request.
 func TestWhatHasNoPagesComesWhole(t *testing.T) {
 	tests := map[string]struct {
 		opts    []OpOption

@@ -164,7 +164,8 @@ func (b *bench) busy(ctx context.Context, rate int, f func() error) error {
 	return b.while(ctx, feed{prefix: "others/", keys: feeders, batch: 1, rate: rate}, f)
 }
 
-// busyReads are linearizable reads one after another while other keys are written.
+// busyReads measures linearizable reads, one after another, while another process writes other
+// keys.
 func (b *bench) busyReads(ctx context.Context) error {
 	return b.withCopy(ctx, b.list, func(ctx context.Context, c *cache.Cache) error {
 		for _, rate := range b.rates {
@@ -193,7 +194,7 @@ func (b *bench) busyReads(ctx context.Context) error {
 	})
 }
 
-// manyReaders are linearizable reads of many readers at once.
+// manyReaders measures linearizable reads of many concurrent readers.
 func (b *bench) manyReaders(ctx context.Context) error {
 	const readers = 64
 	return b.withCopy(ctx, b.list, func(ctx context.Context, c *cache.Cache) error {
@@ -225,7 +226,7 @@ func (b *bench) together(callers int, op func() error) (string, error) {
 }
 
 // calls has each of the callers call op in a loop, for the length of a measurement. It returns the
-// number of calls and how long they took together.
+// number of all calls and the time from the first call to the end of the last.
 func (b *bench) calls(callers int, op func() error) (float64, time.Duration, error) {
 	var group sync.WaitGroup
 	var calls atomic.Int64

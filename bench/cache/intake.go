@@ -57,7 +57,7 @@ func (b *bench) intake(ctx context.Context) error {
 	})
 }
 
-// upTo returns n, or the size of the largest copy if that is smaller.
+// upTo returns n, or the number of keys in the largest measured copy if that number is smaller.
 func (b *bench) upTo(n int) int { return min(n, b.keys[len(b.keys)-1]) }
 
 // listInLoops has readers call list without a pause, until stop is called.

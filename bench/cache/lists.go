@@ -88,8 +88,8 @@ func (b *bench) listed(ctx context.Context, title string) error {
 	})
 }
 
-// gains says by which factors a list of the copy was cheaper than a list of the server, in time and
-// in CPU of this process.
+// gains says by which factors it was cheaper to list the keys of the copy than those of the server,
+// in time and in CPU of this process.
 func gains(server, own cost) string {
 	return fmt.Sprintf("%.3g · %.3g (%s · %s)", float64(server.mean)/float64(own.mean),
 		float64(server.cpuEach())/float64(own.cpuEach()), short(own.mean), short(own.cpuEach()))

@@ -54,8 +54,8 @@ func (b *bench) watchOthers(
 ) (clientv3.Watcher, []clientv3.WatchChan) {
 	w, others := c.Watcher(), make([]clientv3.WatchChan, n)
 	for i := range others {
-		// The copy serves a watch that begins after the copy's revision, without a request to the
-		// server.
+		// If a watch begins after the revision of the cache's local copy, the cache serves it
+		// without a request to the server.
 		from := clientv3.WithRev(c.Snapshot().Revision() + 1)
 		others[i] = w.Watch(ctx, fmt.Sprintf("%sother/%06d", prefixOf(b.list), i), from)
 	}

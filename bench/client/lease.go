@@ -15,8 +15,8 @@ import (
 // granters is how many leases are granted, or watches opened, at once.
 const granters = 16
 
-// keepAlive keeps n leases alive, each with a reader of its answers. The sample's operations are
-// the answers.
+// keepAlive keeps n leases alive. A goroutine for each lease counts its keep-alive responses. One
+// operation of the returned sample is one response.
 func keepAlive(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	client := c.(*viaClient)
 	ids, err := grant(ctx, client.Client, s.n, s.ttl)
@@ -29,7 +29,8 @@ func keepAlive(ctx context.Context, c connection, s settings) (figures.Sample, e
 		if err != nil {
 			return figures.Sample{}, err
 		}
-		// It ends when the channel is closed. The client's close closes the channel and waits.
+		// This goroutine ends when ch is closed. viaClient.close closes ch and waits for the
+		// goroutine.
 		client.readers.Go(func() {
 			for range ch {
 				answers.Add(1)

@@ -57,10 +57,12 @@ func pause(ctx context.Context, length time.Duration) error {
 	}
 }
 
-// livePrefix returns the prefix of the keys that feed writes, n keys in each transaction.
+// livePrefix returns the prefix of the keys that the workload "feed" writes with n keys in each
+// transaction.
 func livePrefix(n int) string { return fmt.Sprintf("live/%d/", n) }
 
-// live watches the keys that feed writes. The sample's operations are the events.
+// live watches the keys that the workload "feed" writes. One operation of the returned sample is
+// one event.
 func live(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	watching, cancel := context.WithCancel(ctx)
 	var events atomic.Int64
@@ -81,7 +83,7 @@ func live(ctx context.Context, c connection, s settings) (figures.Sample, error)
 func manyKey(i int) string { return fmt.Sprintf("many/%06d", i) }
 
 // openWatchers opens n watches that get no events, and leaves them open while memory is measured.
-// The sample's operations are the watches.
+// One operation of the returned sample is one watch.
 func openWatchers(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	client := c.(*viaClient).Client
 	channels := make([]clientv3.WatchChan, s.n)
@@ -109,8 +111,8 @@ func openWatch(
 	return ch, nil
 }
 
-// manyWatchers opens n watches with a reader each. The server sends each event to the next of these
-// watches. The sample's operations are the events.
+// manyWatchers opens n watches, each with a goroutine that counts its events. The server sends each
+// event to one watch, in round-robin order. One operation of the returned sample is one event.
 func manyWatchers(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	client := c.(*viaClient)
 	var events atomic.Int64
@@ -119,7 +121,8 @@ func manyWatchers(ctx context.Context, c connection, s settings) (figures.Sample
 		if err != nil {
 			return err
 		}
-		// It ends when the channel is closed. The client's close closes the channel and waits.
+		// This goroutine ends when ch is closed. viaClient.close closes ch and waits for the
+		// goroutine.
 		client.readers.Go(func() { count(ch, &events) })
 		return nil
 	})
@@ -129,7 +132,7 @@ func manyWatchers(ctx context.Context, c connection, s settings) (figures.Sample
 	// This key makes the server with canned answers send events to all the watches. A real member
 	// has no such key: another process writes the keys that are watched.
 	ch := client.Watch(ctx, "spread/1/1000000000/0/")
-	// It ends when the channel is closed. The client's close closes the channel and waits.
+	// This goroutine ends when ch is closed. viaClient.close closes ch and waits for the goroutine.
 	client.readers.Go(func() { count(ch, &events) })
 	return window(ctx, s, &events)
 }

@@ -11,8 +11,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/etcdtest"
 )
 
-// TestWorkloadsMeetOnARealMember: on a real member, the workloads that watch see the keys that feed
-// and feed-watchers write, and the workloads that read see the keys that fill writes.
+// TestWorkloadsMeetOnARealMember shows on a real member that the watching workloads receive the
+// writes of the workloads "feed" and "feed-watchers", and that the reading workloads find the keys
+// that the workload "fill" has written.
 func TestWorkloadsMeetOnARealMember(t *testing.T) {
 	endpoint := etcdtest.Start(t).Members()[0].Address()
 	run := func(ctx context.Context, s settings) error {
@@ -29,7 +30,7 @@ func TestWorkloadsMeetOnARealMember(t *testing.T) {
 	} {
 		feeding, stop := context.WithCancel(t.Context())
 		fed := make(chan error, 1)
-		// Ends with its context; the test waits.
+		// This goroutine ends when stop is called; the test waits for it.
 		go func() {
 			fed <- run(feeding, settings{work: test.feeder, via: "stub", n: test.n,
 				length: time.Hour})

@@ -18,7 +18,7 @@ const (
 )
 
 // flood measures watches whose responses have n events each and are sent as fast as the client
-// reads them. The sample's operations are the events.
+// reads them. One operation of the returned sample is one event.
 func flood(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	if _, err := floods(ctx, c, s.n, s.warm); err != nil {
 		return figures.Sample{}, err
@@ -73,8 +73,9 @@ func watchFor(
 	return got, err
 }
 
-// paced measures a watch whose responses have n events each and are sent at a constant rate. The
-// sample's operations are the events. A latency is the time from the server to the reader.
+// paced measures a watch whose responses have n events each and are sent at a constant rate. One
+// operation of the returned sample is one event. A latency is the time from the server to the
+// reader.
 func paced(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	if _, err := floods(ctx, c, s.n, s.warm); err != nil {
 		return figures.Sample{}, err

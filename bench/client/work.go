@@ -52,7 +52,7 @@ func workNames() []string { return slices.Sorted(maps.Keys(workloads)) }
 // call is one operation of a caller.
 type call func(ctx context.Context, c connection, key string) error
 
-// value is what is put.
+// value is the value that each put writes.
 var value = strings.Repeat("v", 256)
 
 func put(ctx context.Context, c connection, key string) error { return c.put(ctx, key, value) }

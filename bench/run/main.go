@@ -150,7 +150,8 @@ func measure(ctx context.Context, s settings, results *results, progress io.Writ
 	return p.rounds(ctx, s, server.address, results, progress)
 }
 
-// onMember measures on a real member. It first writes the keys that the range workloads read.
+// onMember measures the workloads on a real member. It first writes the keys that the range
+// workloads read.
 func (p programs) onMember(
 	ctx context.Context, s settings, results *results, progress io.Writer,
 ) (err error) {

@@ -32,7 +32,8 @@ type feed struct {
 	due      time.Time // when the next response is due, if there is an interval
 }
 
-// newFeed returns the events that the watch id asks for with its key, or nil if it asks for none.
+// newFeed returns the feed of the watch with the given ID. The watch's key says which events the
+// feed sends. newFeed returns nil if the key asks for no events.
 func newFeed(key string, id int64) (*feed, error) {
 	kind, _, _ := strings.Cut(key, "/")
 	if kind != "watch" && kind != "spread" {
@@ -66,7 +67,8 @@ func (f *feed) target(ids []int64) (int64, bool) {
 	return ids[f.next%len(ids)], true
 }
 
-// fill returns the next response, and counts it.
+// fill returns the next response, and counts it in f.left. The parameter to is the ID of the watch
+// that gets the response. The parameter first is the revision of the response's first event.
 func (f *feed) fill(to, first int64, now time.Time) frame {
 	f.left--
 	f.next++

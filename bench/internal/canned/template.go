@@ -11,16 +11,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// revision is the revision in every answer. The first event of a stream has the next revision. As
-// varints, revision and all later ones below 1<<35 have 5 bytes, so a template can overwrite one
-// with another.
+// revision is the revision in every answer. The first event of a stream has the next revision. All
+// revisions from this one to 1<<35-1 are encoded in 5 bytes, so a template can overwrite one
+// revision with another.
 const revision = int64(1)<<34 + 0x2a5a5a5
 
 // template is a marshalled response whose revisions and times are overwritten for each copy.
 type template struct {
 	message   []byte
 	revisions []int // offsets in message: first the header's revision, then those of the events
-	stamps    []int // offsets in message of the events' values, which begin with a time
+	stamps    []int // offsets in message: each event's value, whose first 8 bytes are a time
 }
 
 var stampMark = []byte("8 bytes.")

@@ -175,8 +175,8 @@ func (w *watchers) next(now time.Time) (message frame, due time.Time, stopped bo
 	return nil, due, w.stopped
 }
 
-// wait returns when the time due comes, when another goroutine wakes the sender, or when the stream
-// ends. The zero time never comes.
+// wait returns at the time due, when another goroutine sends to w.wake, or when the stream ends. If
+// due is zero, wait has no time limit.
 func (w *watchers) wait(due time.Time) error {
 	var timer <-chan time.Time
 	if !due.IsZero() {
