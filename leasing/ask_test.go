@@ -10,8 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// These tests write lease keys as another client would. They check what a leasing KV writes to
-// lease keys, and when it deletes them.
+// These tests write lease keys (keys that mark which client owns a key) as another client would.
+// They check what a leasing KV writes to lease keys, and when it deletes them.
 
 // TestLeaseKeysAreAsOtherClientsExpect: a lease key, which marks that a client owns a key, is
 // empty, and attached to the lease of the client's session.
@@ -26,8 +26,8 @@ func TestLeaseKeysAreAsOtherClientsExpect(t *testing.T) {
 	require.Equal(t, leaseKey, leaseKeyOf(t, plain, "k"), "an owner's writes leave it alone")
 }
 
-// TestOwnersGiveKeysUpWhenAsked: an owner that is asked releases its key at once, and does not
-// acquire it again at once.
+// TestOwnersGiveKeysUpWhenAsked: an owner is a client that caches a key. When another client asks
+// it to release the key, the owner does so at once, and does not cache the key again for a while.
 func TestOwnersGiveKeysUpWhenAsked(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

@@ -140,14 +140,14 @@ func TestCacheForgetsCooldowns(t *testing.T) {
 	require.LessOrEqual(t, len(c.cooldowns.ends), cleanUpEvery)
 }
 
-// TestCooldownsOfARange: if another client asks for a key soon after the key's cooldown, no key
-// with a recent cooldown may be acquired until a pause has ended. The other client probably writes
-// a range of these keys.
+// TestCooldownsOfARange: after a client has released a key, the key has a cooldown, in which the
+// client does not acquire it again. If another client asks for the key soon after its cooldown,
+// that client probably writes a range. So all keys with recent cooldowns get a longer cooldown.
 func TestCooldownsOfARange(t *testing.T) {
 	for name, c := range map[string]struct {
-		pause      time.Duration // from the first cooldowns of r/1 and r/2 to the second of r/2
+		pause      time.Duration // between the two cooldowns of r/2
 		isAskedFor bool
-		waits      bool // r/1 must not be acquired during the pause either
+		waits      bool // r/1 has a cooldown again, together with r/2
 	}{
 		"asked for soon":   {pause: 2 * time.Second, isAskedFor: true, waits: true},
 		"asked for later":  {pause: maxCooldown + maxPause, isAskedFor: true},

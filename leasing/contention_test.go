@@ -15,10 +15,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestRangesAreWrittenBesideConstantReaders: a client can delete a range soon although readers
-// acquire the range's keys again and again, through the same KV or another. The delete asks the
-// owners of all keys at once. If it asked for a few keys at a time, readers could acquire the first
-// keys again meanwhile.
+// TestRangesAreWrittenBesideConstantReaders: a client can delete a range of keys soon although
+// readers cache these keys again and again. The delete asks the owners of all keys at once to
+// release them. If it asked for a few keys at a time, readers could cache the first keys again
+// meanwhile.
 func TestRangesAreWrittenBesideConstantReaders(t *testing.T) {
 	const keys, readers = 300, 10
 	for name, own := range map[string]bool{"of the same KV": true, "of another KV": false} {

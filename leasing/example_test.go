@@ -14,7 +14,7 @@ import (
 func exampleEndpoints() []string { return leasing.SharedEndpoints() }
 
 // The reader answers repeated reads of a key from its cache, until the writer changes the key. Both
-// use the same prefix for their lease keys.
+// use the same prefix for their lease keys, which mark who caches a key.
 func ExampleNewKV() {
 	var readers, writers *clientv3.Client
 	for _, cli := range []**clientv3.Client{&readers, &writers} {

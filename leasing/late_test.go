@@ -58,16 +58,16 @@ func TestAcquisitionAppliedLate(t *testing.T) {
 	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.cache.epoch.lease))
 	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 
-	// If a write of this KV finds the orphaned lease key, it does not wait for the next renewal
-	// of the lease, after which the client looks for such keys.
+	// This KV looks for orphaned lease keys after each renewal of its lease. If a write finds one
+	// before, the write does not wait for the next renewal.
 	put(t, cli, pfx+"k", "", clientv3.WithLease(kv.cache.epoch.lease))
 	put(t, kv, "k", "v")
 	require.Nil(t, leaseKeyOf(t, cli, "k"))
 }
 
-// TestLostAnswerToAWrite: if the answer to a write is lost, the client releases the key, because
-// its cached value may be stale. If the server receives the write only after the client has
-// acquired the key again, the server does not apply it.
+// TestLostAnswerToAWrite: if the response to a write is lost, the client releases the key (stops
+// caching it), because the cached value may be stale. If the write reaches the server only after
+// the client has acquired the key again, the server does not apply it.
 func TestLostAnswerToAWrite(t *testing.T) {
 	for name, applied := range map[string]bool{"applied": true, "not applied": false} {
 		t.Run(name, func(t *testing.T) {

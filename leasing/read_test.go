@@ -35,9 +35,9 @@ func sameFromCache(
 	}
 }
 
-// TestReadsCostNoRequest: after the first read of a key, its gets are answered from the cache with
-// all metadata, also after writes through this KV. This includes gets with options, for example
-// with bounds on revisions.
+// TestReadsCostNoRequest: after the first read of a key, the cache answers gets of the key with all
+// metadata, even after writes through this KV. It also answers gets with options, for example with
+// bounds on revisions.
 func TestReadsCostNoRequest(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)

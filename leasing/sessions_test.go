@@ -29,9 +29,9 @@ func cutOff(t *testing.T) (far, near *clientv3.Client, proxy *faultnet.Proxy) {
 	return newClient(t, proxy.Addr()), newClient(t, cluster.Endpoints()...), proxy
 }
 
-// TestLostSessionLosesNoWrite: a client that is cut off answers nothing from its cache once its
-// lease may have expired. Other clients can write then. When it is connected again it makes a new
-// session.
+// TestLostSessionLosesNoWrite: a client that is cut off does not answer from its cache after its
+// lease may have expired. Other clients can write then. When the client is connected again, it
+// makes a new session.
 func TestLostSessionLosesNoWrite(t *testing.T) {
 	far, near, proxy := cutOff(t)
 	kv, other := newKV(t, far, concurrency.WithTTL(2)), newKV(t, near)
@@ -137,8 +137,8 @@ func TestStopDoesNotDependOnServers(t *testing.T) {
 	require.Less(t, took(), eventually, "of a TTL of 60 s")
 }
 
-// TestStopWhileThereIsNoSession: the closing function also returns while a server does not answer
-// the request for a lease.
+// TestStopWhileThereIsNoSession: the function that closes a leasing KV returns even while the
+// server does not answer the KV's request for a lease.
 func TestStopWhileThereIsNoSession(t *testing.T) {
 	fake := etcdfake.Start(t)
 	background, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

@@ -16,7 +16,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// callsOf returns calls of each kind on a KV that owns the key "owned".
+// callsOf returns calls of each kind. The KV owns (caches) the key "owned", and not "k".
 func callsOf(kv *leasingKV) map[string]func(ctx context.Context) error {
 	put := clientv3.OpPut("owned", "v")
 	return map[string]func(ctx context.Context) error{

@@ -42,8 +42,8 @@ func collect(pages <-chan *clientv3.GetResponse, errs chan error) (keys []string
 	return keys, <-errs
 }
 
-// TestTheBaseIsOfOneRevision: SyncBase reads all pages at one revision, although a key is written
-// after each page. It requests keys with the prefix only.
+// TestTheBaseIsOfOneRevision: SyncBase reads all pages at one revision, although the test writes a
+// key after each page. SyncBase requests only keys that have the prefix.
 func TestTheBaseIsOfOneRevision(t *testing.T) {
 	for _, rev := range []int64{0, 2503} { // fill puts 2502 keys, and the first put has revision 2
 		fake := etcdfake.Start(t)
@@ -77,8 +77,8 @@ func TestTheBaseIsOfOneRevision(t *testing.T) {
 	}
 }
 
-// TestASecondBaseIsOfTheSameRevision: a second SyncBase reads at the revision of the first, after
-// which the updates begin.
+// TestASecondBaseIsOfTheSameRevision: a second SyncBase reads at the revision of the first one,
+// although a key was written between them.
 func TestASecondBaseIsOfTheSameRevision(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fill(t, fake, 3)

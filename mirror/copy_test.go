@@ -71,9 +71,9 @@ func TestTwoClustersAreEqual(t *testing.T) {
 	require.Equal(t, contents(t, writer), contents(t, copier))
 }
 
-// write makes all transactions and returns the revision of the last. If the answer to a transaction
-// is lost, write repeats the transaction. A condition on a counter prevents that the server applies
-// it twice.
+// write makes all transactions and returns the revision of the last one. If the response to a
+// transaction is lost, write sends the transaction again. Each transaction compares and increases a
+// counter, so the server applies it only once.
 func write(t *testing.T, client *clientv3.Client) int64 {
 	ctx, rng := t.Context(), rand.New(rand.NewPCG(1, 2))
 	exists := map[string]bool{}

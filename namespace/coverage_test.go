@@ -26,8 +26,9 @@ var getNames = []string{
 	"bound 0", "bound 1", "bound 2", "bound 3",
 }
 
-// TestHistoriesAskForEverything: the random histories that TestRandomHistoriesEqualAModel runs use
-// every prefix, every option, and, in one request, every two options that can be used together.
+// TestHistoriesAskForEverything: the random series of requests that TestRandomHistoriesEqualAModel
+// sends use every prefix and every option. They also use, in one request, every two options that
+// can be used together.
 func TestHistoriesAskForEverything(t *testing.T) {
 	ranges := []string{"prefix", "from key", "to \""} // of which an operation has one
 	seen := map[string]map[string]int{}

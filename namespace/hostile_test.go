@@ -42,7 +42,8 @@ func (hostileKV) RangeStream(
 	return &hostilePieces{}, nil
 }
 
-// hostilePieces is a stream of one piece, with keys outside the namespace.
+// hostilePieces is the stream of a RangeStream call. It returns one response, with keys outside the
+// namespace.
 type hostilePieces struct {
 	grpc.ClientStream
 	sent bool

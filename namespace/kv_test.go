@@ -18,7 +18,8 @@ import (
 // foreignKV hides the methods that a client's KV has in addition to those of the interface.
 type foreignKV struct{ clientv3.KV }
 
-// TestAnEmptyKeyIsRefused: an empty key is not sent. On the server it would be the prefix.
+// TestAnEmptyKeyIsRefused: a request for an empty key fails and is not sent. The server would see
+// the prefix as the key.
 func TestAnEmptyKeyIsRefused(t *testing.T) {
 	fake := etcdfake.New(t)
 	kv := namespace.NewKV(newClient(t, fake.Listen()).KV, "p/")
@@ -56,7 +57,8 @@ func TestAnEmptyKeyIsRefused(t *testing.T) {
 	}
 }
 
-// TestTheArgumentsStayAsTheyAre: ops that run twice do not get a second prefix.
+// TestTheArgumentsStayAsTheyAre: a program can run the same Op or condition twice. The KV adds the
+// prefix to a copy, so the second run does not get two prefixes.
 func TestTheArgumentsStayAsTheyAre(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	kv := namespace.NewKV(client.KV, "twice/")

@@ -66,7 +66,7 @@ func (o *options) at(offset int64) []clientv3.OpOption {
 	return opts
 }
 
-// ranges adds an option that selects a range of keys, or none.
+// ranges adds an option that selects a range of keys, or adds no option.
 func (c *choices) ranges(o *options) {
 	switch c.n(4) {
 	case 1:

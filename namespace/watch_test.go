@@ -153,7 +153,8 @@ func TestAWatchCostsNoGoroutine(t *testing.T) {
 	}, waitFor, tick, "one each where there is no other way")
 }
 
-// TestCloseEndsUnreadResponses: Close ends goroutines whose responses the program does not read.
+// TestCloseEndsUnreadResponses: Close ends the goroutines of all watches, even if the program does
+// not read their responses.
 func TestCloseEndsUnreadResponses(t *testing.T) {
 	client := newClient(t, cluster.Endpoints()...)
 	w := namespace.NewWatcher(foreignWatcher{clientv3.NewWatcher(client)}, "p/")

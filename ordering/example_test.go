@@ -12,7 +12,7 @@ import (
 // exampleEndpoints returns the endpoints of the server that all examples share.
 func exampleEndpoints() []string { return ordering.ExampleCluster.Endpoints() }
 
-// Serializable reads cost the cluster little. Here none returns older data than an earlier one.
+// Serializable reads cost the cluster little. Here no read returns older data than an earlier read.
 func ExampleNewKV() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -170,8 +170,9 @@ func (s *sim) run(steps int, faults bool) {
 	}
 }
 
-// look checks that the mux relies on the order of progress notices only if the server keeps it. It
-// also counts steps for the statistics of TestEveryHistoryIsWhole.
+// look checks that the mux does not trust the progress notices of a hasty server, which sends a
+// notice before the events up to the notice's revision. It also counts steps for the statistics of
+// TestEveryHistoryIsWhole.
 func (s *sim) look() {
 	if s.mux.progress.ordered {
 		require.False(s.t, s.server.hasty, "a server is trusted that sends progress too early")

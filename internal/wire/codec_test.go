@@ -22,8 +22,8 @@ type oldCodec struct{ encoding.Codec }
 
 func (oldCodec) String() string { return "old" }
 
-// TestAnotherCodecWins: Settle removes the client's codec if the call options contain a codec or a
-// content subtype of the program, before or after the client's.
+// TestAnotherCodecWins: if the program's call options contain a codec or a content subtype, Settle
+// removes the option with the client's codec. The order of the two options does not matter.
 func TestAnotherCodecWins(t *testing.T) {
 	plain := grpc.WaitForReady(true)
 	for name, other := range map[string]grpc.CallOption{
@@ -68,7 +68,7 @@ func TestCodecLeavesOtherMessagesToTheLibrary(t *testing.T) {
 	assert.Error(t, c.Unmarshal(mem.BufferSlice{mem.SliceBuffer("x")}, "no message"))
 }
 
-// TestUnmarshalResetsTheMessage: what was in it before must not show through.
+// TestUnmarshalResetsTheMessage: Unmarshal removes all that the message contained before.
 func TestUnmarshalResetsTheMessage(t *testing.T) {
 	want := testRange(2, 3)
 	got := testRange(5, 9)

@@ -233,8 +233,8 @@ func (g generator) unknown() []byte {
 	return protowire.AppendTag(group, number, protowire.EndGroupType)
 }
 
-// mutated returns a damaged copy of data. The damage is anywhere, inside one of the fields in data,
-// or inside a copy of a field that is appended.
+// mutated returns a damaged copy of data, an encoded message. It damages any byte, or the content
+// of one field, or it appends a damaged copy of one field.
 func (g generator) mutated(data []byte) []byte {
 	fields := split(data)
 	if len(fields) == 0 || g.IntN(3) == 0 {

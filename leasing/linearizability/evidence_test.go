@@ -66,9 +66,9 @@ func (tr *trial) checkIncidents(byClient [clients][]event) {
 		"what stopped clients had read was written by others")
 }
 
-// during counts three kinds of operations during an incident. begun are those that the client of
-// the incident began, and failed are its calls that failed. lost are writes of other clients to
-// keys that this client had read before the incident.
+// during counts what happened during an incident. The result begun counts the operations that the
+// client of the incident began, and failed counts its calls that failed. The result lost counts the
+// writes of other clients to keys that this client had read before the incident.
 func (tr *trial) during(in incident, byClient [clients][]event) (failed, begun, lost int) {
 	read := map[string]bool{}
 	for _, e := range byClient[in.client] {

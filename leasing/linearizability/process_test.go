@@ -49,7 +49,7 @@ type process struct {
 	err     error
 }
 
-// start starts a client process. It is killed at the end of the test if it has not ended.
+// start starts a client process, and kills it at the end of the test if it still runs.
 func start(tb testing.TB, j job) *process {
 	tb.Helper()
 	spec, err := json.Marshal(j)
@@ -97,7 +97,7 @@ func (p *process) take(line []byte) error {
 	return nil
 }
 
-// waitReady waits until the process has a KV. It must not be stopped before.
+// waitReady waits until the process has a leasing KV. A test must not stop the process before that.
 func (p *process) waitReady() {
 	select {
 	case <-p.ready:

@@ -82,7 +82,7 @@ func drain(stream clientv3.GetStreamChan, err error) error {
 	return err
 }
 
-// refused turns the expected error into none.
+// refused returns nil if a call failed, as the test expects, and an error if it succeeded.
 func refused(_ *clientv3.MemberListResponse, err error) error {
 	if err == nil {
 		return os.ErrExist

@@ -50,8 +50,8 @@ func testContext(t *testing.T) context.Context {
 // serverHeader is the header in which a server sends its address.
 const serverHeader = "served-by"
 
-// serve starts a gRPC server that sends its address with each answer, and returns
-// the address. stop is to be called once.
+// serve starts a gRPC server that sends its address with each answer, and returns the address. The
+// caller must call the function stop once.
 func serve() (addr string, stop func(), err error) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -166,7 +166,8 @@ func TestMetadataOfObjectsCanBeCompared(t *testing.T) {
 	}
 }
 
-// TestNoEndpoints: calls wait for the first endpoint, and fail at once after the last.
+// TestNoEndpoints: while a name has no endpoint yet, calls wait for the first one. After the last
+// endpoint was deleted, calls fail at once.
 func TestNoEndpoints(t *testing.T) {
 	ctx, cli := testContext(t), newClient(t, shared.Endpoints()...)
 	m := newManager(t, cli, "none")
