@@ -99,7 +99,7 @@ type instance struct {
 	ended  chan struct{}
 }
 
-// start starts an instance, which the end of the test stops.
+// start starts an instance. When the test ends, its cleanup stops the instance.
 func start(t *testing.T, cluster *etcdfake.Cluster, log *jobLog) *instance {
 	ctx, cancel := context.WithCancel(context.Background())
 	i := &instance{client: cluster.Client(quiet), stop: cancel, ended: make(chan struct{})}
@@ -115,7 +115,7 @@ func start(t *testing.T, cluster *etcdfake.Cluster, log *jobLog) *instance {
 
 func quiet(cfg *clientv3.Config) { cfg.Logger = zap.NewNop() }
 
-// end lets the instance give up leadership, and waits for it.
+// end stops the instance, which gives up its leadership. It waits until the instance has ended.
 func (i *instance) end() {
 	i.stop()
 	<-i.ended

@@ -57,8 +57,8 @@ func TestBarrierHeldAgainLetsEarlierWaitersPass(t *testing.T) {
 	require.NoError(t, result(t, late))
 }
 
-// TestWaitingRequiresALeader checks the metadata of the watch, and that waiting goes on after a
-// member has lost its leader.
+// TestWaitingRequiresALeader: the watch of Barrier.Wait has the metadata that asks the member to
+// end the watch if it has no leader. Wait goes on after the member has done that.
 func TestWaitingRequiresALeader(t *testing.T) {
 	fake := etcdfake.Start(t)
 	b := NewBarrier(newClient(t, fake.Addr()), "barrier")

@@ -136,7 +136,8 @@ func ExampleRWMutex() {
 	// <nil>
 }
 
-// WaitEvents waits until a key was put and then deleted. WaitPrefixEvents does so for a prefix.
+// WaitEvents waits until a key was put and then deleted. WaitPrefixEvents waits until a key with a
+// given prefix was put.
 func ExampleWaitEvents() {
 	cli := connect()
 	defer cli.Close()

@@ -98,8 +98,8 @@ func (l *load) stop() {
 	l.callsEnded.Wait()
 }
 
-// end waits until the watches have delivered the revision last, at most for drainTimeout. It then
-// ends the load and returns the record.
+// end waits for at most drainTimeout until the watches have delivered the revision in the parameter
+// last. It then ends the load and returns the record.
 func (l *load) end(last int64) (*record.Record, error) {
 	deadline := time.Now().Add(drainTimeout)
 	for _, w := range l.watches {

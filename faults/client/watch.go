@@ -72,8 +72,8 @@ func (l *load) startWatches(ctx context.Context) error {
 	return nil
 }
 
-// run keeps the watch open until the load's streams end. It closes the channel opened when the
-// watch is open for the first time.
+// run keeps the watch open until the load's streams end. When the watch is open for the first time,
+// run closes the channel that it got as the parameter opened.
 func (w *watch) run(opened chan struct{}) {
 	next := w.record.From
 	for w.load.streams.Err() == nil {

@@ -23,8 +23,8 @@ var answerScenarios = []scenario{
 	},
 }
 
-// loseAnswers drops what one member after the other sends, and then resets the connections that
-// lost something.
+// loseAnswers takes the members in turn. For a short time it drops all that a member sends to the
+// client. It then resets the connections that lost something.
 func loseAnswers(ctx context.Context, b *bed) error {
 	const rounds, lost, pause = 15, 150 * time.Millisecond, 100 * time.Millisecond
 	for i := range rounds {

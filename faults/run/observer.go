@@ -22,7 +22,7 @@ import (
 // observer watches all keys at each member by gRPC's generated stubs. While one member is broken,
 // the others still report every change.
 type observer struct {
-	first int64 // revision
+	first int64 // the revision at which the watches begin
 
 	stop  context.CancelFunc
 	ended sync.WaitGroup

@@ -47,7 +47,7 @@ type child struct {
 	log bytes.Buffer
 }
 
-// start runs a client program and returns once its load runs.
+// start starts a client program and waits until its load runs.
 func (p programs) start(ctx context.Context, contender string, plan record.Plan) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, p.path(contender))}
 	c.cmd.Stderr, c.cmd.WaitDelay = &c.log, time.Second

@@ -27,7 +27,7 @@ func attached(t *testing.T, s *Source) string {
 	return md[rpctypes.TokenFieldNameGRPC]
 }
 
-// server issues token-1, token-2, … and counts.
+// server issues token-1, token-2, … and counts the calls.
 type server struct {
 	calls atomic.Int64
 	fail  error         // returned instead of a token

@@ -17,7 +17,8 @@ var (
 
 func isFinal(err error) bool { return errors.Is(err, errFinal) }
 
-// changeOf returns a Change that does not wait, and returns seen.
+// changeOf returns a Change, that is a function that waits for a change of the store. This one does
+// not wait but returns the parameter seen at once.
 func changeOf(seen bool) Change { return func(context.Context) bool { return seen } }
 
 // TestLoop: Loop calls look until a step ends it, and waits only where it has to. Each step is what

@@ -251,8 +251,8 @@ type noClientConn struct{ balancer.ClientConn }
 func (noClientConn) UpdateState(balancer.State) {}
 
 // TestNewConnectionStartsAfresh: an ejected member is usable again when it has a new connection.
-// Here all connections are lost first: the tracker must then empty its list of connected members,
-// or the new connection would not look new.
+// The tracker finds new connections by comparison with its list of connected members. So it must
+// empty this list when all connections are lost.
 func TestNewConnectionStartsAfresh(t *testing.T) {
 	tracker, p := newTestPicker(t, 2, noProbe)
 	for _, s := range p.candidates {
@@ -320,8 +320,9 @@ func (a *attempt) Idempotent() bool { return false }
 func (a *attempt) SetMember(m any)  { a.member = m }
 func (a *attempt) Avoid() any       { return a.avoid }
 
-// TestNextAttemptGoesToAnotherMember: an attempt goes to another member than the one before it,
-// wherever the round-robin stands, also if that member has answered other requests since.
+// TestNextAttemptGoesToAnotherMember: the next attempt of a request avoids the member that got the
+// last attempt. That holds at every position of the round-robin, and also if the member has
+// answered other requests in the meantime.
 func TestNextAttemptGoesToAnotherMember(t *testing.T) {
 	for n, want := range map[int]bool{1: false, 2: true, 3: true} {
 		tracker, p := newTestPicker(t, n, noProbe)

@@ -55,7 +55,7 @@ func (s *server) serve(t *testing.T) {
 	require.NoError(t, err)
 	s.addr = lis.Addr().String()
 	var serving sync.WaitGroup
-	// Ends when the test stops the server, and waits for it.
+	// The goroutine ends when the test's cleanup stops the server.
 	serving.Go(func() { _ = s.grpc.Serve(countingListener{lis, s}) })
 	t.Cleanup(func() {
 		s.grpc.Stop()

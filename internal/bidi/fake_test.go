@@ -54,7 +54,7 @@ func (s *fakeStream) CloseSend() error {
 // streams, from which the test receives it.
 type peer struct {
 	streams chan *fakeStream
-	dialErr func(n int) error // may be nil
+	dialErr func(n int) error // returns the error of dial n; nil if no dial fails
 	sendErr error             // returned by Send of the first stream, if set
 
 	mu    sync.Mutex

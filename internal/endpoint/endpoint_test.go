@@ -137,7 +137,7 @@ const (
 	handshake = 22
 )
 
-// firstByte connects to e and returns what the server's end gets first.
+// firstByte connects to e and returns the first byte that gRPC sends to the server.
 func firstByte(t *testing.T, e Endpoint, creds *Credentials) byte {
 	first := make(chan byte, 1)
 	dial := func(context.Context, string) (net.Conn, error) {

@@ -18,7 +18,7 @@ type Watched struct {
 
 // Watch compares what a watch has delivered with the history up to the revision last. The stall of
 // the watch is the longest time from when a member recorded a change until the client program got
-// its event. Only changes that were recorded at or after the time since count for the stall.
+// its event. For the stall, changes recorded before the time in the parameter since are ignored.
 func Watch(h History, w record.Watch, last, since int64) Watched {
 	var v Watched
 	seen := map[int64]bool{}

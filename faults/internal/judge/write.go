@@ -10,9 +10,9 @@ import (
 
 // Written is the verdict on writes with an id.
 type Written struct {
-	Twice   int // were applied more than once
-	Missing int // succeeded, and were not applied
-	Applied int // failed, and were applied
+	Twice   int // writes that were applied more than once
+	Missing int // writes that succeeded but were not applied
+	Applied int // writes that failed but were applied
 }
 
 // Writes compares the ids of the writes that succeeded (acked) and that failed (unsure) with the

@@ -95,7 +95,7 @@ type Watch struct {
 	Events   []Event
 	Gaps     []Gap
 	Notices  []Notice
-	Reopened int // how often its channel was closed
+	Reopened int // how often the watch was opened again because its channel was closed
 }
 
 // Event is one event of a watch. Its revision identifies it, because the load changes only one key
