@@ -60,7 +60,8 @@ func TestSwitchAwayFromMembersBehind(t *testing.T) {
 }
 
 // TestTheCountIsOfOneRequest: every second response of the only member has an old revision. All
-// reads succeed, because maxViolations limits the violations of a single request.
+// reads succeed: maxViolations limits how many old responses one request may get, not how many the
+// client gets.
 func TestTheCountIsOfOneRequest(t *testing.T) {
 	servers, eps := fakes(t, 1)
 	var mu sync.Mutex
@@ -104,8 +105,9 @@ func TestNoMemberIsAhead(t *testing.T) {
 	require.EqualValues(t, 9, rev)
 }
 
-// TestTheSwitchEnds: a switch leaves the client only some of its endpoints. It gets all of them
-// back after a while, unless the program has set other endpoints meanwhile.
+// TestTheSwitchEnds: after violations the client uses only its endpoints that have the newest
+// revision. The client gets all endpoints back after a while, unless the program has set other
+// endpoints meanwhile.
 func TestTheSwitchEnds(t *testing.T) {
 	_, eps := fakes(t, 9, 4)
 	client := newClient(t, eps...)

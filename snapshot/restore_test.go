@@ -57,7 +57,7 @@ func fill(t *testing.T, client *clientv3.Client, n int) {
 // peakHeap calls f and returns the largest size of the heap meanwhile, in bytes. The size includes
 // dead objects that are not yet collected.
 func peakHeap(f func()) uint64 {
-	for range 3 { // pools keep what is in them for a collection or two
+	for range 3 { // a sync.Pool keeps objects for up to two collections
 		debug.FreeOSMemory()
 	}
 	stop := make(chan struct{})

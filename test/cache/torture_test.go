@@ -47,7 +47,8 @@ func (r *replica) fail(format string, args ...any) {
 	r.failure = fmt.Sprintf(format, args...)
 }
 
-// is reports whether the replica has just the given keys.
+// is reports whether the replica has exactly the given keys and values, and the cache has not
+// failed it.
 func (r *replica) is(keys map[string]string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -19,8 +19,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// quickest runs f five times and returns the shortest duration, which a pause of the machine
-// changes least.
+// quickest runs f five times and returns the shortest duration: a pause of the machine makes only
+// some of the runs longer.
 func quickest(t *testing.T, f func()) time.Duration {
 	best := time.Hour
 	for range 5 {

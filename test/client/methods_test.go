@@ -147,11 +147,11 @@ func requireInterrupted(t *testing.T, want error, name string, results []reflect
 			_, err = clientv3.GetStreamToGetResponse(first)
 		}
 	case clientv3.WatchChan:
-		for range first { // closed by the context
+		for range first { // the end of the context closes the channel
 		}
 		return
 	case <-chan *clientv3.LeaseKeepAliveResponse:
-		for range first { // closed by the context
+		for range first { // the end of the context closes the channel
 		}
 		return
 	}

@@ -138,7 +138,7 @@ func readmeProgram(t *testing.T) string {
 	return readmeBlock(t, "package main\n")
 }
 
-// readmeBlock is the code in the README that begins with start.
+// readmeBlock returns the first Go code block in the README that begins with the text start.
 func readmeBlock(t *testing.T, start string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
@@ -152,7 +152,7 @@ func readmeBlock(t *testing.T, start string) string {
 	return ""
 }
 
-// goMod are the lines of a go.mod.
+// goMod returns the lines of the go.mod in dir, without its "require (" and ")".
 func goMod(t *testing.T, dir string) []string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
@@ -166,7 +166,7 @@ func goMod(t *testing.T, dir string) []string {
 	return lines
 }
 
-// minus are the lines of a that b has not.
+// minus returns the lines of a that b does not have.
 func minus(a, b []string) []string {
 	have := map[string]bool{}
 	for _, line := range b {

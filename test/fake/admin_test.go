@@ -27,7 +27,7 @@ func (g *generator) withUsers() {
 	for _, name := range []string{"root", "alice", "bob"} {
 		g.login(name, "pw")
 	}
-	// Root comes most, so that not everything is refused.
+	// Root is picked most often, because the servers refuse many requests of the other users.
 	g.users = []string{"root", "root", "root", "root", "root", "alice", "alice", "bob", "", "bad",
 		"bad.7"}
 }
@@ -191,7 +191,8 @@ func (g *generator) maintenanceStep() {
 	case n < 50:
 		g.call(pb.Maintenance_Hash_FullMethodName, &pb.HashRequest{}, new(pb.HashResponse))
 	case n < 80:
-		// HashKV covers the IDs of leases, which differ if the servers choose them.
+		// The hash that HashKV returns includes lease IDs. They differ if each server chooses its
+		// own IDs.
 		if !g.ownIDs {
 			g.call(pb.Maintenance_HashKV_FullMethodName,
 				&pb.HashKVRequest{Revision: pick(g, 0, g.revision(), g.compacted, g.revision())},

@@ -10,7 +10,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// A request that is too large is refused by etcd, and one that is larger still by gRPC.
+// The fake has etcd's two limits of the size of a request: one that etcd itself checks, and a
+// larger one that gRPC checks.
 func TestLimitsOfSizeAreEtcds(t *testing.T) {
 	p := newPair(t)
 	for _, size := range []int{1 << 20, 1572864 - 100, 1572864 - 48, 1572864, 2<<20 + 100} {

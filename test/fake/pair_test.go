@@ -66,7 +66,8 @@ func (p *pair) learnMembers() {
 	p.dict.learn(want.ProtoReflect(), got.ProtoReflect())
 }
 
-// contexts returns the contexts for a user's request to each server, with the user's token there.
+// contexts returns a context for the request to each server. It has the token that this server has
+// issued to the user.
 func (p *pair) contexts(user string) (forReal, forFake context.Context, cancel func()) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	if user == "" {

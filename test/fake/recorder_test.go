@@ -30,7 +30,7 @@ type recorder struct {
 // response depends on timing.
 type received struct {
 	answers  []string           // to creates and cancels
-	watchers map[int64][]string // events, and cancellations by a compaction
+	watchers map[int64][]string // by watcher: its events, and its cancellation by a compaction
 	// progress has the answers to progress requests, each with the number of events before it.
 	// Equal answers in a row are recorded once, because the real server may get more progress
 	// requests.

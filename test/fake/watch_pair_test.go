@@ -10,13 +10,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// watchPair is a watch stream on each server.
+// watchPair is two watch streams: one on the real server and one on the fake.
 type watchPair struct {
 	p          *pair
 	cancel     func()
 	real, fake *recorder
 	next       int64 // the id of the next watch
-	behind     bool  // a watch of the open streams has a StartRevision
+	behind     bool  // a watch on these streams has a StartRevision
 }
 
 func newWatchPair(p *pair) *watchPair {

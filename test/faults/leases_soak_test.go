@@ -11,7 +11,7 @@ import (
 
 func TestSoakFiftyThousandLeasesOnAFake(t *testing.T) {
 	testclient.Soak(t)
-	fake := etcdfake.Start(t, etcdfake.WithCanned()) // no log of requests
+	fake := etcdfake.Start(t, etcdfake.WithCanned()) // WithCanned turns the request log off
 	scale{
 		leases: 50_000, ttl: 10, duration: time.Minute,
 		requests: func() int { return fake.Calls("LeaseKeepAlive") },

@@ -101,7 +101,7 @@ func (s scale) keepAll(
 }
 
 func TestManyLeasesOnAFake(t *testing.T) {
-	fake := etcdfake.Start(t, etcdfake.WithCanned()) // no log of requests
+	fake := etcdfake.Start(t, etcdfake.WithCanned()) // WithCanned turns the request log off
 	scale{
 		leases: 2000, ttl: 6, duration: 6 * time.Second,
 		requests: func() int { return fake.Calls("LeaseKeepAlive") },
