@@ -10,7 +10,7 @@ import (
 )
 
 // TestServersApart: one of two independent servers is behind, like a member that is cut off from
-// its peers. No read returns the old value that it holds.
+// its peers. No read returns the old value on that server.
 func TestServersApart(t *testing.T) {
 	ahead, behind := etcdtest.Start(t), etcdtest.Start(t)
 	eps := append(ahead.Endpoints(), behind.Endpoints()...)

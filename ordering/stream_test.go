@@ -48,7 +48,7 @@ func TestStreamsAreInOrder(t *testing.T) {
 			_, err = readStream(t, kv)
 			require.Equal(t, ErrNoGreaterRev, err)
 			client.SetEndpoints(eps...)
-			for len(client.Endpoints()) > 1 { // until a read has met the member that is behind
+			for len(client.Endpoints()) > 1 { // until an old response limits the client to eps[0]
 				_, err := get(t, kv)
 				require.NoError(t, err)
 			}

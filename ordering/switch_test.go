@@ -129,9 +129,9 @@ func TestTheSwitchEnds(t *testing.T) {
 	require.Equal(t, eps[1:], client.Endpoints())
 }
 
-// TestCallsWithoutANumberAreCounted: a KV of this package stores the number of violations in the
-// op. If a program calls the OrderViolationFunc itself, the op has no number. The function then
-// counts its calls itself.
+// TestCallsWithoutANumberAreCounted: a KV of this package counts the old responses to a request,
+// and stores the count in the op. If a program calls the OrderViolationFunc itself, the op has no
+// number. The function then counts its calls itself.
 func TestCallsWithoutANumberAreCounted(t *testing.T) {
 	_, eps := fakes(t, 4)
 	f := NewOrderViolationSwitchEndpointClosure(newClient(t, eps...))

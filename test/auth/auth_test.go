@@ -180,7 +180,7 @@ func TestPermissionDenied(t *testing.T) {
 // errOf returns the error of a call.
 func errOf[T any](_ T, err error) error { return err }
 
-// allowedToRoot are the methods on users and roles that need the role root.
+// allowedToRoot returns the methods on users and roles that need the role root.
 func allowedToRoot(c *clientv3.Client) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"AuthEnable":  func(ctx context.Context) error { return errOf(c.AuthEnable(ctx)) },
@@ -220,7 +220,7 @@ func allowedToRoot(c *clientv3.Client) map[string]func(context.Context) error {
 	}
 }
 
-// allowedToAdmins are the methods on members and their stores, which need the role root, too.
+// allowedToAdmins returns the methods on members and their stores. They need the role root.
 func allowedToAdmins(c *clientv3.Client, ep string) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"MemberAdd": func(ctx context.Context) error {

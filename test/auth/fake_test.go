@@ -23,7 +23,7 @@ import (
 type authFake struct {
 	*etcdfake.Server
 	mu     sync.Mutex
-	tokens map[string]error // by issued token: the error that refuses puts, or nil
+	tokens map[string]error // the keys are the issued tokens; a value is the error for puts, or nil
 }
 
 func newAuthFake(t *testing.T) *authFake {
@@ -57,7 +57,7 @@ func (f *authFake) put(call *public.Call) public.Action {
 	return public.Pass()
 }
 
-// refuseTokens makes the fake refuse, with the error refusal, puts that have a token issued so far.
+// refuseTokens makes the fake answer with the error refusal if a put has a token issued so far.
 func (f *authFake) refuseTokens(refusal error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -63,8 +63,8 @@ func TestManyConsumersOverACompaction(t *testing.T) {
 	require.Zero(t, wrong.Load(), "consumers")
 }
 
-// isDifferenceOnce reads the whole state from Changes, and then batches until the key m/end comes.
-// It reports whether each deletion came once, and one batch had Gap set.
+// isDifferenceOnce ranges over Changes until the key m/end comes. It reports whether Changes
+// yielded each deletion once, and one batch had Gap set.
 func isDifferenceOnce(t *testing.T, c *cache.Cache, ready func(), deleted int) bool {
 	gone, gaps := 0, 0
 	for batch, err := range c.Changes(t.Context()) {

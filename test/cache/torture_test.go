@@ -188,8 +188,8 @@ func torture(t *testing.T, lasting, longest time.Duration) {
 	requireReplicas(t, direct, replicas)
 }
 
-// requireReplicas requires that all replicas get the state of the server. The state is read again
-// and again, because a write whose answer was lost may still be to come.
+// requireReplicas requires that all replicas get the state of the server. It reads the state again
+// and again, because the server may apply a write late, after the writer has lost the connection.
 func requireReplicas(t *testing.T, client *clientv3.Client, replicas []*replica) {
 	t.Helper()
 	var want map[string]string

@@ -32,7 +32,7 @@ func TestCopyOfAClientIsThatClient(t *testing.T) {
 	assert.Equal(t, []string{"127.0.0.1:1"}, c.Endpoints())
 
 	require.NoError(t, clone.Close())
-	for range w { // until it is closed
+	for range w { // the Close of the copy closes the channel w
 	}
 	require.ErrorIs(t, c.Ctx().Err(), context.Canceled)
 	_, err = c.Get(t.Context(), "k")

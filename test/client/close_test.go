@@ -121,7 +121,7 @@ func TestCloseEndsCallsToOneMember(t *testing.T) {
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Addr()}, Logger: zap.NewNop()})
 	require.NoError(t, err)
 	errs := make(chan error, 2)
-	// both end with c; the loop below waits for them
+	// the Close of c ends both calls; the loop below waits for them
 	go func() { _, err := c.Status(context.Background(), "127.0.0.1:1"); errs <- err }()
 	go func() { _, err := c.HashKV(context.Background(), s.Addr(), 0); errs <- err }()
 	testclient.Eventually(t, func() bool {

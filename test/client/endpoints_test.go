@@ -206,7 +206,7 @@ func TestIPv6Literal(t *testing.T) {
 }
 
 // TestEachEndpointHasItsOwnName: three members have certificates with no name in common. The client
-// works on when the first member, whose name is the authority of requests, is gone.
+// still works after the first member, whose name is the authority of requests, has stopped.
 func TestEachEndpointHasItsOwnName(t *testing.T) {
 	names := []string{"a.example", "b.example", "c.example"}
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithTLS(),

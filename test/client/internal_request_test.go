@@ -60,9 +60,9 @@ func (i *interceptors) options() []grpc.DialOption {
 	}
 }
 
-// TestInterceptorsTellTheClientsOwnRequests shows that interceptors can tell the requests that the
-// client makes by itself: logins, the automatic Sync, the version check. Requests of these kinds
-// that the program makes are not marked.
+// TestInterceptorsTellTheClientsOwnRequests shows that interceptors can recognise the requests that
+// the client makes by itself: logins, the automatic Sync, the version check. If the program makes
+// such requests, they are not marked.
 func TestInterceptorsTellTheClientsOwnRequests(t *testing.T) {
 	s := etcdfake.Start(t, etcdfake.WithUser("root", "secret"))
 	seen := &interceptors{}

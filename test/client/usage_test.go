@@ -49,13 +49,13 @@ func codeOf(err error) codes.Code {
 	return status.FromContextError(err).Code()
 }
 
-// situation is one use of a client by a program, with the branches of [branchOf] that the error
-// must take.
+// situation is one use of a client by a program. The fields with and without are results of
+// [branchOf] for the error that run must return.
 type situation struct {
 	name    string
 	cfg     clientv3.Config
 	run     func(ctx context.Context, cli *clientv3.Client) error
-	with    string     // the branch, up to its colon, if a member can be reached
+	with    string     // the branch, without ": " and the text after it, if a member can be reached
 	without string     // the branch if no member can be reached
 	code    codes.Code // the error's code if a member can be reached
 }

@@ -130,8 +130,8 @@ func isExample(t *testing.T, command string) {
 	require.FileExists(t, filepath.Join(root, "examples", "testdata", name+".txt"))
 }
 
-// isInOrder checks that the list moving has the command. The tests in moving_test.go execute that
-// list.
+// isInOrder checks that the command is in the variable moving. The tests in moving_test.go execute
+// the commands there.
 func isInOrder(t *testing.T, command string) {
 	t.Helper()
 	require.True(t, slices.ContainsFunc(moving, func(step string) bool {

@@ -14,7 +14,7 @@ func sortedRanges(p *pair) {
 		PrevKv: true}, new(pb.DeleteRangeResponse))
 	p.put(&pb.PutRequest{Key: []byte("x"), Value: []byte("value of a")})
 	limits, bounds, revisions := []int64{0, 2, 5, 6}, []int64{0, 4, 7}, []int64{0, 6}
-	const targets, orders = 6, 4 // the last of each is not valid
+	const targets, orders = 6, 4 // the last target and the last order are not valid
 	for c := range choices(targets * orders * 4 * 3 * 2) {
 		target := pb.RangeRequest_SortTarget(c.of(targets))
 		order := pb.RangeRequest_SortOrder(c.of(orders))
@@ -31,7 +31,7 @@ func sortedRanges(p *pair) {
 // choice is the number of one combination. [choice.of] reads it digit by digit.
 type choice int
 
-// choices goes over the combinations 0 to n-1.
+// choices yields the numbers 0 to n-1. Each number stands for one combination of values.
 func choices(n int) iter.Seq[*choice] {
 	return func(yield func(*choice) bool) {
 		for i := range n {
@@ -108,7 +108,7 @@ func oddCompares(p *pair) {
 		{TargetUnion: &pb.Compare_Lease{Lease: 0}}}
 	intervals := [][2]string{{"a", ""}, {"none", ""}, {"a", "c"}, {"c", "z"}, {"\x00", "\x00"},
 		{"b", "a"}, {"", ""}, {"a", "a"}}
-	const targets, results = 6, 5 // the last of each is not valid
+	const targets, results = 6, 5 // the last target and the last result are not valid
 	for c := range choices(targets * results * len(unions) * len(intervals)) {
 		in := intervals[c.of(len(intervals))]
 		p.txn("", &pb.TxnRequest{Compare: []*pb.Compare{{Key: []byte(in[0]),

@@ -18,7 +18,7 @@ type recorder struct {
 	mu         sync.Mutex // guards what follows
 	got        received
 	announced  map[int64]bool // the watchers whose creation was answered
-	events     int            // how many came
+	events     int            // how many events were received
 	created    int            // how many creates were answered
 	asked      int            // how many creates were sent
 	unrecorded map[int]bool   // the creates, by their number, whose answers are not compared
@@ -29,7 +29,7 @@ type recorder struct {
 // recorded. Events are recorded one by one: while a watcher catches up, the number of events in a
 // response depends on timing.
 type received struct {
-	answers  []string           // to creates and cancels
+	answers  []string           // the answers to creates and cancels
 	watchers map[int64][]string // by watcher: its events, and its cancellation by a compaction
 	// progress has the answers to progress requests, each with the number of events before it.
 	// Equal answers in a row are recorded once, because the real server may get more progress

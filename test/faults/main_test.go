@@ -1,4 +1,4 @@
-// Package faults_test shows what a client goes on to do, and how fast, while members or the network
+// Package faults_test shows what a client can still do, and how fast, while members or the network
 // fail. It measures rates, so nothing else may run at the same time: `make test` runs it by itself.
 package faults_test
 

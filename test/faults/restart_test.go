@@ -29,7 +29,7 @@ var restartTable = []faultRow{
 				require.NoError(b.t, m.Restart())
 			}
 		}},
-	// The writes in flight fail, and those that members drop during the election.
+	// Two kinds of writes fail: those in flight, and those that members drop during the election.
 	{"killed leader", 6 * time.Second, 3 * time.Second, theLeader, 0.6, 3 * faultWriters,
 		3500 * time.Millisecond, func(b *bench3, member int, on bool) {
 			m := b.cluster.Members()[member]
