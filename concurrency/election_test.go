@@ -138,7 +138,8 @@ func TestCampaignVerifiesItsKey(t *testing.T) {
 }
 
 // TestCampaignWithUnknownOutcomeLeavesNoCandidate shows that clean-up deletes the candidate key of
-// a campaign that failed, although the server had applied its request or applies it later.
+// a failed campaign. The campaign fails, although the server has applied its put or applies it
+// later.
 func TestCampaignWithUnknownOutcomeLeavesNoCandidate(t *testing.T) {
 	fake, client := newFake(t)
 	e := NewElection(newSession(t, client), "election")

@@ -61,7 +61,7 @@ func ExampleNewSTM() {
 	// accounts/bob: 150
 }
 
-// An error of the function ends the transaction, and nothing is written.
+// If the function passed to NewSTM returns an error, the transaction ends and writes nothing.
 func ExampleSTM_abort() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -65,7 +65,8 @@ func values(tb testing.TB, client *clientv3.Client, keys ...string) []string {
 	return vals
 }
 
-// proxied makes a client of the shared cluster behind a network that can fail.
+// proxied makes a client that reaches the shared cluster through a proxy. The test can make the
+// proxy fail.
 func proxied(tb testing.TB) (*faultnet.Proxy, *clientv3.Client) {
 	tb.Helper()
 	proxy := faultnet.New(tb, strings.TrimPrefix(shared.Endpoints()[0], "http://"))

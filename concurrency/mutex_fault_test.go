@@ -37,8 +37,8 @@ func waitsFor(
 	return holder, done
 }
 
-// hasPlace reports whether a call uses the contender's key: it waits in the queue with the key, or
-// holds the lock or the leadership with it.
+// hasPlace reports whether a mutex or an election uses the key that the session of c has in a
+// queue. The user waits with that key, holds the lock or leads.
 func hasPlace(c contender) bool {
 	return usersOf(c) > 0
 }
@@ -145,8 +145,8 @@ func TestLockChecksItsOwnKeyBeforeItReturns(t *testing.T) {
 	}
 }
 
-// TestLockWithAnUnknownLease locks after another client has revoked the session's lease, and before
-// the session has noticed.
+// TestLockWithAnUnknownLease calls Lock and TryLock after another client has revoked the session's
+// lease. The session does not know that yet. The calls return ErrLeaseNotFound.
 func TestLockWithAnUnknownLease(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client, WithTTL(600))
@@ -211,7 +211,8 @@ func TestContextOfAnotherSessionEndsTheCall(t *testing.T) {
 	}
 }
 
-// TestOrphanedSessionLocks uses an orphaned session, as etcd's own lock service does.
+// TestOrphanedSessionLocks shows that a mutex works with an orphaned session, which does not renew
+// its lease. The lock service of the etcd server uses such sessions.
 func TestOrphanedSessionLocks(t *testing.T) {
 	client, p := sharedClient(t)
 	lease, err := client.Grant(t.Context(), 60)
@@ -231,8 +232,8 @@ func TestOrphanedSessionLocks(t *testing.T) {
 	assert.Equal(t, ErrSessionExpired, result(t, done, time.Second))
 }
 
-// TestUnlockDeletesItsOwnKeyOnly loses the answer to an Unlock, and repeats that Unlock while
-// another mutex of the session has the lock.
+// TestUnlockDeletesItsOwnKeyOnly loses the response to the first mutex's Unlock. Unlock is called
+// again while a second mutex of the session has the lock. It does not delete the second one's key.
 func TestUnlockDeletesItsOwnKeyOnly(t *testing.T) {
 	admin, p := sharedClient(t)
 	proxy, client := proxied(t)
@@ -245,7 +246,7 @@ func TestUnlockDeletesItsOwnKeyOnly(t *testing.T) {
 	assert.Empty(t, keysUnder(t, admin, p), "the server has deleted it")
 	proxy.Heal()
 
-	// The first attempt may be made on a connection that is about to be reset.
+	// The first call of Lock can fail, if it uses a connection that is about to be reset.
 	require.Eventually(t, func() bool {
 		return second.Lock(t.Context()) == nil
 	}, time.Minute, time.Millisecond)

@@ -14,7 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// says receives the next report, and checks its value.
+// says receives the next response of Observe from ch. It checks that the leader's value is want.
 func says(tb testing.TB, ch <-chan *clientv3.GetResponse, want string) (createRev int64) {
 	tb.Helper()
 	select {
@@ -150,7 +150,8 @@ func TestObserveRequiresALeader(t *testing.T) {
 	says(t, ch, "second")
 }
 
-// TestObserveNeedsNoSession observes without a session, as etcd's own election service does.
+// TestObserveNeedsNoSession shows that Observe works with a session whose lease does not exist and
+// is not renewed. The election service of the etcd server uses Observe in this way.
 func TestObserveNeedsNoSession(t *testing.T) {
 	client, p := sharedClient(t)
 	s := newSession(t, client, WithLease(-1))

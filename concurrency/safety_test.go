@@ -54,11 +54,11 @@ func runSafety(t *testing.T, lasting time.Duration) {
 	r.wereFirst("election/", r.led)
 }
 
-// safetyRun is what the workers have seen.
+// safetyRun counts and records what the goroutines of the test have done with their sessions.
 type safetyRun struct {
 	t       *testing.T
 	cluster *chaos.Cluster
-	admin   *clientv3.Client // the faults of the network do not touch it
+	admin   *clientv3.Client // network faults do not affect this client
 
 	sessions, counted, unsure, refused atomic.Int64
 
@@ -133,7 +133,7 @@ func (r *safetyRun) revoke(ctx context.Context) {
 	}
 }
 
-// keysOf lists the keys of a session.
+// keysOf returns the keys that the session s has put under the prefix pfx.
 func (r *safetyRun) keysOf(ctx context.Context, pfx string, s *Session) []string {
 	resp, err := r.admin.Get(ctx, newContender(s, pfx[:len(pfx)-1]).key)
 	if err != nil {

@@ -176,7 +176,8 @@ func ignoreNotFound(err error) error {
 }
 
 // TestNewSessionRevokes closes the client's Lease, so NewSession cannot keep a lease alive and
-// fails. It revokes the lease that it has granted itself, but not one that the caller has granted.
+// fails. NewSession revokes a lease that it has granted itself. It does not revoke a lease that the
+// caller has granted.
 func TestNewSessionRevokes(t *testing.T) {
 	fake, client := newFake(t)
 	first := newSession(t, client)
@@ -200,9 +201,9 @@ func TestNewSessionRevokes(t *testing.T) {
 	assert.Equal(t, context.Canceled, err)
 }
 
-// TestFailedNewSessionEndsWithItsContext: a member grants a lease and then answers nothing.
-// NewSession returns when its context ends: it does not wait for the revocation, and the lease
-// expires.
+// TestFailedNewSessionEndsWithItsContext has NewSession fail after it was granted a lease, because
+// the client's keep-alives are closed. No response comes to the revocation of the lease. NewSession
+// returns when its context ends, and the lease expires later.
 func TestFailedNewSessionEndsWithItsContext(t *testing.T) {
 	fake, client := newFake(t)
 	require.NoError(t, client.Lease.Close())
@@ -217,7 +218,8 @@ func TestFailedNewSessionEndsWithItsContext(t *testing.T) {
 	fake.Delay("LeaseRevoke", 0)
 }
 
-// TestSessionCloseIsRepeated loses the first answer to a revocation.
+// TestSessionCloseIsRepeated loses the response to the first revocation of the lease. Close revokes
+// the lease again and succeeds.
 func TestSessionCloseIsRepeated(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client)
@@ -228,8 +230,8 @@ func TestSessionCloseIsRepeated(t *testing.T) {
 	assert.Equal(t, 2, fake.Calls("LeaseRevoke"))
 }
 
-// TestSessionCloseSaysThatTheTTLHasPassed has a member that answers each revocation at once with
-// Unavailable, so that the TTL passes between two attempts.
+// TestSessionCloseSaysThatTheTTLHasPassed has a member refuse each revocation of the lease. Close
+// revokes the lease again and again until the TTL has passed, and returns DeadlineExceeded.
 func TestSessionCloseSaysThatTheTTLHasPassed(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client, WithTTL(1))

@@ -162,9 +162,10 @@ func TestFailedCallsSpareWhatTheyFound(t *testing.T) {
 }
 
 // TestMakerSparesWhatAnotherTookOver has two sessions share a lease, and so also the key of a
-// mutex. The first session creates the key, and both wait in the queue with it. Then the Lock of
-// the first session fails. It must not delete the key, because the second session has written a
-// text of its own into the key. An election's key cannot have such a text: its value is the user's.
+// mutex. The first session creates the key, and both sessions wait in the queue with it. Then the
+// Lock of the first session fails. It must not delete the key, because the value of the key shows
+// that the second session uses the key too. The test has no case for elections: there the user
+// chooses the key's value.
 func TestMakerSparesWhatAnotherTookOver(t *testing.T) {
 	_, client := newFake(t)
 	other := NewMutex(newSession(t, client), "key")
@@ -225,9 +226,9 @@ func TestCleanUpSparesACandidateOnASharedLease(t *testing.T) {
 	assert.NoError(t, e.Proclaim(t.Context(), "still the leader"))
 }
 
-// TestOrphanWhileAPutHasNoAnswer orphans a session while it waits for the answer to its put, and
-// hands the lease on. The put then fails with an unknown outcome. The orphan must not look for the
-// key that its put may have made, because the session that got the lease has that key.
+// TestOrphanWhileAPutHasNoAnswer orphans a session whose put has no answer yet. A new session gets
+// the lease, and so also the key, and acquires the lock or leads. Then the first session's put fails
+// with an unknown outcome. Its clean-up must not delete the key, which the new session uses.
 func TestOrphanWhileAPutHasNoAnswer(t *testing.T) {
 	for name, acquire := range acquisitions {
 		t.Run(name, func(t *testing.T) {

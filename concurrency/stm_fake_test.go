@@ -16,7 +16,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/txnanswer"
 )
 
-// explode panics. A test looks for its name in a stack trace.
+// explode panics. A test looks for the name explode in the stack trace.
 func explode(STM) error { panic("the function's own") }
 
 func TestPanicInATransactionReachesTheCaller(t *testing.T) {
@@ -48,7 +48,8 @@ func TestPanicInATransactionReachesTheCaller(t *testing.T) {
 	})
 }
 
-// TestConflictingTransactionsBackOff has each attempt of a transaction meet a conflict.
+// TestConflictingTransactionsBackOff has another put conflict with each attempt of a transaction.
+// The transaction pauses between its attempts, so it makes only a few in a second.
 func TestConflictingTransactionsBackOff(t *testing.T) {
 	s, client := newFake(t)
 	var commits atomic.Int32

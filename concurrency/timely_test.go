@@ -91,8 +91,8 @@ func endsInTime(
 	assert.ErrorIs(t, err, context.DeadlineExceeded, name)
 }
 
-// observing returns a call for endsInTime. The call observes e until its context ends, and counts
-// in heard the leaders that it receives.
+// observing returns a function that observes e until its context ends. The function counts the
+// leaders that it receives in heard.
 func observing(e *Election, heard *atomic.Int32) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for range e.Observe(ctx) {
@@ -105,7 +105,7 @@ func observing(e *Election, heard *atomic.Int32) func(context.Context) error {
 // errOf returns the error of a call.
 func errOf[T any](_ T, err error) error { return err }
 
-// campaignWith returns Campaign with a given value.
+// campaignWith returns a function that calls Campaign with the value val.
 func (e *Election) campaignWith(val string) func(context.Context) error {
 	return func(ctx context.Context) error { return e.Campaign(ctx, val) }
 }

@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// The holder of a lock freezes: its process is stopped, and renews its lease no more. Another one
-// gets the lock when the lease has expired, after a virtual minute.
+// The process that holds a lock freezes, so it does not renew its lease. When the lease has expired,
+// after a virtual minute, another session gets the lock.
 func Example_lockWhoseHolderFreezes() {
 	test := func(t *testing.T) {
 		cluster := etcdfake.New(t)
@@ -48,8 +48,8 @@ func lock(t *testing.T, client *clientv3.Client) *concurrency.Session {
 	return session
 }
 
-// A leader stops without a word. Leadership moves when its lease has expired, after 60 seconds of
-// virtual time.
+// A leader stops and does not delete its key. The key is deleted when the leader's lease expires,
+// after 60 seconds of virtual time. Then another client becomes the leader.
 func Example_leadershipThatMoves() {
 	test := func(t *testing.T) {
 		cluster := etcdfake.New(t)
@@ -78,7 +78,8 @@ func Example_leadershipThatMoves() {
 	// map[leader:second] after 1m0s
 }
 
-// A watch is offline while the keyspace is compacted. It is told that events are missing.
+// A watch has no connection while the keyspace is compacted. Some of its events are lost, so the
+// watch ends with an error that has the compact revision.
 func ExampleCluster_Compact() {
 	test := func(t *testing.T) {
 		cluster := etcdfake.New(t, etcdfake.WithMembers(2))

@@ -66,8 +66,8 @@ func nextEvents(t *testing.T, w clientv3.WatchChan) clientv3.WatchResponse {
 	return resp
 }
 
-// run runs a test in virtual time. A test of your own is a function Test… that calls
-// synctest.Test; an example has no *testing.T, so this makes one.
+// run runs the function test in virtual time. An example has no *testing.T, so run makes one. A
+// normal test has one, and calls synctest.Test directly.
 func run(test func(*testing.T)) {
 	runInRealTime(func(t *testing.T) { synctest.Test(t, test) })
 }

@@ -94,8 +94,9 @@ func TestReport(t *testing.T) {
 	})
 }
 
-// If a test leaves a call, a watch or a lease open, the report shows the line of the test that made
-// it. Calls and watches that ended with their context are not in the report.
+// If a test leaves a call, a watch or a lease open, the report shows the line of the test's code
+// that started the call or watch, or granted the lease. Calls and watches that ended with their
+// context are not in the report.
 func TestReportNamesLinesOfTheTest(t *testing.T) {
 	tb := &watchedTB{TB: t}
 	c := etcdfake.New(tb)
@@ -168,7 +169,7 @@ func TestReportIsShort(t *testing.T) {
 	assert.Contains(t, report, "a lease is not revoked: and 10 more")
 }
 
-// Each mistake fails the test with a sentence.
+// Each wrong use of a cluster fails the test, with a sentence that names the mistake.
 func TestBadUse(t *testing.T) {
 	for want, use := range map[string]func(*etcdfake.Cluster){
 		`On of the method "Pit", which etcd does not have`: func(c *etcdfake.Cluster) {

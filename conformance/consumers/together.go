@@ -19,7 +19,8 @@ func watch(u *user) string {
 	return w.interrupt()
 }
 
-// grant reads the lease's id from the output "lease ID granted with TTL(100s)".
+// grant grants a lease and puts a key with it. The output of the first command is, for example,
+// "lease 694d granted with TTL(100s)", so the lease's id is its second word.
 func grant(u *user) string {
 	p := u.start("", "lease", "grant", "100")
 	out := p.wait()

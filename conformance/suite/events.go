@@ -56,7 +56,8 @@ func collect(pkg string, r io.Reader) (*result, error) {
 	}
 }
 
-// take records one line. A line that is not an event is output of the go command.
+// take records one line of what go test -json prints. A line that is not an event is output of the
+// go command.
 func (r *result) take(line []byte) {
 	var e event
 	if json.Unmarshal(line, &e) != nil {

@@ -21,8 +21,9 @@ const heldUpBy = "Found leaked goroutined BEFORE test"
 // uses.
 var clientFrames = regexp.MustCompile(`go\.etcd\.io/etcd/client/v3[./]|grpc\.\(\*(ClientConn|addrConn|clientStream)\)|transport\.(NewHTTP2Client|\(\*http2Client\))`)
 
-// heldUp returns the tests that have skipped themselves because of a goroutine. If the goroutine is
-// the client's, the client has leaked it, and heldUp records the test as failed instead.
+// heldUp looks at the tests that have skipped themselves because they saw a goroutine of an earlier
+// test. If the goroutine is the client's, the client has leaked it, and heldUp records the test as
+// failed. heldUp returns the other tests, which are to be run again.
 func (r *result) heldUp() (again []string) {
 	for _, test := range slices.Clone(r.skipped) {
 		switch out := r.outputs[test]; {

@@ -103,7 +103,8 @@ func suite(ctx context.Context, out io.Writer, o options) (bool, error) {
 	return report(out, o.mode, results, o.packages == "" && o.run == ""), ctx.Err()
 }
 
-// module returns the module that the tests are built in.
+// module returns the Go module in which the tests are built. Its go.mod selects the client under
+// test: this repository's or the published one.
 func module(ctx context.Context, o options, scratch string) (gobuild.Module, error) {
 	var mod gobuild.Module
 	var err error

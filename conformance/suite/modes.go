@@ -52,7 +52,7 @@ func modeNames() string {
 // importPath returns the import path of a directory below the mode's root.
 func (m mode) importPath(dir string) string { return path.Join(testsModule, m.root, dir) }
 
-// short returns the name of a package in tables.
+// short returns the short name that the tables show for a package.
 func (m mode) short(pkg string) string {
 	return path.Join(m.name, strings.TrimPrefix(strings.TrimPrefix(pkg, m.importPath(".")), "/"))
 }

@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/client/v3/examples/internal/demo"
 )
 
-// changes makes three changes of the configuration, and after each waits for the program's output.
+// changes writes three new configurations. After each one, it waits for the program's output.
 func changes(ctx context.Context, out io.Writer, endpoints []string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

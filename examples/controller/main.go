@@ -3,7 +3,7 @@
 //
 //	etcdctl put examples/controller/desired/lamp on
 //
-// With -demo, two instances run, and the leader ends.
+// With -demo, two instances run. The leader stops, and the other instance takes over.
 package main
 
 import (
@@ -28,8 +28,8 @@ func run(ctx context.Context, out io.Writer, endpoints []string) error {
 	return instance(ctx, out, endpoints, *name)
 }
 
-// instance runs one instance until ctx ends. It keeps its cache up to date even while it does not
-// lead, so that it can work at once when it becomes the leader.
+// instance runs one instance of the controller until ctx ends. The instance keeps its cache up to
+// date even while it does not lead. So it can work at once when it becomes the leader.
 func instance(ctx context.Context, out io.Writer, endpoints []string, name string) (err error) {
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
 	if err != nil {

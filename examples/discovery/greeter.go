@@ -29,8 +29,9 @@ func (g *greeter) Check(
 		grpc.SetHeader(ctx, metadata.Pairs("name", g.name))
 }
 
-// serve answers calls on a free port, and keeps its address in etcd, until ctx ends. It deletes the
-// address from etcd before it stops, so that clients do not call a stopped server.
+// serve runs the server on a free port until ctx ends. As long as the server runs, its address is
+// registered in etcd. serve deletes the address before it stops the server, because otherwise
+// clients would call a stopped server.
 func serve(ctx context.Context, out io.Writer, client *clientv3.Client, name string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

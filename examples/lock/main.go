@@ -68,8 +68,8 @@ type worker struct {
 	mutex   *concurrency.Mutex
 }
 
-// lock makes a new session, and waits for the lock. Each worker needs its own session, because all
-// mutexes of one session and key are the same owner.
+// lock makes a new session, and waits for the lock. Each worker needs its own session, because
+// mutexes of the same session do not exclude each other.
 func lock(ctx context.Context, client *clientv3.Client) (worker, error) {
 	session, err := concurrency.NewSession(client, concurrency.WithTTL(10))
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // request, each attempt counts. The interceptors run in addition to those that cfg already has.
 type measurer func(cfg clientv3.Config, registry prometheus.Registerer) (*clientv3.Client, error)
 
-// measured is a measurer that uses go-grpc-prometheus.
+// measured makes a client with metrics from go-grpc-prometheus. It is a [measurer].
 func measured(cfg clientv3.Config, registry prometheus.Registerer) (*clientv3.Client, error) {
 	metrics := grpcprom.NewClientMetrics()
 	metrics.EnableClientHandlingTimeHistogram()
@@ -27,8 +27,8 @@ func measured(cfg clientv3.Config, registry prometheus.Registerer) (*clientv3.Cl
 	return clientv3.New(cfg)
 }
 
-// measuredBySuccessor is a measurer that uses go-grpc-middleware. The metrics have the same names
-// and labels as those of go-grpc-prometheus.
+// measuredBySuccessor makes a client with metrics from go-grpc-middleware, the successor of
+// go-grpc-prometheus. The metrics of both have the same names and labels.
 func measuredBySuccessor(
 	cfg clientv3.Config, registry prometheus.Registerer,
 ) (*clientv3.Client, error) {

@@ -23,14 +23,14 @@ var every = flag.Duration("every", 10*time.Second, "how often the job is done, i
 
 func main() { demo.Main(run, threeTimes) }
 
-// run runs one instance until ctx ends.
+// run runs one instance of the scheduler until ctx ends.
 func run(ctx context.Context, out io.Writer, endpoints []string) error {
 	return schedule(ctx, out, endpoints, *every, func(_ context.Context, due time.Time) {
 		fmt.Fprintln(out, "the job of", due.Format(time.TimeOnly))
 	})
 }
 
-// threeTimes runs an instance that ends after its third job.
+// threeTimes runs one instance of the scheduler until it has done three jobs.
 func threeTimes(ctx context.Context, out io.Writer, endpoints []string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

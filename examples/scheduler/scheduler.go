@@ -35,8 +35,8 @@ func (s *Scheduler) Run(ctx context.Context) {
 	}
 }
 
-// lead waits until this instance is the leader, and then does jobs until ctx or its session ends.
-// It returns the reason.
+// lead waits until this instance is the leader. After that it does jobs until ctx ends, the session
+// ends or a job fails. It returns the reason as an error.
 func (s *Scheduler) lead(ctx context.Context) error {
 	lease, err := s.Client.Grant(ctx, ttl)
 	if err != nil {

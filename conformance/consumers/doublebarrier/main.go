@@ -30,7 +30,8 @@ func main() {
 	fmt.Println("all rounds are over")
 }
 
-// run makes the clients, and returns when all of them have left the last barrier.
+// run starts a goroutine for each of the clients, and returns when all of them have left the last
+// barrier.
 func run(endpoint string, clients, of, rounds int) error {
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}})
 	if err != nil {
@@ -46,7 +47,7 @@ func run(endpoint string, clients, of, rounds int) error {
 	return errors.Join(errs...)
 }
 
-// through makes one client enter and leave the barriers of all rounds.
+// through opens a session. With it, through enters and leaves the barrier of each round in turn.
 func through(client *clientv3.Client, of, rounds int) error {
 	session, err := concurrency.NewSession(client)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Watched is a writer that passes everything on to another writer. A demonstration can wait until a
-// certain text was written to it. It is safe for concurrent use.
+// Watched is a writer that passes everything on to another writer. With [Watched.Wait], a
+// demonstration waits until a certain text has been written. Watched is safe for concurrent use.
 type Watched struct {
 	out io.Writer
 
