@@ -168,8 +168,8 @@ func TestCampaignWithUnknownOutcomeLeavesNoCandidate(t *testing.T) {
 	assert.Len(t, keysUnder(t, client, e.pfx), 1)
 }
 
-// TestResignKeepsItsStateWhenItFails loses the request of a Resign, and then the answer. Resign can
-// be called again.
+// TestResignKeepsItsStateWhenItFails loses the request that Resign sends, and in another run the
+// response to it. After the failed Resign, Resign can be called again.
 func TestResignKeepsItsStateWhenItFails(t *testing.T) {
 	admin, p := sharedClient(t)
 	for _, direction := range []faultnet.Direction{faultnet.ToServer, faultnet.ToClient} {

@@ -67,16 +67,17 @@ type safetyRun struct {
 	led    []firstKey
 }
 
-// firstKey is an acquisition: its key, and a revision in which the key was the first of the queue.
+// firstKey is the key of a session that has got the lock or leads. At the revision in the field at,
+// this key was the first of the queue.
 type firstKey struct {
 	key       string
 	createRev int64
 	at        int64
 }
 
-// worker calls the given function in a loop until ctx ends. The faults end with ctx. Then worker
-// calls the function a last time, which must not get stuck, and checks that the session has left no
-// key.
+// worker calls the parameter once, a function, in a loop until ctx ends. No faults happen after
+// that. worker calls the function a last time, which must not hang, and checks that the session has
+// left no key.
 func (r *safetyRun) worker(
 	ctx context.Context, client *clientv3.Client, rng *rand.Rand,
 	once func(*safetyRun, context.Context, *Session),

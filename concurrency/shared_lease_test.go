@@ -227,8 +227,9 @@ func TestCleanUpSparesACandidateOnASharedLease(t *testing.T) {
 }
 
 // TestOrphanWhileAPutHasNoAnswer orphans a session whose put has no answer yet. A new session gets
-// the lease, and so also the key, and acquires the lock or leads. Then the first session's put fails
-// with an unknown outcome. Its clean-up must not delete the key, which the new session uses.
+// the lease, and so also the key, and acquires the lock or leads. Then the first session's put
+// fails with an unknown outcome. The first session must not delete the key, because the new one
+// uses it.
 func TestOrphanWhileAPutHasNoAnswer(t *testing.T) {
 	for name, acquire := range acquisitions {
 		t.Run(name, func(t *testing.T) {

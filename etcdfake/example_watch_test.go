@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// The process that holds a lock freezes, so it does not renew its lease. When the lease has expired,
-// after a virtual minute, another session gets the lock.
+// The process that holds a lock freezes, so it does not renew its lease. When the lease has
+// expired, after a virtual minute, another session gets the lock.
 func Example_lockWhoseHolderFreezes() {
 	test := func(t *testing.T) {
 		cluster := etcdfake.New(t)

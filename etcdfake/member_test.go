@@ -30,8 +30,7 @@ func TestStopAndStart(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Cut ends the connections of a member. The member accepts new connections, so a client's watch goes
-// on.
+// Cut ends the connections of a member. The member accepts new ones, so a client's watch goes on.
 func TestCut(t *testing.T) {
 	c := etcdfake.New(t, etcdfake.WithMembers(2))
 	cut, other := c.Client(to(c.Member(0))), c.Client(to(c.Member(1)))

@@ -1,7 +1,7 @@
 // Command consumers builds programs that use the etcd client, such as etcdctl and the grpc-proxy.
 // It builds each program twice: with the client of this repository and with the published one. With
-// both builds it runs the same commands on real servers, directly and through the proxy. It compares
-// the two outputs of each command, apart from identifiers, addresses and times.
+// both builds it runs the same commands on real servers, directly and through the proxy. It
+// compares the two outputs of each command, apart from identifiers, addresses and times.
 //
 //	go run ./consumers              as make consumers does
 //	go run ./consumers -v           print the output as well
