@@ -63,7 +63,7 @@ func TestAClientWithoutConnectionHalts(t *testing.T) {
 
 // TestEveryStatusOfAStreamIsOutlived: a load balancer may answer a stream with any status for a
 // second, and a member of a young cluster answers "not capable" until it knows the cluster's
-// version. Leases are kept after each of them.
+// version. The leases are kept alive after each such status.
 func TestEveryStatusOfAStreamIsOutlived(t *testing.T) {
 	for _, err := range []error{
 		io.EOF,

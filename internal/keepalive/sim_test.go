@@ -21,10 +21,10 @@ var (
 	errLeader  = errors.New("no leader")
 )
 
-// probe is a sink that remembers.
+// probe is a subscriber's sink that records its calls.
 type probe struct {
 	got    []*pb.LeaseKeepAliveResponse
-	sent   []time.Time // when the request was sent, for each answer, delivered or refused
+	sent   []time.Time // for each call of Deliver, when the answered request was sent
 	full   bool        // the probe refuses answers
 	closed []error
 }
@@ -52,7 +52,7 @@ type sim struct {
 	now   instant
 	sent  []request
 	moves []instant
-	// answer is asked for every request; nil leaves it unanswered.
+	// answer returns the response to a request; if it returns nil, the request is not answered.
 	answer  func(id int64) *pb.LeaseKeepAliveResponse
 	latency time.Duration
 	replies []reply // in order of arrival, while latency is constant

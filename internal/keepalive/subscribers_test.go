@@ -167,8 +167,8 @@ func TestRefusalEndsTheLeaseThatWaitedLongest(t *testing.T) {
 }
 
 // TestRefusalOfADroppedLeaseEndsNoOther: a lease is revoked or given up while its renewal is in
-// flight, and the server then refuses the stream. The refusal may be meant for that lease, so it
-// ends no other one.
+// flight, and the server then refuses the stream. The refusal may be meant for that lease, so no
+// other lease ends.
 func TestRefusalOfADroppedLeaseEndsNoOther(t *testing.T) {
 	s := newSim(t)
 	s.connect()

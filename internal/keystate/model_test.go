@@ -248,7 +248,8 @@ func (s *modelSession) clean() {
 	}
 }
 
-// leave removes a random user of the session, and returns what it used; nil if there is no user.
+// leave removes a random user of the session. It returns the incarnation of the key that the user
+// had, or nil if the session has no user.
 func (s *modelSession) leave() *Incarnation {
 	if len(s.users) == 0 {
 		return nil
@@ -259,7 +260,8 @@ func (s *modelSession) leave() *Incarnation {
 	return in
 }
 
-// take removes any one of a list.
+// take removes a random function from list and returns it. If list is empty, it returns a function
+// that does nothing.
 func take(rng *rand.Rand, list *[]func()) func() {
 	if len(*list) == 0 {
 		return func() {}
@@ -308,7 +310,8 @@ func (m *model) step(calls bool) {
 	m.check()
 }
 
-// proclaim changes the value of the key if a user of the session s, a candidate, holds it.
+// proclaim changes the value of the key, as a leader's Proclaim does, if a user of the session s
+// holds the key.
 func (m *model) proclaim(s *modelSession) {
 	for _, u := range s.users {
 		if u.in.Create == m.store.Create {

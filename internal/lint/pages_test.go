@@ -42,8 +42,8 @@ var (
 	symbol     = regexp.MustCompile(`\.[A-Z]\w*$`) // .Name at the end of path/of/package.Name
 )
 
-// Each file and directory that a page names or links to exists. A page names a path by a code span
-// that begins with one of the project's directories, or that ends like a name of its files.
+// Each file and directory that a page names or links to exists. The function namesPath decides
+// which words in backquotes are paths.
 func TestDocumentsNamePathsThatExist(t *testing.T) {
 	m := loadModule(t)
 	found := 0

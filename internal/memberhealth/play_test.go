@@ -37,7 +37,7 @@ type act struct {
 var (
 	quick      = act{waiting: 5, answers: 100, receives: true} // 5 ms an answer
 	silent     = act{waiting: 5, noProbes: true}
-	busy       = act{waiting: 1}                             // with one long request, alive
+	busy       = act{waiting: 1}                             // answers probes, not its long request
 	late       = act{waiting: 5, answers: 1, receives: true} // 500 ms an answer
 	idle       = act{}
 	idleSilent = act{noProbes: true} // idle and silent

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// refuser answers at once, and serves nothing.
+// refuser answers every request at once with a refusal.
 var refuser = act{answers: 500, refuses: 500, receives: true}
 
 // TestRefusalsAreNoQuickness: a member refuses every request at once, while its peers take longer

@@ -57,9 +57,9 @@ type simWatcher struct {
 
 func (s *simServer) rev() int64 { return int64(len(s.history)) }
 
-// quiet reports whether the server has nothing to send, as after a second without a response.
-// Events for watches that started in the past do not count, because a server may take any time for
-// them.
+// quiet reports whether the server has nothing to send, so that a real client would receive nothing
+// for a second. It ignores unsent events of watches that started in the past, because a server may
+// take any time to send those.
 func (s *simServer) quiet() bool {
 	st := s.stream
 	if st == nil || len(st.ctrl)+len(st.events)+len(st.network) > 0 {

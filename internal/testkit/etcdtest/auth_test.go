@@ -65,7 +65,7 @@ func TestAuth(t *testing.T) {
 	require.NoError(t, c.EnableAuth("other"), "root exists already and gets the new password")
 }
 
-// A JSON web token with a TTL of one second lives for up to a second less.
+// A JSON web token with a TTL of one second may expire up to one second early, that is, at once.
 func TestAdministrationWithShortTokens(t *testing.T) {
 	t.Parallel()
 	c := Start(t, WithJWT(time.Second))
