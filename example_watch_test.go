@@ -112,8 +112,8 @@ func ExampleWatcher_progress() {
 	// up to the put: true
 }
 
-// A watch from a compacted revision ends with ErrCompacted. The events that it missed are lost:
-// read the keys again, and watch from the revision after that of the read.
+// A watch from a compacted revision ends with ErrCompacted. The events that the watch missed are
+// lost: read the keys again, and watch from the next revision after the one in the response.
 func ExampleWatcher_compacted() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

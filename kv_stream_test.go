@@ -96,7 +96,7 @@ func TestPagesAreOfOneRevision(t *testing.T) {
 			assert.True(t, req.KeysOnly && req.Serializable)
 			next = append(got.Kvs[len(got.Kvs)-1].Key, 0)
 			if rev == 0 {
-				want = 101 // the revision of the first page; later headers have higher ones
+				want = 101 // revision in the first page's header; later headers have higher ones
 			}
 			if pages++; got.Header != nil {
 				assert.EqualValues(t, 101, got.Header.Revision)

@@ -17,8 +17,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// feed says what a second process writes while this one reads. If the writers ran in this process,
-// they would wait for their turn among the readers.
+// feed says what a second process writes while this process reads. Writers in this process would
+// have to wait for a CPU among the readers.
 type feed struct {
 	endpoint, prefix string
 	keys             int // they are written one after another, over and over
@@ -45,7 +45,7 @@ func parseFeed(args []string) (f feed, err error) {
 	return f, flags.Parse(args)
 }
 
-// while calls f while another process writes.
+// while starts a process that writes as w says, calls f, and then stops the process.
 func (b *bench) while(ctx context.Context, w feed, f func() error) error {
 	w.endpoint = b.client.Endpoints()[0]
 	program, err := os.Executable()

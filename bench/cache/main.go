@@ -1,6 +1,7 @@
-// Command cache measures reads from a local copy of a key range (package cache of this repository)
-// next to reads from the server and to the loop that programs write by hand, which lists a prefix
-// and then watches it. It starts a real member, and writes CACHE.md.
+// Command cache measures reads from a local copy of a key range, as package cache of this
+// repository keeps it. For comparison it measures reads from the server, and reads from the copy
+// that programs keep by hand with a list and a watch of a prefix. It starts a real member, and
+// writes CACHE.md.
 //
 //	go run ./cache                                  in the directory of the bench module
 //	go run ./cache -keys 1000 -for 200ms -out /dev/null

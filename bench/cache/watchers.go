@@ -14,7 +14,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/backoff"
 )
 
-// watchers measures what watches of keys that do not change cost: how much CPU they add to an event
+// watchers measures the cost of watches whose keys do not change: how much CPU they add to an event
 // of another key, and how much memory each of them takes.
 func (b *bench) watchers(ctx context.Context) error {
 	n := b.upTo(100_000)

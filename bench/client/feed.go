@@ -36,10 +36,11 @@ func feedWatchers(ctx context.Context, c connection, s settings) (figures.Sample
 	})
 }
 
-// fillBatch is the number of keys in each transaction of fill; etcd allows 128 by default.
+// fillBatch is the number of keys in each transaction of the workload "fill"; etcd allows 128 by
+// default.
 const fillBatch = 100
 
-// fill writes the n keys that the workloads range, range-100 and so on read.
+// fill writes n keys. The workloads "range", "range-100" and so on read these keys.
 func fill(ctx context.Context, c connection, s settings) (figures.Sample, error) {
 	text := strings.Repeat("v", s.size)
 	for first := 0; first < s.n; first += fillBatch {

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// floodEvents is how many events a watch of a flood gets.
+	// floodEvents is how many events each watch of the workload flood gets.
 	floodEvents = 20_000
 
 	// pacedRate is how many responses a second a paced watch gets.

@@ -2,7 +2,8 @@ package main
 
 import "time"
 
-// costTable compares what operations cost, with canned answers.
+// costTable compares what operations cost. The server is that of package canned, which computes
+// nothing.
 var costTable = table{
 	name: "cost", rounds: 9, file: "RESULTS.md", chart: "results.svg", works: costWorks,
 	about:  "What an operation costs the client, with canned answers.",

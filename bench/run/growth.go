@@ -15,7 +15,7 @@ var growthTable = table{
 	report: growthReport,
 }
 
-// line is a workload at growing sizes.
+// line is a workload that is measured at growing sizes.
 type line struct {
 	name, title string
 	work        work
@@ -95,7 +95,7 @@ func growthWorks() []work {
 	return all
 }
 
-// growthReport has a table for each line that has been measured.
+// growthReport returns a table for each measured [line].
 func growthReport(comparisons []comparison) string {
 	var b strings.Builder
 	for _, l := range lines {

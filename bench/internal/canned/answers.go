@@ -47,7 +47,8 @@ func rangeAnswer(prefix string, n, size int) *pb.RangeResponse {
 	return answer
 }
 
-// ranges has the answers to range requests. An answer is made when a client first asks for its key.
+// ranges has the answers to range requests. The answer for a key is made at the first request for
+// the key.
 type ranges struct {
 	answers sync.Map // from key (string) to marshalled answer (frame)
 }

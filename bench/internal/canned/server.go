@@ -35,7 +35,7 @@ const DefaultTTL = 3
 // maxMessage bounds what the server receives.
 const maxMessage = 16 << 20
 
-// NewServer returns a server that the caller serves and stops.
+// NewServer returns a new server. The caller must call its methods Serve and Stop.
 func NewServer() *grpc.Server {
 	s := &server{put: marshal(putAnswer()), txn: marshal(txnAnswer()),
 		status: marshal(statusAnswer())}
@@ -87,8 +87,8 @@ func always(stream grpc.ServerStream, answer frame) error {
 	return stream.SendMsg(&answer)
 }
 
-// serving tells a health check once that the server serves. It returns when the client ends the
-// check.
+// serving sends one response to a health check: the server is serving. It returns when the client
+// ends the check.
 func serving(stream grpc.ServerStream) error {
 	answer := marshal(&healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING})
 	if err := always(stream, answer); err != nil {

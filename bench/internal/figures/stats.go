@@ -28,8 +28,8 @@ func Quantile[T any](sorted []T, q float64) T {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
-// Quotients divides values that were measured side by side. What else the machine does changes
-// from round to round, so the median of quotients says more than the quotient of medians. A value
+// Quotients divides values that were measured side by side. The load by other programs changes from
+// round to round, so the median of quotients says more than the quotient of medians. A value
 // without a partner, or whose partner is not positive, has no quotient.
 func Quotients(above, below []float64) []float64 {
 	var quotients []float64
