@@ -121,7 +121,8 @@ func (i *instance) end() {
 	<-i.ended
 }
 
-// die ends the instance without a word to the cluster: its lease has to expire.
+// die ends the instance and does not let it revoke its lease. So another instance can lead only
+// after the lease has expired.
 func (i *instance) die() {
 	_ = i.client.Close()
 	i.end()

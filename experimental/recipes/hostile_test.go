@@ -83,7 +83,7 @@ func TestMalformedAnswersAreErrors(t *testing.T) {
 			} {
 				calls = append(calls, async(f))
 			}
-			time.Sleep(100 * time.Millisecond) // methods that repeat get more responses
+			time.Sleep(100 * time.Millisecond) // methods that retry get more malformed responses
 			require.NoError(t, client.Close())
 			for i, done := range calls {
 				_ = result(t, done)

@@ -69,7 +69,8 @@ func (l *load) contend(contender int, client *clientv3.Client) {
 	}
 }
 
-// newSession makes a session. Under a key named after its lease it puts the contender's number.
+// newSession makes a session. It also puts the contender's number to a key that is named after the
+// session's lease.
 func newSession(
 	client *clientv3.Client, ttl int64, contender int,
 ) (*concurrency.Session, error) {

@@ -41,7 +41,7 @@ type load struct {
 	watches []*watch
 }
 
-// startLoad connects and starts the load. It returns once all parts of the load work.
+// startLoad connects, starts the load, and waits until all parts of the load work.
 func startLoad(ctx context.Context, plan record.Plan) (*load, error) {
 	client, err := connect(plan, plan.Endpoints)
 	if err != nil {

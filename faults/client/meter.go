@@ -13,7 +13,8 @@ import (
 
 const measureEvery = 100 * time.Millisecond
 
-// measure writes down what the process has used, until the streams end.
+// measure adds a measurement of the process to the record at regular intervals, until the load's
+// streams end.
 func (l *load) measure() {
 	tick := time.NewTicker(measureEvery)
 	defer tick.Stop()

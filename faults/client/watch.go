@@ -16,7 +16,8 @@ const progressEvery = 500 * time.Millisecond
 // reopenPause is how long the program waits before it opens a closed watch again.
 const reopenPause = 100 * time.Millisecond
 
-// watch opens a watch, and opens it again where it stopped if its channel is closed.
+// watch keeps a watch of the client open. If the watch's channel is closed, the program opens the
+// watch again from the next revision.
 type watch struct {
 	load  *load
 	opts  []clientv3.OpOption

@@ -37,7 +37,7 @@ func newObserver(ctx context.Context, b *bed, first int64) *observer {
 	o := &observer{first: first, changes: map[int64]judge.Change{}}
 	ctx, o.stop = context.WithCancel(ctx)
 	for _, conn := range b.conns {
-		// Ends when ctx ends. The method close ends ctx and waits.
+		// The goroutine ends when ctx ends. The method close ends ctx and waits for the goroutine.
 		o.ended.Go(func() {
 			next := first
 			for ctx.Err() == nil {

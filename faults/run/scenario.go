@@ -109,8 +109,8 @@ func (s scenario) measure(ctx context.Context, b *bed, c *child) (r judge.Run, e
 	return r, err
 }
 
-// phases runs the fault and heal steps, with pauses before, between and after them. It returns when
-// each part began.
+// phases runs the fault and heal steps, with pauses before, between and after them. It returns the
+// times at which the parts of the run began.
 func (s scenario) phases(ctx context.Context, b *bed) (p judge.Phases, err error) {
 	now := func() int64 { return time.Now().UnixNano() }
 	pause := func(d time.Duration) step {

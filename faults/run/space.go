@@ -115,7 +115,7 @@ func fillMuch(ctx context.Context, b *bed) error {
 	var all sync.WaitGroup
 	errs := make([]error, callers)
 	for c := range callers {
-		// Ends when its part is written; fillMuch waits.
+		// The goroutine ends when it has written its part. fillMuch waits for that.
 		all.Go(func() {
 			for i := c; i < largeFill && errs[c] == nil; i += callers {
 				errs[c] = putFill(ctx, b.conns[b.leader], i)

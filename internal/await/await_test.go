@@ -67,8 +67,8 @@ func TestLoop(t *testing.T) {
 	}
 }
 
-// TestLoopWaitsGrow: calls of look fail for an hour, and Loop's waits grow. After a Change has
-// returned true, the next wait is short again.
+// TestLoopWaitsGrow: calls of look fail for an hour, and Loop's waits grow. When a Change, that is
+// a function that waits for a change of the store, has returned true, the next wait is short again.
 func TestLoopWaitsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, last := time.Now(), time.Now()

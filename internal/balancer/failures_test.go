@@ -25,7 +25,7 @@ func (noClientConn) NewSubConn(
 	return noSubConn{}, nil
 }
 
-// endpoints returns the state of a resolver that has these addresses.
+// endpoints returns what UpdateClientConnState gets when the resolver has found these addresses.
 func endpoints(t *Tracker, addresses ...string) (s balancer.ClientConnState) {
 	s.ResolverState.Attributes = t.Attributes()
 	for _, a := range addresses {

@@ -133,8 +133,8 @@ func TestHealthIsFollowed(t *testing.T) {
 	}
 }
 
-// TestRefusedHealthChecksAreSpaced: a server that refuses is checked again soon at first, and once
-// a minute in the long run.
+// TestRefusedHealthChecksAreSpaced: a server that refuses a health check gets the next one soon at
+// first. After more refusals it gets one a minute.
 func TestRefusedHealthChecksAreSpaced(t *testing.T) {
 	h := &healthScript{streams: []healthStream{{ends: status.Error(codes.PermissionDenied, "no")}}}
 	h.reported(t)

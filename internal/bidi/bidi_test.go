@@ -185,7 +185,8 @@ func TestFailedSendEndsTheStreamWithItsError(t *testing.T) {
 }
 
 // TestSendEOFLeavesTheReasonToRecv: if the peer has ended the stream, gRPC's Send returns only
-// io.EOF. The link waits for the error of Recv, which has the reason, and passes that to Broken.
+// io.EOF. The link waits for the error of Recv, which has the reason. It passes this error to the
+// handler's method Broken.
 func TestSendEOFLeavesTheReasonToRecv(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, h := newPeer(), &recorder{}

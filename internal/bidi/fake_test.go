@@ -55,7 +55,7 @@ func (s *fakeStream) CloseSend() error {
 type peer struct {
 	streams chan *fakeStream
 	dialErr func(n int) error // returns the error of dial n; nil if no dial fails
-	sendErr error             // returned by Send of the first stream, if set
+	sendErr error             // if not nil, Send of the first stream returns this error
 
 	mu    sync.Mutex
 	dials []time.Time
@@ -90,7 +90,7 @@ func (p *peer) dialCount() int {
 	return len(p.dials)
 }
 
-// recorder is a handler that notes what it is told.
+// recorder is the handler of a link. It records the calls of its methods.
 type recorder struct {
 	onOpened   func(fill func(...*request))
 	onReceived func(*response)

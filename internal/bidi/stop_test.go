@@ -122,8 +122,8 @@ func TestStopBeforeStart(t *testing.T) {
 	})
 }
 
-// TestRandomRaces runs senders, breaks, reconnects and an end against each other, under the race
-// detector: the link always ends, and its handler is never entered twice at a time.
+// TestRandomRaces: goroutines send, break streams, call Reconnect and end the link, all at the same
+// time. The link always ends, and it never makes two calls of its handler at a time.
 func TestRandomRaces(t *testing.T) {
 	for round := range 100 {
 		rng := rand.New(rand.NewPCG(2, uint64(round)))

@@ -41,7 +41,7 @@ func put(t testing.TB, kv pb.KVClient, value string) int64 {
 	return resp.Header.Revision
 }
 
-// openWatch opens a watch stream that the test's end cancels.
+// openWatch opens a watch stream. The stream is cancelled when the test ends.
 func openWatch(t testing.TB, conn grpc.ClientConnInterface) pb.Watch_WatchClient {
 	t.Helper()
 	w, err := pb.NewWatchClient(conn).Watch(testContext(t))

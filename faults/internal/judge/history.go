@@ -12,7 +12,8 @@ import (
 // searchFor is how long the search for an order of a key's operations may take.
 const searchFor = 10 * time.Second
 
-// register is the model of a key: its value, "" at first.
+// register is the model by which porcupine checks the operations on a register key. Its state is
+// the key's value, which is "" at first.
 var register = porcupine.Model{
 	Init: func() any { return "" },
 	Step: func(state, input, _ any) (bool, any) {
