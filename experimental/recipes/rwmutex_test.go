@@ -42,8 +42,8 @@ func TestRWMutexWakesWaiters(t *testing.T) {
 	assert.Zero(t, countKeys(t, client, key))
 }
 
-// TestRWMutexChecksItsOwnKey: while a client waits for the lock, one request deletes its key and
-// the key of the client that holds the lock. The waiting client must not get the lock without a key.
+// TestRWMutexChecksItsOwnKey: while a waiter waits for the lock, one request deletes the keys of
+// the waiter and of the lock's holder. The waiter must not get the lock without a key.
 func TestRWMutexChecksItsOwnKey(t *testing.T) {
 	client, key := sharedClient(t)
 	s := newSession(t, client)

@@ -29,7 +29,7 @@ func (l *load) startClients(ctx context.Context) error {
 			for range events {
 			}
 		})
-		// The goroutine ends when the context l.calls ends. The method stop waits for the goroutine.
+		// The goroutine ends when the context l.calls ends. The method stop waits for it.
 		l.callsEnded.Go(func() { l.ask(client, i) })
 	}
 	return nil

@@ -84,8 +84,9 @@ func changePassword(password string) step {
 	}
 }
 
-// countLogins returns a step that adds factor times the number of logins so far to the bed's asked.
-// With -1 before the fault and 1 after it, asked is the number of logins during the fault.
+// countLogins returns a step that counts the logins so far, multiplies their number by factor, and
+// adds the product to the bed's field asked. A step with factor -1 before the fault and a step with
+// factor 1 after it leave the number of logins during the fault in asked.
 func countLogins(factor int) step {
 	return func(_ context.Context, b *bed) error {
 		for _, m := range b.Members() {

@@ -25,7 +25,7 @@ type Figures struct {
 	Holds, Overlaps    int
 	History            string // porcupine's verdict, "" if there is none
 
-	CPU        time.Duration // the CPU time used in each second during the fault
+	CPU        time.Duration // the average CPU time per second during the fault
 	PeakRSS    uint64
 	Goroutines int
 	// Served is the time from the end of the fault until every one of the plan's many clients had a
