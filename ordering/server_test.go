@@ -24,7 +24,7 @@ func TestServersApart(t *testing.T) {
 		_, err := kv.Put(t.Context(), "k", "new")
 		require.NoError(t, err)
 	}
-	client.SetEndpoints(eps...) // reads take turns
+	client.SetEndpoints(eps...) // reads go to both servers in turn
 	for range 50 {
 		got, err := kv.Get(t.Context(), "k", clientv3.WithSerializable())
 		require.NoError(t, err)

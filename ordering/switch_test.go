@@ -143,8 +143,9 @@ func TestCallsWithoutANumberAreCounted(t *testing.T) {
 	}
 }
 
-// TestASilentMemberDelaysASwitchByLittle: after a violation, the client asks all members for their
-// revision before it changes its endpoints. A member that does not answer delays that by little.
+// TestASilentMemberDelaysASwitchByLittle: after a response that is too old, the switcher asks all
+// members for their revisions, and then limits the client to some of them. A member that does not
+// answer delays this by little.
 func TestASilentMemberDelaysASwitchByLittle(t *testing.T) {
 	servers, eps := fakes(t, 9, 4, 9)
 	client := newClient(t, eps...)

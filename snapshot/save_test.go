@@ -71,7 +71,7 @@ func TestSaveWritesTheVerifiedFile(t *testing.T) {
 	assert.Equal(t, []string{"db", "db2"}, names(t, dir))
 }
 
-// Whatever goes wrong, the directory is as it was.
+// If a snapshot cannot be saved, the directory is as it was.
 func TestFailureLeavesNoFile(t *testing.T) {
 	whole := sealed(100)
 	for name, tc := range map[string]struct {

@@ -255,7 +255,7 @@ func allowedToAdmins(c *clientv3.Client, ep string) map[string]func(context.Cont
 	}
 }
 
-// allowedToAll are the methods that every user may call.
+// allowedToAll returns the methods that every user may call.
 func allowedToAll(c *clientv3.Client, ep string) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"AuthStatus": func(ctx context.Context) error { return errOf(c.AuthStatus(ctx)) },

@@ -184,7 +184,7 @@ func TestAuthDisabledAtRunTime(t *testing.T) {
 	assert.Equal(t, 3, fake.Calls("Authenticate"))
 }
 
-// A client with a user works with a cluster that does not ask for one.
+// A client with a user works with a cluster on which authentication is disabled.
 func TestUserWithoutAuth(t *testing.T) {
 	fake := etcdfake.Start(t)
 	client := testclient.OpenFake(t, fake, testclient.AsUser("alice", "pw"))

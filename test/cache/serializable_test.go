@@ -43,7 +43,8 @@ func toggle(tx *cache.Tx, own, other string) error {
 	return nil
 }
 
-// change puts the key on duty if fewer than mostOnDuty keys are, or takes a random key off duty.
+// If adds is true, change puts the key on duty, unless mostOnDuty keys are on duty. If adds is
+// false, it takes a random key off duty.
 func change(tx *cache.Tx, key string, adds bool) error {
 	var onDuty []string
 	for kv := range tx.Range(dutyPrefix, clientv3.GetPrefixRangeEnd(dutyPrefix)) {

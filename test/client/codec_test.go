@@ -36,7 +36,8 @@ func (c *countingCodec) Unmarshal(data mem.BufferSlice, v any) error {
 
 func (c *countingCodec) Name() string { return "counting" }
 
-// TestContentTypeIsTheUsualOne shows that the client's own codec cannot be seen by servers.
+// TestContentTypeIsTheUsualOne shows that requests have gRPC's usual content type, although the
+// client has its own codec.
 func TestContentTypeIsTheUsualOne(t *testing.T) {
 	s, c := testclient.StartFake(t, clientv3.Config{})
 	_, err := c.Get(t.Context(), "a")

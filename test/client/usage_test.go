@@ -35,7 +35,7 @@ func branchOf(err error) string {
 	}
 }
 
-// codeOf returns the gRPC code of an error, as a program does that tells errors apart by codes.
+// codeOf returns the gRPC code of an error. Programs that distinguish errors by code do this.
 func codeOf(err error) codes.Code {
 	switch e := err.(type) {
 	case nil:

@@ -22,7 +22,7 @@ type page struct {
 	text string
 }
 
-// pages are all Markdown files of the repository.
+// pages returns all Markdown files of the repository.
 func pages(t *testing.T) []page {
 	t.Helper()
 	var all []page

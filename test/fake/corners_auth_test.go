@@ -131,7 +131,7 @@ func lostRoot(p *pair) {
 	p.login("root")
 }
 
-// use writes and reads a key as a user.
+// The method use writes and reads a key as the given user.
 func (p *pair) use(user string) {
 	p.t.Helper()
 	p.call(user, pb.KV_Put_FullMethodName, &pb.PutRequest{Key: []byte("a")}, new(pb.PutResponse))

@@ -83,7 +83,7 @@ func badRequests() []proto.Message {
 	}
 }
 
-// around puts a request into transactions, at all kinds of places.
+// around returns transactions that have the request r at different places.
 func around(r proto.Message) []*pb.TxnRequest {
 	notTaken := txnOf(putOf("m"))
 	notTaken.Failure = txnOf(r, putOf("n")).Success

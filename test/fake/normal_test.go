@@ -20,7 +20,7 @@ import (
 //	the term and the index of the log           dropped
 //	tokens                                      only whether there is one
 //	the remaining TTL of a lease                only whether it is positive
-//	lists of members, leases, lease keys and    sorted: etcd orders them as in a map or by time
+//	lists of members, leases, lease keys and    sorted: etcd's order is random or by time
 //	alarms
 //	size and hash of the database file          dropped
 //	the storage version                         dropped: etcd raises it seconds after its start

@@ -21,7 +21,7 @@ type recorder struct {
 	events     int            // how many events were received
 	created    int            // how many creates were answered
 	asked      int            // how many creates were sent
-	unrecorded map[int]bool   // the creates, by their number, whose answers are not compared
+	unrecorded map[int]bool   // the numbers of the creates whose answers are not recorded
 }
 
 // received is what one stream has received. etcd sends answers to creates and cancels through one
@@ -32,8 +32,8 @@ type received struct {
 	answers  []string           // the answers to creates and cancels
 	watchers map[int64][]string // by watcher: its events, and its cancellation by a compaction
 	// progress has the answers to progress requests, each with the number of events before it.
-	// Equal answers in a row are recorded once, because the real server may get more progress
-	// requests.
+	// Equal answers in a row are recorded once, because the test may send more progress requests to
+	// the real server than to the fake.
 	progress []string
 }
 

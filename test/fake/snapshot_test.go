@@ -30,8 +30,8 @@ func etcdutl(t *testing.T, args ...string) []byte {
 	return out
 }
 
-// A snapshot of the fake is a file that etcd's tool restores, with the same keys: their hash is
-// that of the fake.
+// etcdutl can restore a snapshot of the fake. The restored keys have the hash that the fake's
+// HashKV returns.
 func TestSnapshotIsRestoredByEtcdutl(t *testing.T) {
 	for _, keys := range []int{0, 3, 25_000} {
 		t.Run(fmt.Sprint(keys), func(t *testing.T) { restore(t, keys) })

@@ -121,8 +121,9 @@ func (w *watchPair) same() {
 	}
 }
 
-// flushFake waits until the fake's stream has received all that is due. It sends a create that the
-// fake refuses: the fake sends everything in order, so all that was due comes before the refusal.
+// flushFake waits until the fake's stream has received every response that the fake has queued for
+// it. For this it sends a create that the fake refuses: the fake sends the refusal after all queued
+// responses.
 func (w *watchPair) flushFake() {
 	w.p.t.Helper()
 	w.fake.askUnrecorded()

@@ -18,7 +18,7 @@ import (
 
 // TestRefusingMemberDrawsNoRequests: one member of three refuses every write without delay, and the
 // others need 30 ms for a write. The refusing member gets few requests, although it looks the least
-// busy and the quickest, because the client does not count refusals as answers.
+// busy and the quickest: the client does not count refusals as answers.
 func TestRefusingMemberDrawsNoRequests(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	var eps []string

@@ -216,8 +216,8 @@ func TestMemberThatAnswersNothing(t *testing.T) {
 	assert.Less(t, longest, othersLongest+2*time.Second)
 }
 
-// TestMemberAtWorkIsNotStuck: one of three healthy members serves long reads of lists, while its
-// peers answer quickly. No list is sent a second time.
+// TestMemberAtWorkIsNotStuck: one of three healthy members serves reads of ranges, which take long,
+// while its peers answer quickly. The client sends no such read a second time.
 func TestMemberAtWorkIsNotStuck(t *testing.T) {
 	members := etcdfake.StartCluster(t, 3)
 	var begun atomic.Int64
