@@ -44,8 +44,8 @@ func ExampleSession_Orphan() {
 	// Output: 5432, kept by the successor: true
 }
 
-// The end of the context ends the session, or a NewSession that still waits. If the context has
-// ended the session, the session's lease is not revoked and expires later.
+// When the context ends, the session ends. A call of NewSession that still waits returns. The
+// session's lease is not revoked then, and expires later.
 func ExampleWithContext() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -115,7 +115,7 @@ func ExampleNewLocker() {
 	// Output: locked
 }
 
-// A leader that restarts goes on leading, if its lease has lived that long.
+// A program that leads restarts. It is still the leader, unless its lease has expired meanwhile.
 func ExampleResumeElection() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

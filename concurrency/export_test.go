@@ -1,4 +1,4 @@
 package concurrency
 
-// SharedEndpoints are those of the cluster that tests and examples share.
+// SharedEndpoints returns the endpoints of the cluster that tests and examples share.
 func SharedEndpoints() []string { return shared.Endpoints() }

@@ -58,7 +58,8 @@ func TestUnlockKeepsTheOthersWaiting(t *testing.T) {
 	awaitKeys(t, client, "key/", 0)
 }
 
-// TestGoroutinesOfOneSessionBesideAnother has goroutines of two sessions contend for a lock.
+// TestGoroutinesOfOneSessionBesideAnother has two sessions contend for a lock. Four goroutines of
+// each session lock and unlock it. At the end, no key is left.
 func TestGoroutinesOfOneSessionBesideAnother(t *testing.T) {
 	_, client := newFake(t)
 	var all sync.WaitGroup

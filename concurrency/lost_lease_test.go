@@ -42,8 +42,8 @@ func TestCallsOnALostLease(t *testing.T) {
 	}
 }
 
-// TestCallsOnAnExpiredSession has a session end because no renewal was answered. Its calls return
-// the error of a lost lease.
+// TestCallsOnAnExpiredSession has a session end because no renewal was answered. Calls that use the
+// session return ErrLeaseNotFound.
 func TestCallsOnAnExpiredSession(t *testing.T) {
 	fake, client := newFake(t)
 	s := newSession(t, client, WithTTL(1))

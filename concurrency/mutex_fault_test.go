@@ -158,8 +158,9 @@ func TestLockWithAnUnknownLease(t *testing.T) {
 	}
 }
 
-// TestLockWhoseLeaseEndsDuringItsPut has a renewal show that the lease is gone while the put of the
-// lock's key has no answer. Lock returns ErrLeaseNotFound, as if the put had been answered.
+// TestLockWhoseLeaseEndsDuringItsPut revokes the lease while Lock waits for the response to its
+// put. A renewal finds that the lease is gone. Lock returns ErrLeaseNotFound, as it would if the
+// put returned this error.
 func TestLockWhoseLeaseEndsDuringItsPut(t *testing.T) {
 	putting, first := make(chan struct{}), sync.Once{}
 	client, err := clientv3.New(clientv3.Config{Endpoints: shared.Endpoints(), Logger: zap.NewNop(),

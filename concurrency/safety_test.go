@@ -18,7 +18,8 @@ import (
 )
 
 // TestSafety has eight clients contend for a lock and an election in a cluster of three members
-// that are killed, stopped and cut off. See internal/testkit/chaos for the seed.
+// that are killed, stopped and cut off. The environment variable CHAOS_SEED sets the seed of these
+// faults.
 func TestSafety(t *testing.T) { runSafety(t, 10*time.Second) }
 
 func runSafety(t *testing.T, lasting time.Duration) {

@@ -64,9 +64,10 @@ func staysTaken(t *testing.T, client *clientv3.Client) {
 	assert.Equal(t, ErrLocked, NewMutex(newSession(t, client), "key").TryLock(t.Context()))
 }
 
-// TestCleanUpSparesTheSuccessorOfAnOrphan has a call of the session a fail with an unknown outcome:
-// the call may have put or deleted a's key. Then a is orphaned, and the session b gets its lease
-// and acquires the same key. The clean-up of a must not delete b's key.
+// TestCleanUpSparesTheSuccessorOfAnOrphan has a session's call fail with an unknown outcome. The
+// call may have put or deleted the session's key. Then the session is orphaned, and a second
+// session gets its lease and acquires the same key. The first session's clean-up must not delete
+// that key.
 func TestCleanUpSparesTheSuccessorOfAnOrphan(t *testing.T) {
 	for name, acquire := range acquisitions {
 		for when, late := range map[string]bool{"applied": false, "applied late": true} {

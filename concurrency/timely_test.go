@@ -14,8 +14,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// TestCallsEndWithTheirContext makes each blocking call on a network that is silent. Calls that
-// wait for another session are also made before the network becomes silent.
+// TestCallsEndWithTheirContext makes each blocking call on a network that loses all data. The call
+// returns soon after its context has ended. Calls that wait for another session are also made on a
+// working network, which loses all data as soon as they wait.
 func TestCallsEndWithTheirContext(t *testing.T) {
 	admin, p := sharedClient(t)
 	holder := NewMutex(newSession(t, admin), p+"held")

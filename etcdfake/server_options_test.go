@@ -72,7 +72,7 @@ func TestServerOverTLS(t *testing.T) {
 		grpc.Creds(credentials.NewServerTLSFromCert(&web.TLS.Certificates[0]))))
 	client := c.Client(func(cfg *clientv3.Config) {
 		cfg.Endpoints = []string{"https://etcdfake-0:2379"}
-		cfg.TLS = &tls.Config{InsecureSkipVerify: true} // the certificate is of another name
+		cfg.TLS = &tls.Config{InsecureSkipVerify: true} // the certificate is for another host
 	})
 	mustPut(t, client, "k", "v")
 }

@@ -15,7 +15,7 @@ import (
 // timeout bounds each command and each wait.
 const timeout = time.Minute
 
-// process is a command under way.
+// process is a running command.
 type process struct {
 	cmd    *exec.Cmd
 	cancel context.CancelFunc

@@ -138,7 +138,7 @@ func (c *command) interrupt() string {
 	return c.process.interrupt()
 }
 
-// until waits for a text in the output.
+// until waits until the output of the command contains the text.
 func (c *command) until(text string) {
 	c.user.until(func() bool { return strings.Contains(c.out.String(), text) },
 		func() string { return fmt.Sprintf("%q of %s, which says\n%s", text, c.cmd, c.out) })

@@ -38,8 +38,8 @@ func (r *result) heldUp() (again []string) {
 	return again
 }
 
-// completed reruns each test that heldUp returns in a process of its own, and puts the test's new
-// result into res.
+// completed gets from heldUp the tests that are to be run again. It runs each of them in a process
+// of its own, and puts the test's new result into res.
 func completed(ctx context.Context, mod gobuild.Module, res *result, o options) error {
 	for _, name := range res.heldUp() {
 		fmt.Fprintln(os.Stderr, "did not start, and is started by itself:", res.story(name))

@@ -54,8 +54,8 @@ func instance(ctx context.Context, out io.Writer, endpoints []string, name strin
 	}
 }
 
-// lead waits until this instance is the leader, and then lets it work until ctx or its session
-// ends.
+// lead waits until this instance is the leader. Then it runs the controller c until ctx or the
+// session of this instance ends.
 func lead(ctx context.Context, client *clientv3.Client, c controller) error {
 	lease, err := client.Grant(ctx, 10)
 	if err != nil {

@@ -83,7 +83,8 @@ func scrapeBoth(ctx context.Context, out io.Writer, endpoints []string) error {
 	return nil
 }
 
-// scrape makes two requests with a measured client, and writes the resulting metrics page to out.
+// scrape makes two requests with a client that newClient makes. It writes the page with the metrics
+// of these requests to out.
 func scrape(
 	ctx context.Context, out io.Writer, endpoints []string, newClient measurer,
 ) (err error) {
