@@ -34,9 +34,9 @@ type refusedStream struct {
 
 func (s refusedStream) Recv() (*pb.RangeStreamResponse, error) { return nil, s.err }
 
-// TestGetStreamOnAStubReturnsItsUnimplemented: GetStream of a KV that was made from the caller's
-// stub returns the error of the stub's RangeStream and does not read pages instead. Callers have
-// a fallback of their own.
+// TestGetStreamOnAStubReturnsItsUnimplemented: if a KV was made from the caller's own gRPC stub,
+// and the stub's RangeStream returns Unimplemented, GetStream returns this error. It does not read
+// pages instead, because such callers have their own fallback.
 func TestGetStreamOnAStubReturnsItsUnimplemented(t *testing.T) {
 	unimplemented := status.Error(codes.Unimplemented, "unknown method RangeStream")
 	stubs := map[string]streamsOnly{

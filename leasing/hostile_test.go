@@ -13,8 +13,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// TestShortAnswersAreErrors: a transaction whose answer lacks parts fails. A read whose answer
-// lacks parts is made again, and its key is not cached.
+// TestShortAnswersAreErrors: if the response to a transaction lacks parts, the transaction fails.
+// If the response to a read lacks parts, the client sends the read again, and does not cache the
+// key.
 func TestShortAnswersAreErrors(t *testing.T) {
 	wrong := &pb.ResponseOp{Response: &pb.ResponseOp_ResponseDeleteRange{}}
 	for name, answer := range map[string]*pb.TxnResponse{

@@ -38,9 +38,10 @@ func TestLostAnswerToAnAcquisition(t *testing.T) {
 	owns(t, kv, "k")
 }
 
-// TestAcquisitionAppliedLate: if the server applies a put of a lease key after the client has given
-// up the request, the lease key is orphaned: it blocks the writes of other clients, but the client
-// does not own the key. The client finds the lease key and deletes it.
+// TestAcquisitionAppliedLate: to acquire a key for its cache, a client puts a lease key. If the
+// server applies the put after the client has given up the request, the lease key is orphaned: it
+// blocks the writes of other clients, although the client does not cache the key. The client finds
+// the lease key and deletes it.
 func TestAcquisitionAppliedLate(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())

@@ -50,9 +50,9 @@ func TestWritesOf(t *testing.T) {
 	}
 }
 
-// FuzzRanges checks the functions for key ranges: a range contains a key if and only if the range
-// of lease keys that is computed for it contains the lease key of the key. The overlap of two
-// ranges contains the keys that both contain.
+// FuzzRanges checks the functions for key ranges. The function ofRange maps a range of keys to a
+// range of lease keys: the first contains a key if and only if the second contains its lease key.
+// The overlap of two ranges contains the keys that are in both.
 func FuzzRanges(f *testing.F) {
 	f.Add("L/", "a", "c", "b", "L/b")
 	f.Add("\xff", "", "\x00", "\xff\xff", "\xff")

@@ -126,7 +126,8 @@ func leaseKeyOf(tb testing.TB, cli *clientv3.Client, key string) *mvccpb.KeyValu
 	return resp.Kvs[0]
 }
 
-// owns waits until a KV owns a key, which may have a cooldown.
+// owns reads a key until the KV owns (caches) it. This may take a while, because a KV does not
+// cache a key again soon after it has released the key.
 func owns(tb testing.TB, l *leasingKV, key string) {
 	tb.Helper()
 	require.Eventually(tb, func() bool {

@@ -257,7 +257,8 @@ func TestHeaderIsTheLatestSeen(t *testing.T) {
 	require.Equal(t, other.Header.ClusterId, resp.Header.ClusterId)
 }
 
-// TestGetStreamSeesOwnWrites: a range that is read in pieces includes what was just written.
+// TestGetStreamSeesOwnWrites: GetStream, which reads a range in several responses, includes what
+// the KV has just written.
 func TestGetStreamSeesOwnWrites(t *testing.T) {
 	ctx := testContext(t)
 	plainClient(t)

@@ -21,7 +21,8 @@ import (
 	"go.etcd.io/etcd/client/v3/namespace"
 )
 
-// cutOff starts a cluster, and makes a client whose network can fail and one whose cannot.
+// cutOff starts a cluster with two clients. The network of the client far can fail, through the
+// proxy. The network of the client near cannot.
 func cutOff(t *testing.T) (far, near *clientv3.Client, proxy *faultnet.Proxy) {
 	t.Helper()
 	cluster := etcdtest.Start(t)
@@ -193,8 +194,8 @@ func TestNewKVReturnsErrors(t *testing.T) {
 	require.True(t, clientv3.IsConnCanceled(err), "%v", err)
 }
 
-// TestSessionsAreReplacedWithRestraint: a server that grants no lease is asked a few times a
-// second.
+// TestSessionsAreReplacedWithRestraint: while the server refuses to grant a lease, the client sends
+// only a few requests a second.
 func TestSessionsAreReplacedWithRestraint(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv := newKV(t, newClient(t, fake.Addr()), concurrency.WithTTL(60))
@@ -251,9 +252,10 @@ func TestSessionsAreReplacedHoweverOneIsLost(t *testing.T) {
 	}
 }
 
-// TestGivenLeaseWithLeaseKeys: a lease that was given (concurrency.WithLease) may have lease keys
-// from before, for example of a process that was replaced. They have no owner and are released at
-// the start; otherwise their keys could not be written for as long as the lease lives.
+// TestGivenLeaseWithLeaseKeys: a program can give a KV a lease (concurrency.WithLease) to which
+// lease keys are still attached, for example those of a previous process. The KV deletes these
+// lease keys at the start. Otherwise they would block all writes of their keys for as long as the
+// lease lives.
 func TestGivenLeaseWithLeaseKeys(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	lease, err := plain.Grant(ctx, 3)
@@ -272,8 +274,8 @@ func TestGivenLeaseWithLeaseKeys(t *testing.T) {
 }
 
 // TestInANamespace: two clients with leasing KVs in the same namespace can write each other's keys.
-// This includes a key whose lease key was orphaned: it is attached to the session's lease, but the
-// client does not own the key.
+// This includes the key of an orphaned lease key, which is attached to a client's lease although
+// the client does not cache the key.
 func TestInANamespace(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	inside := func() *clientv3.Client {

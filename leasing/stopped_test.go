@@ -88,8 +88,9 @@ func TestContextErrorsAreBare(t *testing.T) {
 	require.Equal(t, ctx.Err(), err, "of a lease that has expired")
 }
 
-// TestStopWithoutAServer: without a server, the closing function cannot revoke the lease. It
-// returns after 5 seconds, although the TTL is 60 seconds. The lease expires on the server.
+// TestStopWithoutAServer: without a server, the function that closes a leasing KV cannot revoke the
+// lease. It returns after 5 seconds, although the TTL is 60 seconds. The lease expires on the
+// server.
 func TestStopWithoutAServer(t *testing.T) {
 	fake := etcdfake.Start(t)
 	kv, stop, err := NewKV(newClient(t, fake.Addr()), "pfx/")

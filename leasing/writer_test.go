@@ -88,7 +88,7 @@ func TestWritersAreGivenTheKey(t *testing.T) {
 	}
 }
 
-// kindsOfOp are all kinds of operations on a key, valid and not.
+// kindsOfOp are all kinds of operations on a key, both valid and invalid ones.
 var kindsOfOp = map[string]func(key string) clientv3.Op{
 	"put": func(k string) clientv3.Op {
 		return clientv3.OpPut(k, "v", clientv3.WithPrevKV())
@@ -196,7 +196,7 @@ func TestTransactionsPanicAsPlainOnesDo(t *testing.T) {
 	require.Panics(t, func() { kv.Txn(ctx).If().If() })
 }
 
-// TestOwnWritesStayInMemory: after many concurrent writes the last one is cached.
+// TestOwnWritesStayInMemory: after many concurrent writes, the cache has the value of the last one.
 func TestOwnWritesStayInMemory(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -254,7 +254,9 @@ func TestManyKeysInOneTransaction(t *testing.T) {
 	require.Zero(t, left.Count)
 }
 
-// TestLargestTransaction: the conditions on lease keys count against the server's limit.
+// TestLargestTransaction: a leasing KV adds a condition for each written key to a transaction, and
+// the server counts these conditions too. So a transaction can write only half as many keys as the
+// server's limit.
 func TestLargestTransaction(t *testing.T) {
 	plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

@@ -74,8 +74,8 @@ func pairs(names []string) (all [][2]string) {
 	return all
 }
 
-// parts are texts that TestHistoriesAskForEverything looks for in addition to asked: those of parts
-// of transactions, and of requests that are not an Op.
+// parts are more texts that TestHistoriesAskForEverything looks for. They stand for parts of
+// transactions, and for requests that are no clientv3.Op.
 var parts = []string{
 	"(txn", "span 1", "span 2", "span 3", "target 0", "target 1", "target 2", "target 3",
 	"target 4", "else", "compact",

@@ -110,8 +110,8 @@ func TestKeysOfOthersAreLeftOut(t *testing.T) {
 	requireOwn(t, whole.Kvs)
 }
 
-// TestEventsOfOthersAreLeftOut: events without keys and with keys outside the namespace are left
-// out.
+// TestEventsOfOthersAreLeftOut: a watch does not deliver events that have no key or a key outside
+// the namespace.
 func TestEventsOfOthersAreLeftOut(t *testing.T) {
 	hostile := []*mvccpb.Event{nil, {}, {Kv: &mvccpb.KeyValue{}},
 		{Kv: &mvccpb.KeyValue{Key: []byte("q/x"), ModRevision: 5}}}

@@ -10,8 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// condition makes a comparison, for the model or for the real server. The offset is what it adds to
-// the revisions of the model.
+// condition makes a comparison. The function at adds the offset, which is 0 for the model, to the
+// revisions in the comparison.
 type condition struct {
 	text string
 	at   func(offset int64) clientv3.Cmp

@@ -46,9 +46,9 @@ func (c *choices) watchOptions(now int64) *options {
 	return o
 }
 
-// watchBoth opens n random watches, each in the model and in the namespace. The parameter now is
-// that of watchOptions. The returned function compares what the model and the namespace have
-// delivered.
+// watchBoth opens n random watches, each in the model and in the namespace. It passes the parameter
+// now, the latest revision at which a watch may begin, to watchOptions. The returned function
+// compares what the model and the namespace have delivered.
 func (w *world) watchBoth(t *testing.T, c *choices, n int, now int64) (compare func()) {
 	t.Helper()
 	ctx := t.Context()

@@ -15,7 +15,7 @@ import (
 
 // scriptedKV answers each request with the next of its revisions, and repeats the last one.
 type scriptedKV struct {
-	clientv3.KV // nil: what is not scripted panics
+	clientv3.KV // nil, so methods that scriptedKV does not define panic
 	revisions   []int64
 	calls       int
 }

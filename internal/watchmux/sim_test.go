@@ -17,10 +17,10 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/classify"
 )
 
-// TestEveryHistoryIsWhole takes random steps of consumers, the server and the network. The server
-// follows the protocol. Each watch must see all events of its key, once, in order, and all events
-// of a revision together. A progress notice must not come before earlier events, unless the server
-// is hasty: it sends such notices itself.
+// TestEveryHistoryIsWhole takes random steps of consumers, the server and the network. Each watch
+// must see all events of its key, once, in order, and all events of a revision together. A progress
+// notice must not come before the events up to its revision. Only some servers, the hasty ones,
+// send such early notices; then consumers may get them.
 func TestEveryHistoryIsWhole(t *testing.T) {
 	ordered, adopted := 0, 0
 	for seed := range uint64(1000) {
@@ -63,7 +63,8 @@ type sim struct {
 	ended   bool
 
 	ordered int // steps after which the mux relies on the order of progress notices
-	adopted int // watches that use the id of their shadow (a second watch), counted in every step
+	// summed up over all steps: the watches that use the id of their shadow (a second watch)
+	adopted int
 }
 
 func newSim(t *testing.T, seed uint64) *sim {

@@ -77,8 +77,8 @@ func TestUnmarshalResetsTheMessage(t *testing.T) {
 	assert.True(t, proto.Equal(want, got))
 }
 
-// TestDeepNestingIsTheLibrarys: this package's decoder gives up transactions that are nested more
-// deeply than any server nests them. The protobuf library then decodes or refuses them.
+// TestDeepNestingIsTheLibrarys: if transactions are nested more deeply than any server nests them,
+// this package's decoder gives up. The protobuf library then decodes or refuses the message.
 func TestDeepNestingIsTheLibrarys(t *testing.T) {
 	for _, depth := range []int{1, maxDepth - 1, maxDepth + 2, 200, 6000} {
 		var data []byte

@@ -267,7 +267,7 @@ func split(data []byte) (fields [][]byte) {
 	return fields
 }
 
-// damaged changes data.
+// damaged damages data in one of several ways, and returns the result.
 func (g generator) damaged(data []byte) []byte {
 	at := 0
 	if len(data) > 0 {

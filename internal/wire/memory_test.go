@@ -62,8 +62,8 @@ func TestOneEventKeepsLittle(t *testing.T) {
 	}
 }
 
-// keepOne decodes data many times, and retains one item of each message, which the parameter keep
-// returns. It checks that the heap grows by at most own+maxPinned bytes for each item.
+// keepOne decodes data many times. Of each message it retains only the part that the parameter keep
+// returns. It checks that the heap grows by at most own+maxPinned bytes for each part.
 func keepOne[M any, P interface {
 	*M
 	proto.Message
@@ -119,8 +119,8 @@ func liveHeap() uint64 {
 	return m.HeapAlloc
 }
 
-// TestPairsDoNotTouch shows that an append to one key or value changes no other, and that two
-// answers share nothing, empty slices and headers included: a program may rewrite keys in place.
+// TestPairsDoNotTouch shows that an append to one key or value changes no other key or value, and
+// that two decoded messages share no memory. So a program can change a response that it got.
 func TestPairsDoNotTouch(t *testing.T) {
 	want := testRange(300, 20)
 	data := inPieces(encode(t, want), frame)

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// inPieces is data as it arrives: in buffers of at most n bytes.
+// inPieces returns data as a connection delivers it: in buffers of at most n bytes.
 func inPieces(data []byte, n int) mem.BufferSlice {
 	var pieces mem.BufferSlice
 	for len(data) > n {

@@ -39,7 +39,7 @@ type job struct {
 // order is what a client process reads from its standard input. The process ends at the end of the
 // input.
 type order struct {
-	Keys  []string // replace the keys that the client reads and writes
+	Keys  []string // the client reads and writes these keys from now on
 	Eager bool     // one worker calls readEagerly after each operation
 }
 

@@ -39,8 +39,8 @@ func (tr *trial) killed(running bool) {
 }
 
 // checkIncidents checks that the faults were real: during an incident, a client that was cut off
-// has failed calls, and a client that was stopped began none. byClient holds the events of each
-// client.
+// has failed calls, and a client that was stopped began no operation. The parameter byClient holds
+// the events of each client.
 func (tr *trial) checkIncidents(byClient [clients][]event) {
 	count := map[string]int{}
 	for _, in := range tr.incidents {

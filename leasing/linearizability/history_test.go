@@ -36,8 +36,8 @@ type register struct {
 	value  string
 }
 
-// step reports whether the operation input can have its result if the register is in state, and
-// returns the register after the operation.
+// step is the Step function of model. It reports whether the operation, an event, can have had its
+// result if the key had the given state. It also returns the state after the operation.
 func step(state, input, _ any) (bool, any) {
 	r, e := state.(register), input.(event)
 	saw := register{e.Found, e.Out}

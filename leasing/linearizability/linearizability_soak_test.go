@@ -13,7 +13,8 @@ import (
 // soakTime is how long the long test runs.
 const soakTime = 10 * time.Minute
 
-// TestSoakLinearizable runs all faults again and again, each three times on a cluster.
+// TestSoakLinearizable runs one trial after the other, each on a new cluster. Each trial runs every
+// fault three times.
 func TestSoakLinearizable(t *testing.T) {
 	if os.Getenv("ETCD_SOAK") == "" {
 		t.Skip("set ETCD_SOAK=1 to run it")

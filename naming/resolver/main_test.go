@@ -68,7 +68,7 @@ func serve() (addr string, stop func(), err error) {
 		}))
 	grpc_health_v1.RegisterHealthServer(s, health.NewServer())
 	done := make(chan struct{})
-	// Ends with s.Stop; stop waits for it.
+	// s.Stop ends this goroutine. The returned function stop waits for the end.
 	go func() {
 		defer close(done)
 		_ = s.Serve(lis)
