@@ -39,7 +39,7 @@ func TestALeaseIsGoneOnTheSecondWord(t *testing.T) {
 }
 
 // TestADoubtWithoutAnAnswerEndsWithTheFirstTimeout: if it stays unknown whether a lease is gone,
-// its subscribers are closed after the first timeout, as without any answer.
+// its subscribers are closed after firstTimeout, as if the server had not answered at all.
 func TestADoubtWithoutAnAnswerEndsWithTheFirstTimeout(t *testing.T) {
 	s := newSim(t)
 	s.confirms = true

@@ -100,8 +100,8 @@ func TestSubscribersShareRenewals(t *testing.T) {
 }
 
 // TestComingAndGoingAddsNoRequests: a request in flight stays when the last subscriber of its lease
-// leaves, and its answer goes to the next subscriber. So many short subscriptions of one lease do
-// not cost a request each.
+// leaves, and its answer goes to the next subscriber. Therefore a thousand short subscriptions of
+// one lease do not send a thousand requests.
 func TestComingAndGoingAddsNoRequests(t *testing.T) {
 	s := newSim(t)
 	s.connect()

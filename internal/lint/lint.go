@@ -29,7 +29,7 @@ type File struct {
 	fset *token.FileSet
 }
 
-// Parse parses src, which stands at path.
+// Parse parses src, the text of the file at path.
 func Parse(path, src string) (*File, error) {
 	fset := token.NewFileSet()
 	tree, err := parser.ParseFile(fset, path, src, parser.ParseComments|parser.SkipObjectResolution)
@@ -49,8 +49,8 @@ func (f *File) finding(pos token.Pos, format string, args ...any) string {
 	return fmt.Sprintf("%s:%d: ", f.Path, f.line(pos)) + fmt.Sprintf(format, args...)
 }
 
-// Load lists the project's files, nested modules too, without what is built, generated or hidden.
-// It parses the Go files among them.
+// Load lists the project's files, nested modules included, and parses the Go files among them. It
+// leaves out the directories in skippedDirs.
 func Load(project fs.FS) (paths []string, files []*File, err error) {
 	err = fs.WalkDir(project, ".", func(p string, d fs.DirEntry, err error) error {
 		switch {

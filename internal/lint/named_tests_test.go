@@ -13,8 +13,8 @@ import (
 
 var namedTest = regexp.MustCompile("`((?:Test|Example|Fuzz)[A-Za-z0-9_]+)`")
 
-// A page names a test or an example as evidence, so it must exist. The test of a guarantee must not
-// skip itself.
+// Each test and example that a page names as evidence exists. The test of a guarantee must not skip
+// itself.
 func TestDocumentsNameTestsThatExist(t *testing.T) {
 	m := loadModule(t)
 	tests := map[string][]*ast.FuncDecl{}

@@ -28,7 +28,7 @@ type act struct {
 	answers  uint64 // requests that it answers
 	receives bool   // its connection receives something
 	noProbes bool   // it does not answer probes
-	bytes    uint64 // bytes that its connection receives in addition
+	bytes    uint64 // further bytes that its connection receives
 	refuses  uint64 // of the answers, how many are refusals
 	writes   bool   // the requests are writes
 	reads    bool   // it answers a test read, by which the client asks whether a member is stuck
@@ -168,7 +168,7 @@ func TestMostMembersSilentAreEjected(t *testing.T) {
 
 // TestSilentMemberKeepsItsWrites: a silent member is not ejected while only writes wait for it. The
 // member may still answer the writes, and they cannot be sent to a peer. The member is ejected when
-// a read or a stream waits for it too, or when the writes have given up.
+// a read or a stream waits for it too, or when no write waits any more.
 func TestSilentMemberKeepsItsWrites(t *testing.T) {
 	writes := act{waiting: 3, writes: true, noProbes: true}
 	for name, then := range map[string]func(p *play){

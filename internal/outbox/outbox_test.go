@@ -26,8 +26,8 @@ func (o *Outbox[T]) Backlog() (values, bytes int) {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// countHooks counts the calls that an outbox makes to its owner. It reports each value as its own
-// size.
+// countHooks counts the calls that an outbox makes to its owner. To the outbox, the size of a value
+// is the value itself.
 type countHooks struct {
 	sized   atomic.Int64
 	drained atomic.Int64

@@ -42,7 +42,7 @@ func TestAddressesReachTheConnection(t *testing.T) {
 	assert.Equal(t, Scheme, r.Scheme())
 	assert.Equal(t, "a.example:1", r.OverrideAuthority(resolver.Target{}))
 
-	r.Set([]resolver.Address{b}) // before the connection asks
+	r.Set([]resolver.Address{b}) // before the connection calls Build
 	conn := &recorder{}
 	built, err := r.Build(resolver.Target{}, conn, resolver.BuildOptions{})
 	require.NoError(t, err)

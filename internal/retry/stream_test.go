@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// fakeStream yields the given errors, one per RecvMsg, nil for a message.
+// fakeStream returns the errors in recv, one per call of RecvMsg. A nil error stands for a message.
 type fakeStream struct {
 	grpc.ClientStream
 	recv     []error

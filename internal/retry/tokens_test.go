@@ -84,7 +84,7 @@ func TestRefusalsOfNewTokensEnd(t *testing.T) {
 
 // TestFailedRenewalDecidesTheError: a token is refused, and the login that renews it fails. If the
 // server has refused the login, the request returns the login's error. If the login got no answer,
-// the request returns the first refusal, because the login's deadline is not the caller's.
+// the request returns the refusal of the token, because the login's deadline is not the caller's.
 func TestFailedRenewalDecidesTheError(t *testing.T) {
 	for _, tc := range []struct{ fail, want error }{
 		{rpctypes.ErrGRPCAuthFailed, rpctypes.ErrGRPCAuthFailed},

@@ -35,7 +35,8 @@ var readers = []func([]*pb.ResponseOp, int) (bool, error){
 	reader(txnanswer.Txn),
 }
 
-// reader makes a function report whether its result is not nil.
+// reader wraps the function read. The wrapper returns, instead of the result, whether the result is
+// not nil.
 func reader[R any](
 	read func([]*pb.ResponseOp, int) (*R, error),
 ) func([]*pb.ResponseOp, int) (bool, error) {

@@ -23,8 +23,8 @@ func (w *world) known() {
 	w.forget()
 }
 
-// TestASilentStreamIsLeft: a stream whose server has stopped answering is left. That takes at most
-// checkPeriod plus minAnswerTimeout after the last response.
+// TestASilentStreamIsLeft: when a server has stopped answering, the watches move to another stream.
+// They move at most checkPeriod plus minAnswerTimeout after the last response.
 func TestASilentStreamIsLeft(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.known()

@@ -139,7 +139,7 @@ func parseID(text string) int64 {
 	return n
 }
 
-// scriptSink is named after the key it watches.
+// scriptSink is the sink of one watch. Its name is the watched key.
 type scriptSink struct {
 	script  *script
 	name    string

@@ -22,7 +22,7 @@ func listing(pkg *types.Package) []string {
 	return l.lines
 }
 
-// lister collects the lines of one package.
+// lister collects the lines that list the exported API of one package.
 type lister struct {
 	pkg   *types.Package
 	lines []string

@@ -109,7 +109,8 @@ func requireTokenExpires(t *testing.T, c *Cluster, looksRight func(string) bool)
 		require.True(t, looksRight(token), token)
 		return readErr(ctx, conn) == nil
 	}, time.Minute, time.Millisecond)
-	// The time between two looks exceeds the TTL: using a simple token renews it.
+	// Each use of a simple token extends its life by the TTL, so the test waits longer than the TTL
+	// between two reads.
 	require.Eventually(t, func() bool {
 		return errors.Is(readErr(ctx, conn), rpctypes.ErrInvalidAuthToken)
 	}, time.Minute, 2200*time.Millisecond)

@@ -97,7 +97,7 @@ func TestAnotherMemberLeadsWhenTheLeaderIsGone(t *testing.T) {
 	putGet(t, c, "w")
 }
 
-// Without a majority a member cannot serve, so its Restart must not wait for that.
+// Without a majority a member cannot serve, so Restart must not wait until the member serves.
 func TestRestartWithoutMajority(t *testing.T) {
 	t.Parallel()
 	c := Start(t, WithMembers(3))

@@ -53,7 +53,7 @@ func newTarget(t *testing.T, addr string) *target {
 	return s
 }
 
-// pair is a connection through a proxy, both ends.
+// pair connects to the server s through the proxy p, and returns both ends of the connection.
 func pair(t *testing.T, p *Proxy, s *target) (client, server net.Conn) {
 	t.Helper()
 	client = dial(t, p)
