@@ -79,8 +79,8 @@ func TestDefaultLimits(t *testing.T) {
 }
 
 // TestSmallResponsesBesideTheDefaultForRequests shows that a program may set a limit for responses
-// below the default limit for requests. Only an explicit limit for requests must not be above the
-// limit for responses.
+// below the default limit for requests. If the program sets the limit for requests too, New refuses
+// a limit for requests above the limit for responses.
 func TestSmallResponsesBesideTheDefaultForRequests(t *testing.T) {
 	c := newTestClient(t, Config{Endpoints: []string{"127.0.0.1:1"}, MaxCallRecvMsgSize: 1000})
 	assert.Equal(t, 1000, c.cfg.MaxCallRecvMsgSize)

@@ -61,7 +61,7 @@ func ExampleClient_Dial() {
 	// Output: SERVING
 }
 
-// Work in the background can end with the client.
+// A goroutine that waits for Client.Ctx ends when the client is closed.
 func ExampleClient_Ctx() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {
@@ -253,8 +253,8 @@ func ExampleNewClusterFromClusterClient() {
 	// Output: 1 0 false
 }
 
-// RetryKVClient returns a stub that repeats requests like the client. ContextError converts the
-// errors of the stub.
+// RetryKVClient returns a stub that retries requests as the client does. ContextError converts a
+// gRPC error of the stub to the error that the client would return.
 func ExampleRetryKVClient() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

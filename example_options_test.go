@@ -204,8 +204,8 @@ func ExampleWithMinModRev() {
 	// since/old, of 2 keys
 }
 
-// A put can change the lease of a key and keep its value, or the other way round. It never creates
-// the key.
+// A put can change the lease of a key and keep its value, or change its value and keep its lease.
+// Such a put never creates the key.
 func ExampleWithIgnoreValue() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

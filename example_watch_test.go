@@ -113,7 +113,7 @@ func ExampleWatcher_progress() {
 }
 
 // A watch from a compacted revision ends with ErrCompacted. The events that the watch missed are
-// lost: read the keys again, and watch from the next revision after the one in the response.
+// lost. Read the keys again, and begin a new watch at the revision after the revision of this read.
 func ExampleWatcher_compacted() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -156,7 +156,8 @@ func (b *bench) getsOfLoop(ctx context.Context, n int, keys [][]string) (hand co
 // getReach has the goal for the time of a get, for each default size of the copy.
 var getReach = []string{"≤ 250 ns", "≤ 500 ns", "≤ 1,200 ns"}
 
-// busy calls f while another process writes rate keys a second. No copy has these keys.
+// busy calls f while another process writes keys that are in no copy. The parameter rate is the
+// number of writes a second; if it is 0, there is no such process.
 func (b *bench) busy(ctx context.Context, rate int, f func() error) error {
 	if rate == 0 {
 		return f()

@@ -82,7 +82,7 @@ func middle(costs []cost) cost {
 // cpuUsed is the CPU time of this process.
 func cpuUsed() time.Duration {
 	var usage syscall.Rusage
-	// It fails only for invalid arguments.
+	// Getrusage fails only for invalid arguments.
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

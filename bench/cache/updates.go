@@ -103,15 +103,16 @@ func next(text string) string {
 	return strconv.Itoa(n + 1)
 }
 
-// done is what several callers of one operation have done together.
+// done has the results of several concurrent callers of one operation.
 type done struct {
 	rate float64 // operations a second
 	sent int64   // messages in all measurements
 }
 
-// ratesInTurn measures two operations in turn, [rounds] times. In each measurement, so many callers
-// call the operation in loops. The results x and y have, for the first and the second operation,
-// the median rate and the number of all messages that were sent.
+// ratesInTurn measures the operations first and second in turn, [rounds] times. Each measurement
+// has the given number of callers, which call the operation in loops. The result x is about the
+// operation first, and y about the operation second: the median rate, and the number of messages
+// sent in all measurements.
 func (b *bench) ratesInTurn(callers int, first, second func() error) (x, y done, err error) {
 	var rates [2][]float64
 	var sent [2]int64

@@ -86,7 +86,7 @@ func (b *bench) cpuOfEvents(ctx context.Context, w clientv3.Watcher) float64 {
 	return float64(took.Nanoseconds()) / 1e3 / float64(max(1, got))
 }
 
-// heap returns the bytes in use.
+// heap returns how many bytes of the heap are in use.
 func heap() int64 {
 	var stats runtime.MemStats
 	runtime.GC()

@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
 
-// feeders is how many callers write what others watch.
+// feeders is the number of callers that write the watched keys.
 const feeders = 4
 
 // feed writes n keys in one transaction, over and over. The workload live watches these keys.

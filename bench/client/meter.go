@@ -55,7 +55,7 @@ func (m meter) sample(ops int) figures.Sample {
 // heapHeld is the heap in use after a garbage collection.
 func heapHeld() uint64 {
 	runtime.GC()
-	runtime.GC() // frees what the first one found with a finalizer
+	runtime.GC() // frees objects that the first collection kept for their finalizers
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	return mem.HeapAlloc
@@ -88,7 +88,7 @@ func peakRSS() uint64 { return uint64(resources().Maxrss) * 1024 }
 
 func resources() syscall.Rusage {
 	var usage syscall.Rusage
-	// It fails only for invalid arguments.
+	// Getrusage fails only for invalid arguments.
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	return usage
 }

@@ -51,7 +51,8 @@ func connect(s settings) (connection, error) {
 type viaClient struct {
 	*clientv3.Client
 
-	// readers are goroutines that read channels of the client until it closes them. close waits.
+	// readers counts the goroutines that read channels of the client. A goroutine ends when the
+	// client closes its channel. The method close waits for all of them.
 	readers sync.WaitGroup
 }
 

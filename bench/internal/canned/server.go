@@ -8,7 +8,7 @@
 //	                     or as fast as the client reads them if RATE is 0. The first 8 bytes of
 //	                     each value are the time at which the server sent it, in nanoseconds
 //	                     since 1970, big-endian.
-//	spread/N/COUNT/RATE/ such a watch whose responses go in turn to all watches of its stream
+//	spread/N/COUNT/RATE/ the same responses, but sent in turn to all watches of the stream
 //	anything else        one key with a value of 256 bytes; a watch without events
 //
 // Keepalives are answered with the TTL that the lease was granted with, at least [DefaultTTL].
@@ -131,7 +131,7 @@ func marshal(m proto.Message) frame {
 	return b
 }
 
-// bytesCodec passes frames to and from the transport.
+// bytesCodec passes frames, which are marshalled messages, to and from the transport.
 type bytesCodec struct{}
 
 func (bytesCodec) Marshal(v any) (mem.BufferSlice, error) {

@@ -103,7 +103,8 @@ func (w *watchers) createLocked(req *pb.WatchCreateRequest) error {
 	return nil
 }
 
-// startLocked starts a feed, or goes on with one whose watch the client had cancelled.
+// startLocked starts to send the events of the feed f. If the client had cancelled a watch of the
+// same key and asks for the revision from, startLocked sends only the events from this revision on.
 func (w *watchers) startLocked(f *feed, from int64) {
 	spreads := func(other *feed) bool { return other.spread }
 	if f.spread && slices.ContainsFunc(w.feeds, spreads) {

@@ -43,7 +43,8 @@ func create(t *testing.T, stream pb.Watch_WatchClient, key string, from int64) (
 	return resp.WatchId
 }
 
-// revisions receives n events of the watch id and returns the revision of the last.
+// revisions receives n events of the watch with the given ID, and returns the revision of the last
+// event. The first event must have the revision after+1.
 func revisions(t *testing.T, stream pb.Watch_WatchClient, id int64, n int, after int64) int64 {
 	t.Helper()
 	for got := 0; got < n; {
