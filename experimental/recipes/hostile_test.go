@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// nonsense returns, by name, malformed responses to transactions. Responses to gets are made of the
-// key-value pairs in them.
+// nonsense returns, by name, malformed responses to transactions. The test also makes malformed
+// responses to gets, from the key-value pairs in these responses.
 func nonsense() map[string]*pb.TxnResponse {
 	header := &pb.ResponseHeader{Revision: 5}
 	ranged := func(kvs ...*mvccpb.KeyValue) *pb.ResponseOp {

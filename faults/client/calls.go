@@ -23,7 +23,7 @@ const (
 	loadKeys     = 8
 	registerKeys = 3
 	bulkSize     = 64 << 10
-	// deleteEvery is after how many puts a writer deletes its key.
+	// deleteEvery says that one of so many writes of a writer is a delete. The others are puts.
 	deleteEvery = 8
 )
 

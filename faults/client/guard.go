@@ -29,7 +29,7 @@ func (l *load) startGuard(context.Context) error {
 		if err != nil {
 			return err
 		}
-		// Ends when the load stops, which waits for it.
+		// The goroutine ends soon after the context l.calls. The method stop waits for it.
 		l.callsEnded.Go(func() {
 			for l.calls.Err() == nil {
 				l.contend(i, client)

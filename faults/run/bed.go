@@ -84,7 +84,8 @@ func (b *bed) endpoints() []string {
 func (b *bed) member(i int) *etcdtest.Member { return b.Members()[i%memberCount] }
 func (b *bed) follower() int                 { return (b.leader + 1) % memberCount }
 
-// ask calls one member after the other, past the proxies, until one answers.
+// ask runs the function call with the direct connection to one member after another, until call
+// returns no error or a minute has passed.
 func (b *bed) ask(ctx context.Context, call func(context.Context, *grpc.ClientConn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -8,8 +8,9 @@ import (
 	"go.etcd.io/etcd/client/v3/faults/internal/judge"
 )
 
-// Smaller differences between the clients may come from the chance of a single run. The report
-// ignores them. noiseShare is the ratio of the two figures.
+// These are limits of the noise. If the figures of the two clients differ by less, the report
+// ignores the difference, because it may be due to chance. noiseShare limits the ratio of this
+// client's figure to the published client's. The other constants limit the difference.
 const (
 	noiseCalls      = 4
 	noiseStall      = 500 * time.Millisecond

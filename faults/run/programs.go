@@ -94,7 +94,8 @@ func (c *child) end(last int64) (r record.Record, err error) {
 	return r, errors.Join(err, c.wait())
 }
 
-// wait ends the program's input and waits for it. Its error has what the program logged.
+// wait closes the program's input and waits until the program ends. The error that wait returns has
+// what the program logged.
 func (c *child) wait() error {
 	_ = c.in.Close()
 	if err := c.cmd.Wait(); err != nil {

@@ -92,7 +92,8 @@ func TestLoopWaitsGrow(t *testing.T) {
 	})
 }
 
-// TestLoopEndsWithItsContext ends the context in a wait after an error, and in a Change.
+// TestLoopEndsWithItsContext: Loop returns when its context ends, both in the wait after an error
+// and while a Change waits for a change of the store.
 func TestLoopEndsWithItsContext(t *testing.T) {
 	for name, next := range map[string]Change{
 		"error":  nil,

@@ -19,8 +19,9 @@ const (
 	notServing = healthpb.HealthCheckResponse_NOT_SERVING
 )
 
-// healthStream is the scripted stream of one health check. It carries the statuses in says, and
-// then fails with the error ends. If ends is nil, it stays open until its context ends.
+// healthStream is the scripted stream of one health check. It carries the statuses in the field
+// says. After that it fails with the error in the field ends. If this error is nil, the stream stays
+// open until its context ends.
 type healthStream struct {
 	grpc.ClientStream
 	ctx   context.Context

@@ -289,7 +289,9 @@ func BenchmarkPick(b *testing.B) {
 	})
 }
 
-// TestProbeAllAfterARest: what a member sent before ProbeAll is no answer to the probe.
+// TestProbeAllAfterARest: ProbeAll sends each member a probe, that is a health check. A member that
+// does not answer is ejected, which closes its connection. Bytes that the member sent before the
+// probe do not count as an answer.
 func TestProbeAllAfterARest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var silent *Member

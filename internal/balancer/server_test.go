@@ -16,7 +16,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// server is a member that takes puts and answers health checks. It counts what comes.
+// server is a member that takes puts and answers health checks. It counts puts, accepted
+// connections, and the health checks that are open.
 type server struct {
 	pb.UnimplementedKVServer
 	*health.Server
@@ -34,7 +35,7 @@ type server struct {
 }
 
 // startServer starts a server that has a health service. If refuse is not nil, health checks fail
-// with this error. The end of the test stops the server.
+// with this error. When the test ends, its cleanup stops the server.
 func startServer(t *testing.T, refuse error) *server {
 	t.Helper()
 	s := newServer(refuse)

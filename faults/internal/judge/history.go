@@ -34,8 +34,9 @@ var register = porcupine.Model{
 }
 
 // Linearizable returns porcupine's verdict on the operations on each register: the worst result of
-// all registers (Ok, Unknown or Illegal), or "" without operations. The history shows whether a
-// failed operation was applied. If it was, this can have happened at any time after it began.
+// all registers (Ok, Unknown or Illegal), or "" without operations. If the client got an error from
+// an operation, the history shows whether the members have applied it. In this case they can have
+// applied it at any time after the operation began.
 func Linearizable(h History, ops []record.Op) porcupine.CheckResult {
 	applied := map[string]bool{}
 	for _, c := range h {

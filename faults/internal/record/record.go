@@ -135,7 +135,7 @@ type Op struct {
 }
 
 // Hold is an interval in which a contender believed that it held the lock or was the leader. End is
-// just before the contender unlocks or resigns, or when its session reports that it is lost.
+// just before the contender unlocks or resigns, or when the contender's session is lost.
 // Revision is the create revision of the leader's key, or the revision in the mutex's header.
 type Hold struct {
 	Contender  int
