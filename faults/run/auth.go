@@ -73,7 +73,7 @@ func enableAuth(_ context.Context, b *bed) error {
 	return b.AddUser(userName, userPassword, "everything")
 }
 
-// changePassword gives the user a password.
+// changePassword returns a step that changes the password of the user userName.
 func changePassword(password string) step {
 	return func(ctx context.Context, b *bed) error {
 		return b.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {

@@ -20,8 +20,8 @@ const (
 )
 
 // healthStream is the scripted stream of one health check. It carries the statuses in the field
-// says. After that it fails with the error in the field ends. If this error is nil, the stream stays
-// open until its context ends.
+// says. After that it fails with the error in the field ends. If this error is nil, the stream
+// stays open until its context ends.
 type healthStream struct {
 	grpc.ClientStream
 	ctx   context.Context

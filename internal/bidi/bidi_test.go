@@ -47,8 +47,8 @@ func TestSendAndReceive(t *testing.T) {
 	})
 }
 
-// TestBlockedSendNeverStopsReceiving: while the peer receives nothing, so that a thousand requests
-// are queued, the link still receives responses.
+// TestBlockedSendNeverStopsReceiving: the peer receives nothing, and a thousand requests wait in
+// the link's queue. The link still receives responses.
 func TestBlockedSendNeverStopsReceiving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, h := newPeer(), &recorder{}

@@ -16,10 +16,10 @@ type fakeStream struct {
 	ctx    context.Context
 	toPeer chan *request
 	toUs   chan *response
-	fail   chan error    // ends Recv
+	fail   chan error    // Recv returns an error that it receives from here
 	half   chan struct{} // closed by CloseSend
 
-	sendErr error // returned by Send, if set
+	sendErr error // if not nil, Send returns this error
 }
 
 func (s *fakeStream) Send(r *request) error {
