@@ -136,7 +136,7 @@ type hashKV struct {
 	CompactRevision int64  `json:"compactRevision"`
 }
 
-// hashOf has etcdutl compute the hash of a database file.
+// hashOf returns the hash that etcdutl computes for a database file.
 func hashOf(t *testing.T, db string) (h hashKV) {
 	t.Helper()
 	out := etcdutl(t, "hashkv", db, "-w", "json")

@@ -77,8 +77,9 @@ func peak() (stop func() uint64) {
 }
 
 // TestSoakLargeRange: a cache lists a million keys (or CACHE_KEYS) while other keys are written and
-// the store is compacted once a second. The cache lists only once. Its heap grows to at most 1.3
-// times what it keeps, and it has a later write within a second.
+// the store is compacted once a second. The cache lists only once. While it lists, the heap grows
+// by at most 1.3 times what the complete cache occupies. A later write is in the cache within a
+// second.
 func TestSoakLargeRange(t *testing.T) {
 	testclient.Soak(t)
 	keys := 1_000_000

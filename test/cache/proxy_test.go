@@ -75,7 +75,7 @@ func TestCacheWorksThroughEtcdsProxy(t *testing.T) {
 	require.NoError(t, watcher.Close())
 }
 
-// requireFresh requires that a linearizable snapshot has a value.
+// requireFresh requires that a linearizable snapshot has the key with the value.
 func requireFresh(t *testing.T, c *cache.Cache, key, value string) {
 	t.Helper()
 	s, err := c.Fresh(t.Context(), 0)

@@ -25,7 +25,8 @@ const (
 	alice, bob = skewPrefix + "alice", skewPrefix + "bob"
 )
 
-// errRule is returned by the function of an Update whose writes would break the rules.
+// errRule is returned by the function of an Update whose writes would break the rules of
+// [updatesUnderFaults].
 var errRule = errors.New("against the rules")
 
 // toggle switches the key own, alice or bob, from on to off duty or back. It returns errRule if
@@ -90,7 +91,8 @@ func (u *updates) work(ctx context.Context, c *cache.Cache, worker int) {
 	}
 }
 
-// requireRules replays all revisions from first to last, and requires that the rules hold at each.
+// requireRules replays all revisions from first to last, and requires that the rules of
+// [updatesUnderFaults] hold at each.
 func requireRules(t *testing.T, client *clientv3.Client, first, last int64) (revisions int) {
 	t.Helper()
 	state := map[string]string{alice: "on", bob: "on"}
@@ -119,8 +121,9 @@ func requireRules(t *testing.T, client *clientv3.Client, first, last int64) (rev
 	return 0
 }
 
-// updatesUnderFaults runs Update on several caches while members of a real cluster are broken. Each
-// Update reads keys and writes only if the rules still hold then. The rules must hold at every
+// updatesUnderFaults runs Update on several caches while members of a real cluster are broken.
+// There are two rules: alice or bob is on duty, and at most mostOnDuty keys begin with dutyPrefix.
+// Each Update reads keys and writes only if the rules hold afterwards. The rules must hold at every
 // revision.
 func updatesUnderFaults(t *testing.T, lasting, longest time.Duration) {
 	cluster := chaos.Start(t)

@@ -58,7 +58,7 @@ func TestBrokenStreamsOfAServer(t *testing.T) {
 	proxy := faultnet.New(t, cluster.Members()[0].Address())
 	for name, row := range map[string]struct {
 		fault   func()
-		streams int64 // at most
+		streams int64 // the largest allowed number of RangeStreams
 	}{
 		"nothing happens": {func() {}, 1},
 		"compactions": {func() {

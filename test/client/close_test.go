@@ -101,7 +101,7 @@ func TestParentContextEndsCallsUnderWay(t *testing.T) {
 	asking := testclient.New(t, clientv3.Config{Endpoints: []string{s.Addr()}, Context: parent})
 	errs := make(chan error, 2)
 	for _, c := range []*clientv3.Client{waiting, asking} {
-		// ends with its client; the loop below waits for it
+		// the end of parent ends the Get; the loop below waits for it
 		go func() { _, err := c.Get(context.Background(), "k"); errs <- err }()
 	}
 	testclient.Eventually(t, func() bool {

@@ -21,8 +21,8 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// advertising returns an option that has MemberList return one member, with the given URLs. If ask
-// is false, the request is not sent.
+// advertising returns an option with which every MemberList returns one member with the given URLs.
+// If ask is false, the interceptor does not send the request to the server.
 func advertising(urls *[]string, ask bool) grpc.DialOption {
 	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any,
 		cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -38,7 +38,7 @@ func advertising(urls *[]string, ask bool) grpc.DialOption {
 }
 
 // TestSyncNeverLowersSecurity: if the program has asked for encryption, a URL that a member
-// advertises does not end it.
+// advertises does not turn encryption off.
 func TestSyncNeverLowersSecurity(t *testing.T) {
 	tlsCfg := &tls.Config{}
 	for _, tc := range []struct {

@@ -114,9 +114,9 @@ func TestRestraintWhileTheClusterIsDown(t *testing.T) {
 }
 
 // TestHealthyMembersShareEvenly: each of three healthy members gets a third of the requests, give
-// or take 5 %, although their latencies differ. So a member must not be passed over as busy for a
-// few requests more than the least busy member: a difference of four is common with 64 callers.
-// Time is virtual, so the latencies do not depend on the machine.
+// or take 5 %, although their latencies differ. With 64 callers, a member often has four more
+// requests in flight than the least busy member; the client must still use this member. Time is
+// virtual, so the latencies do not depend on the machine.
 func TestHealthyMembersShareEvenly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t, etcdfake.WithMembers(3))

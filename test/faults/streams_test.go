@@ -33,8 +33,8 @@ func TestLeasesOutliveABlackhole(t *testing.T) {
 			ended.Add(1)
 		}()
 	}
-	// awaitRenewals waits for two answers: the first may be to a renewal that was sent before the
-	// call.
+	// awaitRenewals waits for two answers: the first may answer a renewal that was sent before
+	// awaitRenewals was called.
 	awaitRenewals := func() {
 		var before [leases]int64
 		for i := range answers {
