@@ -83,8 +83,8 @@ func TestGoroutinesOfOneSessionBesideAnother(t *testing.T) {
 	assert.Empty(t, keysUnder(t, client, "key/"))
 }
 
-// usersOf returns how many calls use a contender's key: they wait in the queue with it, or they
-// hold the lock or the leadership with it.
+// usersOf returns how many users the key has that the session of c has in a queue. A user is a call
+// that waits in the queue with the key, a lock that is held or a leadership.
 func usersOf(c contender) int {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()

@@ -12,7 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// nonsense returns answers to transactions that no server should give, by what is wrong with them.
+// nonsense returns answers to transactions that no server should give. Each map key says what is
+// wrong with the answer.
 func nonsense() map[string]*pb.TxnResponse {
 	header := &pb.ResponseHeader{Revision: 5}
 	put := &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{}}

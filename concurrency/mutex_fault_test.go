@@ -37,8 +37,8 @@ func waitsFor(
 	return holder, done
 }
 
-// hasPlace reports whether a mutex or an election uses the key that the session of c has in a
-// queue. The user waits with that key, holds the lock or leads.
+// hasPlace reports whether the key that the session of c has in a queue is in use: a call waits in
+// the queue with it, or it holds the lock or the leadership.
 func hasPlace(c contender) bool {
 	return usersOf(c) > 0
 }

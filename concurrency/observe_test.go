@@ -138,7 +138,8 @@ func TestObserveAcrossAGap(t *testing.T) {
 	says(t, ch, "third, again")
 }
 
-// TestObserveRequiresALeader checks that a watch leaves a member without a leader.
+// TestObserveRequiresALeader checks that the watch of Observe requires a leader, so that a member
+// without a leader ends it.
 func TestObserveRequiresALeader(t *testing.T) {
 	fake, client := newFake(t)
 	e := campaign(t, client, "election", "first")

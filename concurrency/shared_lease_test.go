@@ -77,7 +77,7 @@ func TestCleanUpSparesTheSuccessorOfAnOrphan(t *testing.T) {
 				apply := loseTxn(t, fake, late)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				if !late { // a must not delete the key before it is orphaned
+				if !late { // the clean-up of a must not read the key until a is orphaned
 					fake.Delay("Range", time.Hour)
 					defer fake.Delay("Range", 0)
 				}

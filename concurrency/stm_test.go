@@ -81,13 +81,14 @@ func TestSTMUnknownIsolation(t *testing.T) {
 	assert.ErrorContains(t, err, "7")
 }
 
-// TestSTMIsolation changes keys while a function runs, and counts how often the function runs.
+// TestSTMIsolation runs transactions at each isolation level. It changes keys while a transaction's
+// function runs, and counts how often the function runs.
 func TestSTMIsolation(t *testing.T) {
 	client, p := sharedClient(t)
 	read, late, written := p+"read", p+"late", p+"written"
 	cases := []struct {
 		level Isolation
-		// a read after the change still returns the old value, which was there at the first read
+		// true if a read of the key "late" after its change still returns the old value
 		oldLate bool
 		// how often the function runs if the key "read", "late" or "written" changes meanwhile
 		readChanged, lateChanged, writeRaced int
@@ -184,8 +185,8 @@ type failingSTM struct {
 	want  error
 }
 
-// failingSTMs returns transactions that fail, by the source of their error. If they did not fail,
-// they would put the key p.
+// failingSTMs returns transactions that fail. Each map key says where the transaction's error comes
+// from. A transaction that did not fail would put the key p.
 func failingSTMs(t *testing.T, p string) map[string]failingSTM {
 	mine := errors.New("mine")
 	ended, cancel := context.WithCancel(t.Context())

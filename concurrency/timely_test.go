@@ -71,9 +71,9 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	require.Eventually(t, resigned, time.Minute, time.Millisecond)
 }
 
-// endsInTime checks that a call returns soon after its context has ended. The parameter waits may
-// be nil. Otherwise it reports whether the call is waiting, and endsInTime makes the network lose
-// all data from then on.
+// endsInTime checks that a call returns soon after its context has ended. If the function waits is
+// not nil, endsInTime calls it until it reports that the call is waiting. From then on, endsInTime
+// makes the network lose all data.
 func endsInTime(
 	t *testing.T, proxy *faultnet.Proxy, name string, call func(context.Context) error,
 	waits func() bool,

@@ -1,7 +1,7 @@
 // Package conformance is the module in which other people's code is built against this client: the
-// integration tests of the etcd project (suite), and programs that use a client (consumers). The
-// module gets them from the module proxy and replaces the client by this repository. They are not
-// part of the repository.
+// integration tests of the etcd project (suite), and programs that use a client (consumers). This
+// code is not part of the repository: it comes from the module proxy. A replace directive makes it
+// use the client of this repository.
 //
 //	target                what                                fails if
 //	make conformance      the etcd project's integration      a test fails, or fewer tests are run
@@ -14,8 +14,8 @@
 //	                      published one                       for it in consumers/steps.go
 //
 // One file of the tests cannot be built, because it tests a module that the module proxy does not
-// have. Go cannot leave out a file of another module, so those tests are built from a copy without
-// it.
+// have. Go cannot leave out one file of a module, so the tests are built from a copy of their
+// module without this file.
 //
 // The etcd project's tests skip themselves if they see a goroutine of an earlier test when they
 // begin. If that goroutine is the client's, the skipped test counts as failed. Otherwise the test

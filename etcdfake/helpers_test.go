@@ -42,7 +42,7 @@ func mustPut(t *testing.T, client *clientv3.Client, key, value string, opts ...c
 	require.NoError(t, err)
 }
 
-// within is a context that ends after d.
+// within returns a context that ends after d.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The steps below have commands that wait for each other. They look at outputs and at the server to
-// find out when to go on.
+// In each of the steps below, several commands run together. To know when to run the next command,
+// a step reads the outputs of the others or asks the server.
 
 func watch(u *user) string {
 	w := u.start("", "watch", "w/", "--prefix", "--rev=2", "--prev-kv")

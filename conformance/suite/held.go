@@ -53,7 +53,8 @@ func completed(ctx context.Context, mod gobuild.Module, res *result, o options) 
 	return nil
 }
 
-// replace removes a test from the skipped ones, and adds the result of its run in alone.
+// replace removes the test name from the skipped tests. It adds the results in the parameter alone,
+// which come from a process that ran only this test.
 func (r *result) replace(name string, alone *result) {
 	r.skipped = append(remove(r.skipped, name), alone.skipped...)
 	r.passed = append(r.passed, alone.passed...)

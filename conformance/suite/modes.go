@@ -16,8 +16,8 @@ type mode struct {
 	tags     string
 	without  string // a file of the tests' module that cannot be built
 
-	// how many tests pass and skip with the published client, without those in the field known; a
-	// complete run must have the same counts
+	// These are the counts with the published client: tests that pass, and tests that skip
+	// themselves. A complete run must have the same counts. Tests in the field known do not count.
 	passed, skipped int
 
 	known map[string]string // tests that this client is right to fail, each with the reason

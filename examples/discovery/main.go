@@ -32,7 +32,8 @@ var name = flag.String("serve", "", "serve under this name, instead of calling")
 
 func main() { demo.Main(run, comeAndGo) }
 
-// run serves, or calls the service every second, until ctx ends.
+// run runs a server, if the flag -serve is set, or calls the service every second. It returns when
+// ctx ends.
 func run(ctx context.Context, out io.Writer, endpoints []string) (err error) {
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
 	if err != nil {

@@ -67,8 +67,8 @@ func TestEveryAttemptIsCounted(t *testing.T) {
 	}
 }
 
-// The global interceptors of go-grpc-prometheus, which the client's documentation shows, count a
-// call that succeeds, and a call whose context ends because no member can be reached.
+// The client's documentation uses the global interceptors of go-grpc-prometheus. These count calls
+// that succeed, and also calls whose context ends because no member can be reached.
 func TestGlobalInterceptorsWithAndWithoutAMember(t *testing.T) {
 	server := etcdfake.New(t)
 	for endpoint, tt := range map[string]struct {

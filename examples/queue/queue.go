@@ -76,8 +76,8 @@ func (q *Queue) workOnce(
 		if err := do(ctx, string(job.Value)); err != nil {
 			return false, 0, err
 		}
-		// If this worker's claim has expired, it must not delete the job, because another worker
-		// may be doing it.
+		// If this worker's claim has expired, another worker may be doing the job. Then this worker
+		// must not delete it.
 		_, err = q.client.Txn(ctx).
 			If(clientv3.Compare(clientv3.CreateRevision(claim), "=", claimed.Header.Revision)).
 			Then(clientv3.OpDelete(string(job.Key)), clientv3.OpDelete(claim)).

@@ -29,8 +29,8 @@ func (w *Watched) Write(p []byte) (int, error) {
 	return w.out.Write(p)
 }
 
-// Wait waits until text was written, or ctx ends. It ignores everything up to the end of the text
-// that the last Wait found.
+// Wait waits until the given text has been written, or until ctx ends. It begins to search after
+// the text that the last call of Wait found.
 func (w *Watched) Wait(ctx context.Context, text string) error {
 	for {
 		w.mu.Lock()
