@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v3/kubernetes"
 )
 
-// Parts of the responses that the tests below make.
+// Parts of the fake responses in the tests below.
 var (
 	header  = &pb.ResponseHeader{Revision: 7}
 	pair    = &mvccpb.KeyValue{Key: []byte("k"), ModRevision: 7}

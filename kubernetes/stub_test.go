@@ -13,8 +13,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// streamsOnly is a stub as tests of Kubernetes' storage make them: it has no method
-// but RangeStream.
+// streamsOnly is a gRPC stub that only has the method RangeStream. The tests of Kubernetes' storage
+// use such stubs.
 type streamsOnly struct {
 	pb.KVClient
 	open func(context.Context) (pb.KV_RangeStreamClient, error)

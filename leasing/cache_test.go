@@ -23,7 +23,8 @@ func newEpoch(t *testing.T) *cache {
 	return c
 }
 
-// ownIn makes the cache own key, which has value since revision rev.
+// ownIn adds a key to the cache as one that the client owns. The key has had its value since the
+// revision rev.
 func ownIn(t *testing.T, c *cache, key, value string, rev int64) *ownership {
 	t.Helper()
 	tn := c.begin(key)

@@ -47,8 +47,8 @@ func TestHeaderOfMemoryIsNotAheadOfIt(t *testing.T) {
 		})
 	}
 	for range 60000 {
-		// As if another client wrote the key: the cache releases the key, sees the revision of the
-		// write, and owns the key again with the new value.
+		// This simulates a write by another client: the cache releases the key, sees the revision
+		// of the write, and caches the key again with the new value.
 		c.startRelease(current)
 		c.end(current)
 		c.running.Done()

@@ -59,7 +59,7 @@ func TestShortAnswersAreErrors(t *testing.T) {
 	}
 }
 
-// TestWatchOfNonsenseIsSurvived: a client still owns its key after malformed watch responses, for
+// TestWatchOfNonsenseIsSurvived: a client still caches its key after malformed watch responses, for
 // example events without a key, of an unknown type, or with the id of an unknown watch.
 func TestWatchOfNonsenseIsSurvived(t *testing.T) {
 	fake := etcdfake.Start(t)

@@ -16,16 +16,17 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/etcdfake"
 )
 
-// These tests are about requests whose outcome is unknown: they may have been applied, or are
-// applied after the client has given them up.
+// These tests are about requests whose outcome is unknown: the server may have applied them, or may
+// apply them after the client has given them up.
 
 var (
 	errLostAnswer = status.Error(codes.Unavailable, "the answer is lost")
 	errRefused    = status.Error(codes.FailedPrecondition, "refused")
 )
 
-// TestLostAnswerToAnAcquisition: if the answer to a read that acquires the key is lost, the client
-// reads again without acquiring. It deletes the lease key, which it may have put.
+// TestLostAnswerToAnAcquisition: the first read of a key also puts a lease key, which lets the
+// client cache the key. If the response is lost, the client reads again without a lease key, and
+// deletes the lease key that it may have put.
 func TestLostAnswerToAnAcquisition(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())

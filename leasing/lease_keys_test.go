@@ -76,8 +76,8 @@ func FuzzRanges(f *testing.F) {
 	})
 }
 
-// TestLeaseKeysAreNeitherCachedNorWritten: a leasing KV sends gets of lease keys to the server, and
-// refuses to write lease keys.
+// TestLeaseKeysAreNeitherCachedNorWritten: a lease key marks that a client owns a key. A leasing KV
+// sends gets of lease keys to the server, and refuses to write them.
 func TestLeaseKeysAreNeitherCachedNorWritten(t *testing.T) {
 	plain := plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

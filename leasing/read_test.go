@@ -116,8 +116,8 @@ func TestEveryLinearizableGetOfAKeyTakesItsOwnership(t *testing.T) {
 	}
 }
 
-// TestReadsThatTheServerAnswers: the server answers gets of ranges and of the past, and refuses
-// gets that are not valid.
+// TestReadsThatTheServerAnswers: the KV sends gets of ranges and of old revisions to the server,
+// and does not answer them from the cache. The server refuses gets that are not valid.
 func TestReadsThatTheServerAnswers(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)
@@ -151,8 +151,9 @@ func TestReadsThatTheServerAnswers(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// TestKeysOnLeasesAreNotCached: the server deletes keys that are attached to a lease without asking
-// their owner.
+// TestKeysOnLeasesAreNotCached: a leasing KV does not cache a key that is attached to a lease. When
+// the lease expires, the server deletes the key without asking the owner (the client that caches
+// it).
 func TestKeysOnLeasesAreNotCached(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

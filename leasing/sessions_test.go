@@ -116,8 +116,8 @@ func TestStopGivesUpAllKeys(t *testing.T) {
 	stop()
 }
 
-// TestStopDoesNotDependOnServers: the closing function waits no longer than the TTL if no server
-// answers, and not at all once the client is closed.
+// TestStopDoesNotDependOnServers: if no server answers, the function that closes a leasing KV waits
+// for at most the TTL. After the client was closed, it does not wait at all.
 func TestStopDoesNotDependOnServers(t *testing.T) {
 	far, _, proxy := cutOff(t)
 	kv, stop, err := NewKV(far, pfx, concurrency.WithTTL(2))
@@ -158,8 +158,8 @@ func TestStopWhileThereIsNoSession(t *testing.T) {
 	require.Less(t, took(), eventually)
 }
 
-// TestContextOfOptionsEndsTheMemory: when the context in the options ends, nothing is cached any
-// more and no session is made.
+// TestContextOfOptionsEndsTheMemory: after the context that was passed with concurrency.WithContext
+// has ended, the KV caches nothing and makes no session.
 func TestContextOfOptionsEndsTheMemory(t *testing.T) {
 	fake := etcdfake.Start(t)
 	background, cancel := context.WithCancel(t.Context())

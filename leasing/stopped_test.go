@@ -103,8 +103,8 @@ func TestStopWithoutAServer(t *testing.T) {
 	require.Less(t, took(), 20*time.Second, "a session's TTL is 60 s")
 }
 
-// TestNewKVEndsWithItsContext: a member grants a lease and then answers nothing. NewKV returns when
-// its context ends, and does not wait for the revocation.
+// TestNewKVEndsWithItsContext: a member grants a lease and then does not answer. NewKV returns when
+// its context ends, and does not wait until the lease is revoked.
 func TestNewKVEndsWithItsContext(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -118,9 +118,9 @@ func TestNewKVEndsWithItsContext(t *testing.T) {
 	require.Less(t, took(), 5*time.Second, "a session's TTL is 60 s")
 }
 
-// TestNewKVThatFailsRevokesWhatItWasGranted: a NewKV that fails revokes the lease that the server
-// granted it. It does not revoke the caller's lease (concurrency.WithLease), which may have other
-// keys.
+// TestNewKVThatFailsRevokesWhatItWasGranted: if NewKV fails, it revokes the lease that it requested
+// from the server. It does not revoke a lease that the caller passed (concurrency.WithLease),
+// because the caller may have attached other keys to this lease.
 func TestNewKVThatFailsRevokesWhatItWasGranted(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())

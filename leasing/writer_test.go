@@ -132,8 +132,8 @@ var kindsOfOp = map[string]func(key string) clientv3.Op{
 	},
 }
 
-// TestWritesAnswerAsPlainOnesDo compares responses and errors with those of a plain
-// client, for a key that is owned and one that is not.
+// TestWritesAnswerAsPlainOnesDo compares the responses and errors of a leasing KV with those of a
+// plain client, for a key that the KV owns (caches), and for one that it does not own.
 func TestWritesAnswerAsPlainOnesDo(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -222,8 +222,9 @@ func TestOwnWritesStayInMemory(t *testing.T) {
 	require.EqualValues(t, 160, got.Kvs[0].Version)
 }
 
-// TestManyKeysInOneTransaction: a transaction reads at most maxReadBack of the owned keys that it
-// writes, to keep them cached. The client releases the other keys.
+// TestManyKeysInOneTransaction: if a transaction writes keys that the client caches, it also reads
+// at most maxReadBack of them, so that these stay cached. The client releases (stops caching) the
+// other keys.
 func TestManyKeysInOneTransaction(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))
@@ -270,7 +271,8 @@ func TestLargestTransaction(t *testing.T) {
 	require.ErrorIs(t, err, rpctypes.ErrTooManyOps)
 }
 
-// TestWritersWaitNoLongerThanTheirContext: a writer ends with its context, and asks an owner once.
+// TestWritersWaitNoLongerThanTheirContext: a write asks the owner of its key once to release the
+// key. If the owner does not react, the write returns when its context ends.
 func TestWritersWaitNoLongerThanTheirContext(t *testing.T) {
 	plain, cli := plainClient(t), newCounted(t)
 	kv := newKV(t, cli.Client)

@@ -171,7 +171,7 @@ func (c *copyist) apply(t *testing.T, events []*clientv3.Event) {
 	}
 }
 
-// contents are a cluster's keys and values.
+// contents returns a cluster's keys with the prefix "m/", and their values.
 func contents(t *testing.T, client *clientv3.Client) map[string]string {
 	t.Helper()
 	resp, err := client.Get(t.Context(), "m/", clientv3.WithPrefix())

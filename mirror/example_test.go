@@ -12,7 +12,7 @@ import (
 // exampleEndpoints returns the endpoints of the server that all examples share.
 func exampleEndpoints() []string { return cluster.Endpoints() }
 
-// What is there comes first, and then what changes.
+// A Syncer first delivers the existing keys, and then the changes.
 func ExampleSyncer() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

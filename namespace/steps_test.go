@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// choices makes decisions from bytes. Once all bytes are used, each decision is the first option.
+// choices makes decisions from bytes. After all bytes were used, each decision is the first option.
 type choices []byte
 
 func (c *choices) n(options int) int {

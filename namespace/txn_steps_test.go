@@ -161,8 +161,8 @@ func (c *choices) step() step {
 	}
 }
 
-// compaction makes a step that compacts, or with a higher probability another step. If it compacted
-// often, there would be few past revisions to read.
+// compaction makes a step that compacts, but only with a probability of a quarter. Otherwise it
+// makes another step. Frequent compactions would leave few past revisions to read.
 func (c *choices) compaction() step {
 	rev := 1 + c.revision()
 	if !c.oneIn(4) {

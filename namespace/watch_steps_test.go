@@ -20,8 +20,9 @@ type watched struct {
 	err     error
 }
 
-// watchOptions chooses options for a watch. If the parameter now is positive, the watch begins at
-// a revision from 1 to now, else at the present. It never begins at a future revision.
+// watchOptions chooses options for a watch. If the parameter now is positive, the watch begins at a
+// revision from 1 to now. Otherwise it begins with the next event. It never begins at a future
+// revision.
 func (c *choices) watchOptions(now int64) *options {
 	o := &options{}
 	c.ranges(o)

@@ -196,8 +196,8 @@ func TestWaitsAfterViolationsGrow(t *testing.T) {
 	})
 }
 
-// TestConcurrentReadsMayReturnInAnyOrder: a read that was sent before another one has returned may
-// return an older revision.
+// TestConcurrentReadsMayReturnInAnyOrder: two reads run at the same time. The second one to return
+// may have an older revision than the first.
 func TestConcurrentReadsMayReturnInAnyOrder(t *testing.T) {
 	inner := &scriptedKV{revisions: []int64{3}}
 	kv := NewKV(inner, func(clientv3.Op, clientv3.OpResponse, int64) error {

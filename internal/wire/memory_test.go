@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxPinned limits the memory of other pairs or events that is not freed because a program retains
-// one pair or event.
+// maxPinned is the most memory of other pairs or events, in bytes, that stays allocated while a
+// program retains one pair or event.
 const maxPinned = 64 << 10
 
 // TestOnePairKeepsLittle: a program that retains one pair of a response retains at most maxPinned

@@ -169,8 +169,8 @@ func (c *client) write(e event) {
 	_ = c.out.Encode(e) // fails only if the test has ended
 }
 
-// pick picks a key: most often one of those that the client prefers, so that it owns some, and
-// otherwise any.
+// pick picks a key. Most often it is a key that no other leasing client prefers, so that each
+// leasing client owns (caches) some keys for a while. Otherwise it may be any key.
 func (c *client) pick(rnd *rand.Rand, dice int) string {
 	ks := c.order.Load().Keys
 	i := rnd.IntN(len(ks))
@@ -215,8 +215,8 @@ func (c *client) do(ctx context.Context, dice int, e *event) error {
 	}
 }
 
-// guarded writes as a program without a leasing KV may: if no client owns the key. Otherwise it
-// only reads the key.
+// guarded puts the value if no leasing client owns the key, as a program without a leasing KV may
+// do. Otherwise it only reads the key.
 func (c *client) guarded(ctx context.Context, e *event) error {
 	e.Op = "put"
 	err := c.ifElse(ctx, e, clientv3util.KeyMissing(prefix+e.Key))

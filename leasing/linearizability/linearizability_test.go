@@ -20,7 +20,8 @@ const (
 	plainClients   = 2
 	clients        = leasingClients + plainClients
 
-	// overTTL is long enough for a lease to expire, and then for its keys to be written.
+	// overTTL is long enough for a lease to expire, and then for other clients to write the keys
+	// that its client owned.
 	overTTL = (leaseTTL + 2) * time.Second
 )
 

@@ -23,8 +23,8 @@ func TestNewManagerNeedsClientAndTarget(t *testing.T) {
 	require.ErrorContains(t, err, "target")
 }
 
-// TestValuesAreWhatOtherProgramsReadAndWrite: AddEndpoint writes the JSON that other clients of
-// etcd write, and List reads the variants that they may write.
+// TestValuesAreWhatOtherProgramsReadAndWrite: AddEndpoint writes the same JSON as other clients of
+// etcd, and List reads the variants of this JSON that they may write.
 func TestValuesAreWhatOtherProgramsReadAndWrite(t *testing.T) {
 	ctx, cli := testContext(t), sharedClient(t, "format")
 	m := newManager(t, cli, "format")

@@ -37,8 +37,8 @@ func TestWatchBeginsWithTheList(t *testing.T) {
 		next(t, full))
 }
 
-// TestWatchKeepsTheLastEndpointOfAKey: a put of a value that does not decode to an endpoint makes
-// no update.
+// TestWatchKeepsTheLastEndpointOfAKey: if a program puts a value that does not decode to an
+// endpoint, the watch channel delivers no update for the key.
 func TestWatchKeepsTheLastEndpointOfAKey(t *testing.T) {
 	ctx, cli := testContext(t), sharedClient(t, "junk")
 	m := newManager(t, cli, "junk")
