@@ -120,8 +120,8 @@ func (r *safetyRun) share(ctx context.Context, client *clientv3.Client, writes b
 	}
 }
 
-// produce puts unique elements in. It pauses while the queue is long, because a server must read
-// the whole queue to find its first element.
+// produce puts unique elements into the queue. It pauses while the queue is long, because a server
+// must read the whole queue to find its first element.
 func (r *safetyRun) produce(ctx context.Context, q *Queue, producer int) {
 	for n := 0; ctx.Err() == nil; n++ {
 		if r.waiting() > 500 {

@@ -27,7 +27,7 @@ func TestStopFlushesHalfClosesAndEndsWithThePeer(t *testing.T) {
 		assert.Equal(t, 1, (<-s.toPeer).n)
 		assert.Equal(t, 2, (<-s.toPeer).n)
 		<-s.half
-		s.toUs <- &response{1} // the handler is no longer told
+		s.toUs <- &response{1} // after Stop the handler does not get this response
 		s.fail <- errEnded
 		l.Wait()
 		assert.Zero(t, time.Since(begin), "the peer ended the stream: no lingering")

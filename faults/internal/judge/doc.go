@@ -1,7 +1,7 @@
 // Package judge compares what a client program has seen with what the members have recorded. It is
-// pure: it reads two records and returns figures. The members' record comes from watches on each
-// member by gRPC's generated stubs, past the proxies that make faults, so that no client is its own
-// observer.
+// pure: it reads two records and returns figures. The members' record comes from a watch on each
+// member. These watches use gRPC's generated stubs, not one of the compared clients, and they do
+// not pass through the proxies that make faults.
 package judge
 
 import (
