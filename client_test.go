@@ -42,9 +42,9 @@ func (closingWatch) Watch(context.Context, ...grpc.CallOption) (pb.Watch_WatchCl
 	return nil, errConnClosed
 }
 
-// TestEndsAreThoseOfTheClient: watches and keepalives of a closed client end with context.Canceled.
-// The connection closes as soon as the client's context ends. A stream may see the error of the
-// closed connection before its own context ends, and must not report this error.
+// TestEndsAreThoseOfTheClient shows that watches and keepalives of a closed client end with
+// context.Canceled. Their streams report the closed connection first here; that error must not
+// reach the caller.
 func TestEndsAreThoseOfTheClient(t *testing.T) {
 	ctx := &lateContext{Context: t.Context()}
 	c := &Client{clientState: &clientState{ctx: ctx}}

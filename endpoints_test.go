@@ -10,9 +10,9 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/endpoint"
 )
 
-// TestSecuredEndpointKeepsItsZone: a client with TLS uses an http URL that a member advertises as
-// an https URL. If the URL's IPv6 address has a zone, the address to dial and the endpoint's text
-// both keep the zone.
+// TestSecuredEndpointKeepsItsZone: if a member advertises an http URL, a client with TLS turns it
+// into an https URL. The zone of an IPv6 address stays in the address to dial and in the endpoint's
+// text.
 func TestSecuredEndpointKeepsItsZone(t *testing.T) {
 	c := &Client{clientState: newState(t.Context())}
 	c.creds = endpoint.NewCredentials(&tls.Config{}, nil)

@@ -203,7 +203,8 @@ func ExampleAuth_userDelete() {
 	// Output: true
 }
 
-// A client with a user logs in by itself. Authenticate serves programs that pass the token on.
+// A client with a user logs in by itself. Authenticate is for programs that pass the token on to
+// another program.
 func ExampleAuth_authenticate() {
 	endpoints, stop := exampleServer()
 	defer stop()
@@ -299,8 +300,8 @@ func ExampleMaintenance_defragment() {
 	// Output: hashed: true
 }
 
-// A member without space raises an alarm, and the cluster takes no more writes until it is
-// disarmed.
+// A member without space raises an alarm. The cluster then accepts no writes until a program
+// disarms the alarm.
 func ExampleMaintenance_alarmList() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

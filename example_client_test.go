@@ -154,9 +154,9 @@ func ExampleNewCtxClient() {
 	// true
 }
 
-// A program may replace the KV, Watcher and Lease in a client by decorated ones. NewKV, NewWatcher
-// and NewLease make undecorated ones on the connection of the client. Such a Watcher or Lease can
-// be closed without the client.
+// A program can replace the KV, Watcher and Lease of a client by wrappers. NewKV, NewWatcher and
+// NewLease return new ones without wrappers, on the client's connection. The client stays open when
+// a program closes such a Watcher or Lease.
 func ExampleNewKV() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

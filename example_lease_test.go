@@ -157,8 +157,9 @@ func ExampleLease_leases() {
 	// Output: it is listed
 }
 
-// A program should compare the time with Deadline before it acts on something that its lease
-// protects. The channel alone is not enough: after a pause of the process, it is closed too late.
+// A program should compare the current time with KeepAliveEnd.Deadline before it acts on something
+// that its lease protects. The channel alone is not enough: if the process pauses, the channel is
+// closed too late.
 func ExampleKeepAliveEnd() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

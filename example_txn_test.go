@@ -79,7 +79,8 @@ func ExampleCmp_WithPrefix() {
 	// false
 }
 
-// Transactions nest. This one moves a value, and counts it only if there is a counter.
+// A transaction can contain another one. The transaction here moves a value to another key, and
+// counts the move only if there is a counter.
 func ExampleOpTxn() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

@@ -67,7 +67,7 @@ func live(ctx context.Context, c connection, s settings) (figures.Sample, error)
 	watching, cancel := context.WithCancel(ctx)
 	var events atomic.Int64
 	done := make(chan error, 1)
-	// Ends with its context, which cancel ends; live waits for done.
+	// This goroutine ends when cancel is called; live waits for done.
 	go func() {
 		done <- c.watch(watching, livePrefix(s.n), func(n int, _ []byte) { events.Add(int64(n)) })
 	}()

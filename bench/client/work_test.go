@@ -18,7 +18,7 @@ func startCanned(t *testing.T) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server, done := canned.NewServer(), make(chan error, 1)
-	// Stop ends it; the clean-up waits.
+	// This goroutine ends when server.Stop is called; the clean-up waits for it.
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {
 		server.Stop()

@@ -4,7 +4,7 @@
 //	go run ./run                         every workload; writes RESULTS.md and results.svg
 //	go run ./run -run put,get -rounds 3  some workloads, printed only
 //	go run ./run -run put -profile .     also writes CPU profiles of the last round
-//	go run ./run -table real             the same on a real member; also growth and memory
+//	go run ./run -table real             another table: real (on a real member), growth or memory
 //
 // It runs in the directory of the bench module. docs/performance.md says what is measured.
 package main

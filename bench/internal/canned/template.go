@@ -52,7 +52,8 @@ func indexes(text, mark []byte) []int {
 	}
 }
 
-// fill returns a response to the watch id, whose events have the revisions from first on.
+// fill returns a response to the watch with the given ID. The revision of the first event is the
+// parameter first; each later event has the next revision.
 func (t *template) fill(id, first int64, now time.Time) frame {
 	message := make(frame, len(t.message), len(t.message)+1+binary.MaxVarintLen64)
 	copy(message, t.message)

@@ -15,7 +15,7 @@ type watchers struct {
 	stream grpc.ServerStream
 	ends   *sync.Map // maps the key of a watch to the revision of its last event
 
-	// wake has room for one value, which tells the sender to look again.
+	// wake has room for one value, which tells the sending goroutine to call next again.
 	wake chan struct{}
 
 	mu       sync.Mutex

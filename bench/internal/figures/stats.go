@@ -2,8 +2,8 @@ package figures
 
 import "slices"
 
-// Median returns the middle of the values, the mean of the two in the middle if their number is
-// even, and zero for none.
+// Median returns the middle one of the sorted values. If their number is even, it returns the mean
+// of the two in the middle. Without values, it returns zero.
 func Median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
@@ -19,7 +19,8 @@ func Quartiles(values []float64) (low, middle, high float64) {
 	return Quantile(sorted, 0.25), Median(sorted), Quantile(sorted, 0.75)
 }
 
-// Quantile returns the value below which the share q of the sorted values lies, and zero for none.
+// Quantile returns the value below which the share q of the sorted values lies. Without values, it
+// returns zero.
 func Quantile[T any](sorted []T, q float64) T {
 	var zero T
 	if len(sorted) == 0 {
