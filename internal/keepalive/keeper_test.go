@@ -136,7 +136,7 @@ func TestRefusedLeaseDoesNotTakeOthersAlong(t *testing.T) {
 }
 
 // TestRefusedDialsLeaveTheLeaseToItsTTL: while no stream can be opened, a lease is kept until its
-// TTL has passed. "Permission denied" ends it earlier only as the answer of an open stream.
+// TTL has passed. A dial that fails with "permission denied" does not end the lease earlier.
 func TestRefusedDialsLeaveTheLeaseToItsTTL(t *testing.T) {
 	keepers(t, func(k *Keeper, c *cluster) {
 		c.refuse = rpctypes.ErrGRPCPermissionDenied

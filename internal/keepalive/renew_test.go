@@ -54,9 +54,10 @@ func TestFollowsTheTTLThatTheServerGrants(t *testing.T) {
 	assert.Equal(t, []error{errExpired}, p.closed)
 }
 
-// TestSlowAnswersDelayNothingButTheirOwnLease: a server that always takes more than a third of the
-// TTL is not left for another one. The stall timeout is at least twice the typical latency:
-// otherwise the stream would move each time just before the answer comes, until the lease is lost.
+// TestSlowAnswersDelayNothingButTheirOwnLease: each answer takes more than a third of the TTL, but
+// the stream does not move to another server. The stall timeout is at least twice the typical
+// latency. Otherwise the stream would move each time just before the answer comes, until the lease
+// is lost.
 func TestSlowAnswersDelayNothingButTheirOwnLease(t *testing.T) {
 	s := newSim(t)
 	s.grant(3)

@@ -146,8 +146,8 @@ func TestHostileAnswersAreHarmless(t *testing.T) {
 	s.check()
 }
 
-// TestPausesDoNotUseUpTheTTL: on a busy machine the process is paused again and again. A stream
-// that is silent is left all the same, before its leases expire.
+// TestPausesDoNotUseUpTheTTL: on a busy machine the process is paused again and again. A silent
+// stream still moves to another member before its leases expire.
 func TestPausesDoNotUseUpTheTTL(t *testing.T) {
 	s := newSim(t)
 	s.connect()

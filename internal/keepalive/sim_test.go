@@ -55,7 +55,7 @@ type sim struct {
 	// answer returns the response to a request; if it returns nil, the request is not answered.
 	answer  func(id int64) *pb.LeaseKeepAliveResponse
 	latency time.Duration
-	replies []reply // in order of arrival, while latency is constant
+	replies []reply // in order of arrival, as long as latency does not change
 }
 
 type reply struct {
@@ -142,7 +142,7 @@ func (s *sim) wait(d time.Duration) {
 	s.now = end
 }
 
-// sends returns when requests for the lease id were sent.
+// sends returns the instants at which requests for the lease id were sent.
 func (s *sim) sends(id int64) (at []instant) {
 	for _, r := range s.sent {
 		if r.id == id {

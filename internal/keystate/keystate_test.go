@@ -69,8 +69,8 @@ func TestWhatIsDeleted(t *testing.T) {
 	}
 }
 
-// TestLateAnswers: a put finds a version of the key that is deleted, or that will be. The put must
-// not use it.
+// TestLateAnswers: a put finds a version of the key, and this version is deleted already or is
+// about to be deleted. The put must not use this version.
 func TestLateAnswers(t *testing.T) {
 	v := Version{Create: 5, Mod: 5}
 	for name, end := range map[string]func(k *State, in *Incarnation){
@@ -126,8 +126,9 @@ func TestDiscard(t *testing.T) {
 	assert.True(t, k.Idle())
 }
 
-// TestUsersBeforeOrphan: after Orphan, a put finds the key before it is deleted, and uses it again.
-// The key is deleted when this use ends. Uses from before Orphan no longer count.
+// TestUsersBeforeOrphan: the session has ended without revoking its lease, which Orphan records. A
+// put then finds the key before clean-up deletes it, and uses it. The key is deleted when this use
+// ends. Uses from before Orphan no longer count.
 func TestUsersBeforeOrphan(t *testing.T) {
 	k := &State{}
 	k.Begin()

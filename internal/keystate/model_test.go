@@ -162,8 +162,8 @@ func (s *modelSession) putMark(at Version, old, value string) {
 	})
 }
 
-// use ends a put that found the key. If the state accepts the found key, in is not nil, and the
-// session uses the key. If the state does not, the session deletes the key and puts it again.
+// use ends a put that found the key. If the parameter in is not nil, the state has accepted the
+// found key, and the session uses it. Otherwise the session deletes the key and puts it again.
 func (s *modelSession) use(in *Incarnation, at Version, value string) {
 	if in != nil {
 		s.users = append(s.users, &user{in: in})
@@ -177,7 +177,8 @@ func (s *modelSession) use(in *Incarnation, at Version, value string) {
 	})
 }
 
-// delete sends the deletion of a version.
+// delete sends a request that deletes the version v of the key. It calls then when the outcome is
+// known, or is lost.
 func (s *modelSession) delete(v Version, then func(done bool)) {
 	st := &s.m.store
 	apply := func() {

@@ -41,7 +41,7 @@ var loaded = sync.OnceValues(func() (*module, error) {
 	return m, nil
 })
 
-// Scopes of rules.
+// The next methods are the scopes of rules: each reports whether a rule applies to a file.
 func (m *module) all(*File) bool { return true }
 func (m *module) library(f *File) bool {
 	return !f.Test() && !under(f.Path, m.nested...) && !under(f.Path, "examples")

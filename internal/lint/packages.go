@@ -30,8 +30,9 @@ var (
 	codeSpan  = regexp.MustCompile("`([^`]+)`")
 )
 
-// PackageTable returns a problem for each of dirs that no Markdown table in text names in its first
-// column. A name in a table that ends in "/..." stands for a directory and all directories below.
+// PackageTable returns a problem for each directory in dirs that is missing from the tables of a
+// Markdown text. It reads the first column of each table. A name that ends in "/..." stands for a
+// directory and all directories below.
 func PackageTable(text string, dirs []string) []string {
 	var listed []string
 	for _, cell := range firstCell.FindAllStringSubmatch(text, -1) {

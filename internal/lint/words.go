@@ -44,7 +44,7 @@ func Words(p, text string) []string {
 	return found
 }
 
-// isText reports whether the name of the file at p is that of a text file, which people write.
+// isText reports whether the file at p is a text file that people write.
 func isText(p string) bool {
 	switch path.Ext(p) {
 	case ".go", ".md", ".txt", ".mod", ".sh", ".yml", ".yaml", ".conf", ".script":
@@ -62,8 +62,7 @@ var houseWords = regexp.MustCompile(`(?i)\b(standing|severed|seat|restless|lefto
 
 var wordStart = regexp.MustCompile(`[A-Z]?[a-z0-9]+|[A-Z]+`)
 
-// HouseWords finds identifiers and comments that contain a word of this project's own where
-// engineers use another word.
+// HouseWords finds identifiers and comments that contain one of the houseWords.
 func HouseWords(f *File) []string {
 	var found []string
 	look := func(pos token.Pos, text string) {

@@ -18,7 +18,7 @@ type play struct {
 	now     time.Time
 	members []*Member
 	acts    []act
-	log     []string // what the machine asked for, with the time since the start
+	log     []string // what Decide returned, each entry with the time since the start
 	start   time.Time
 }
 

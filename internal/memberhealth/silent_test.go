@@ -55,9 +55,8 @@ func TestDeadConnectionOfAStream(t *testing.T) {
 }
 
 // TestPauseWhileASilentMemberIsJudged: a silent member and its idle peer are probed, and only the
-// peer answers. Then the process does not run for a moment. The member is ejected all the same,
-// before its probe times out. On a busy machine, a read would otherwise wait for it for ten seconds
-// or more.
+// peer answers. Then the process does not run for a moment. The pause must not delay the ejection
+// of the silent member until its probe times out, because reads wait for the member until then.
 func TestPauseWhileASilentMemberIsJudged(t *testing.T) {
 	p := newPlay(t, idle, silent)
 	p.run(300 * time.Millisecond)
@@ -76,8 +75,9 @@ func TestPauseWhileASilentMemberIsJudged(t *testing.T) {
 	assert.NotContains(t, strings.Join(p.log, "\n"), "eject m0")
 }
 
-// TestPauseAfterAnAnswer: a member has received something after it was probed, and then the process
-// does not run for a moment. The member is not silent, although its probe is still unanswered.
+// TestPauseAfterAnAnswer: after a probe, the client receives something else from the member, and
+// then the process does not run for a moment. The member is not silent, although its probe is still
+// unanswered.
 func TestPauseAfterAnAnswer(t *testing.T) {
 	oneSilent := act{waiting: 1, noProbes: true}
 	p := newPlay(t, quick, oneSilent)

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// recorder is the connection's side of a resolver.
+// recorder is a fake connection that records the states which a resolver reports to it.
 type recorder struct {
 	resolver.ClientConn
 	mu     sync.Mutex

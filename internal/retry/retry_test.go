@@ -379,7 +379,8 @@ func TestAttemptsTellWhetherTheirRequestIsRepeated(t *testing.T) {
 	assert.Nil(t, New(nil, Config{}).newAttempt(t.Context(), "", read, nil).Value(key{}))
 }
 
-// TestAttemptsAvoidThePreviousMember: each attempt names the member of the one before it.
+// TestAttemptsAvoidThePreviousMember: the method Avoid of an attempt returns the member that served
+// the previous attempt.
 func TestAttemptsAvoidThePreviousMember(t *testing.T) {
 	c := New(nil, Config{})
 	a := c.newAttempt(t.Context(), "", read, nil)

@@ -28,8 +28,8 @@ func one() []*pb.ResponseOp {
 	}
 }
 
-// readers are the functions under test. The function at index i accepts only the part at index i of
-// the answer that the function one returns.
+// readers are the functions under test. The function readers[i] accepts only the part one()[i] of
+// the answer.
 var readers = []func([]*pb.ResponseOp, int) (bool, error){
 	reader(txnanswer.Range), reader(txnanswer.Put), reader(txnanswer.Delete),
 	reader(txnanswer.Txn),

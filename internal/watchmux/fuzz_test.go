@@ -11,9 +11,9 @@ import (
 )
 
 // FuzzMux lets bytes decide what users do and what a server sends, valid or not. The mux must not
-// panic. It must call each sink with one end and one creation at most, with nothing after the end,
-// and with events in order. A response that reports a compaction without the field canceled must
-// end its watcher only once.
+// panic. It must create and end each watch at most once, deliver nothing after the end, and deliver
+// events in order. A response that reports a compaction without the field canceled must end its
+// watcher only once.
 func FuzzMux(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 20, 8, 1, 0, 5, 8, 2, 0, 7})
 	f.Add([]byte{0, 5, 0, 1, 0, 0, 0, 3, 1, 8, 16, 0, 2, 8, 17, 0, 2, 9, 16, 33, 5, 2, 1, 3, 0, 6,

@@ -8,8 +8,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// simChanSize is the room of a simulated stream's channel of events; etcd's is 128. In a small one
-// notices are dropped, and watchers become slow, all the time.
+// simChanSize is the capacity of a simulated stream's channel of events. In etcd it is 128. The
+// simulation uses a small one, so notices are dropped and watchers become slow all the time.
 const simChanSize = 3
 
 // simServer is a fake etcd with at most one watch stream. It keeps to the protocol of watches. A

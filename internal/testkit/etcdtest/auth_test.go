@@ -40,7 +40,7 @@ func TestAuth(t *testing.T) {
 		require.ErrorIs(t, readErr(testContext(t), m.Conn(t)), rpctypes.ErrUserEmpty)
 	}
 
-	// After auth is on, the package's own calls are root's.
+	// After auth is on, the methods of Cluster authenticate as root.
 	require.NoError(t, c.AddRole("writer", &authpb.Permission{PermType: authpb.READWRITE,
 		Key: []byte("a"), RangeEnd: []byte("b")}))
 	require.NoError(t, c.AddUser("bob", "b", "writer"))

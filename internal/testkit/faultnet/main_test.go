@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	waitFor, tick = time.Minute, 5 * time.Millisecond
-	// quiet is how long nothing must happen to believe that nothing will.
+	// If nothing happens for the time quiet, a test concludes that nothing will.
 	quiet = 50 * time.Millisecond
 )
 
