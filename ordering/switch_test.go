@@ -42,7 +42,8 @@ func get(t *testing.T, kv clientv3.KV) (int64, error) {
 }
 
 // TestSwitchAwayFromMembersBehind: before each read, the endpoints are set to members that are
-// behind and one that is not. All reads succeed, so violations are not counted across requests.
+// behind and one that is not. All reads succeed, so each request has its own count of old
+// responses.
 func TestSwitchAwayFromMembersBehind(t *testing.T) {
 	_, eps := fakes(t, 9, 4, 6)
 	client := newClient(t, eps...)

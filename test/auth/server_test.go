@@ -80,7 +80,8 @@ func TestExpiryOfSimpleTokens(t *testing.T) {
 	}
 }
 
-// JWTs expire while a hundred callers put: no put fails, and each expiry causes one login at most.
+// JWTs expire while a hundred callers send puts. No put fails, and each expiry causes one login at
+// most.
 func TestJWTExpiresUnderLoad(t *testing.T) {
 	t.Parallel()
 	const ttl = 2 * time.Second

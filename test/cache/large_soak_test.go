@@ -20,7 +20,7 @@ import (
 	"go.etcd.io/etcd/client/v3/internal/testkit/testclient"
 )
 
-// keyOf names a key of these tests; all have the same length.
+// keyOf returns the key with the number i. All keys have the same length.
 func keyOf(i int) string { return fmt.Sprintf("large/%010d", i) }
 
 // fillServer puts n keys with values of 256 bytes, in transactions of 128 puts.
@@ -55,7 +55,8 @@ func live() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// peak measures the live heap again and again until it is stopped, and returns the largest.
+// peak starts a goroutine that measures the live heap again and again. The function stop ends the
+// goroutine and returns the largest size.
 func peak() (stop func() uint64) {
 	ctx, cancel := context.WithCancel(context.Background())
 	sample := []metrics.Sample{{Name: liveBytes}}

@@ -202,8 +202,8 @@ func BenchmarkListOf10000Keys(b *testing.B) {
 	}
 }
 
-// BenchmarkWritersOfOneKey has eight writers increment one number. It compares the transactions of
-// concurrency.NewSTM with Update of a cache.
+// BenchmarkWritersOfOneKey runs eight writers that increment one number. It compares the
+// transactions of concurrency.NewSTM with Update of a cache.
 func BenchmarkWritersOfOneKey(b *testing.B) {
 	cluster := etcdtest.Start(b, etcdtest.WithMembers(1))
 	client := testclient.Open(b, cluster)

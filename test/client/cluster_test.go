@@ -137,8 +137,8 @@ func drain(t *testing.T, m *etcdtest.Member) {
 }
 
 // TestMemberIsReplacedWhileAClientPuts adds a learner, promotes it and removes another member,
-// while a client puts. The client learns the new endpoints before the old member is removed. No put
-// fails.
+// while a client sends puts. The client learns the new endpoints before the old member is removed.
+// No put fails.
 func TestMemberIsReplacedWhileAClientPuts(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3), etcdtest.WithArgs("--metrics=extensive"))
 	admin, client := testclient.Open(t, cluster), testclient.Open(t, cluster)

@@ -28,7 +28,7 @@ func newCountingCodec() *countingCodec {
 
 func (c *countingCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch v.(type) {
-	case *pb.RangeResponse, *pb.WatchResponse: // not requests: the fake server decodes those
+	case *pb.RangeResponse, *pb.WatchResponse: // the fake server decodes the requests
 		c.decoded.Add(1)
 	}
 	return c.CodecV2.Unmarshal(data, v)

@@ -72,8 +72,8 @@ func TestSyncNeverLowersSecurity(t *testing.T) {
 	}
 }
 
-// TestSyncKeepsAMemberThatListensOnTLS: a member that listens on TLS may advertise http URLs. After
-// Sync it is reached all the same.
+// TestSyncKeepsAMemberThatListensOnTLS: a member that listens on TLS may advertise http URLs. The
+// client still reaches it after Sync.
 func TestSyncKeepsAMemberThatListensOnTLS(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.WithTLS())
 	advertised := strings.Replace(cluster.Members()[0].Endpoint(), "https://", "http://", 1)

@@ -79,8 +79,8 @@ func TestMovingBackToAnOlderClient(t *testing.T) {
 	assert.Equal(t, "go.etcd.io/etcd/client/v3 v3.6.5\n", step(moving[3]))
 }
 
-// The code of the README does what it says in an empty directory: the program prints what it has
-// put, seen and cached, and its test passes.
+// The code of the README works in a new module: the program prints what it has put, seen and
+// cached, and its test passes.
 func TestCodeOfTheReadmeRuns(t *testing.T) {
 	server := etcdtest.Start(t)
 	program := strings.ReplaceAll(readmeProgram(t), "127.0.0.1:2379", server.Endpoints()[0])

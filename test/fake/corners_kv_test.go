@@ -28,7 +28,8 @@ func sortedRanges(p *pair) {
 	}
 }
 
-// choice is the number of one combination. [choice.of] reads it digit by digit.
+// choice is the number of one combination of values. Each call of [choice.of] takes the index of
+// one value from it.
 type choice int
 
 // choices yields the numbers 0 to n-1. Each number stands for one combination of values.
@@ -42,7 +43,7 @@ func choices(n int) iter.Seq[*choice] {
 	}
 }
 
-// The method of returns the next choice out of n, a number from 0 to n-1, and removes it from c.
+// The method of returns the next index, which is from 0 to n-1, and removes it from c.
 func (c *choice) of(n int) int {
 	i := int(*c) % n
 	*c /= choice(n)

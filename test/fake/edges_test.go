@@ -63,7 +63,7 @@ func TestChunksOfAStreamAreEtcds(t *testing.T) {
 	}
 }
 
-// The fake and etcd split the past events for a watcher that accepts fragments at the same places.
+// If a watcher accepts fragments, the fake and etcd split its past events at the same places.
 func TestFragmentsAreEtcds(t *testing.T) {
 	p := newPair(t)
 	for i := range 7 {
