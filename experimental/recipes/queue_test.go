@@ -55,8 +55,8 @@ func TestPriorityQueueInOrder(t *testing.T) {
 	takes(t, q, append(want, "last")...)
 }
 
-// TestQueuesHandOutEachElementOnce: several clients put elements into a queue, and at the same time
-// several clients take elements out. Each element is taken out once.
+// TestQueuesHandOutEachElementOnce: several goroutines put elements into a queue, and at the same
+// time several goroutines take elements out. Each element is taken out once.
 func TestQueuesHandOutEachElementOnce(t *testing.T) {
 	const clients, each = 4, 25
 	client, key := sharedClient(t)

@@ -23,7 +23,7 @@ const (
 	loadKeys     = 8
 	registerKeys = 3
 	bulkSize     = 64 << 10
-	// deleteEvery says that one of so many writes of a writer is a delete. The others are puts.
+	// A writer deletes its key after every deleteEvery-1 puts.
 	deleteEvery = 8
 )
 
