@@ -90,7 +90,7 @@ func deleteOwn(t *testing.T, admin *clientv3.Client, pfx string, s *Session) {
 }
 
 // TestLockSurvivesCompactionWhileWaiting disconnects a waiter, and compacts the revisions that its
-// watch has not delivered. The Lock waits on, or acquires the lock if it was released meanwhile.
+// watch has not delivered. The Lock still waits, or acquires the lock if it was released meanwhile.
 func TestLockSurvivesCompactionWhileWaiting(t *testing.T) {
 	admin, p := sharedClient(t)
 	for _, released := range []bool{true, false} {

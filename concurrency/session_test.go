@@ -144,8 +144,9 @@ func TestCtxEndsWithTheSession(t *testing.T) {
 	})
 }
 
-// TestSessionCloseIsBoundedOnASilentMember closes a session, and has others expire, while the
-// member answers nothing.
+// TestSessionCloseIsBoundedOnASilentMember has a member answer nothing. Close of one session
+// returns an error when the TTL has passed. Two other sessions end because their leases are not
+// renewed.
 func TestSessionCloseIsBoundedOnASilentMember(t *testing.T) {
 	const ttl = time.Second
 	cluster := etcdtest.Start(t)

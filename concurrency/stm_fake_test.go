@@ -124,7 +124,8 @@ func TestSTMSnapshotCompacted(t *testing.T) {
 	assert.Equal(t, []string{"new"}, values(t, client, "seen"))
 }
 
-// TestSTMRequests counts requests: keys that were read already cost none.
+// TestSTMRequests counts the requests of transactions. A key that a transaction has already read
+// needs no second request.
 func TestSTMRequests(t *testing.T) {
 	s, client := newFake(t)
 	requests := func(apply func(STM) error, opts ...STMOption) int {

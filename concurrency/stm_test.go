@@ -129,7 +129,7 @@ func TestSTMIsolation(t *testing.T) {
 }
 
 // TestTransactionCatchesWriteSkew runs two transactions. Both read both keys before either writes
-// its own key.
+// its own key. Except at the level ReadCommitted, only one of them may write.
 func TestTransactionCatchesWriteSkew(t *testing.T) {
 	client, p := sharedClient(t)
 	x, y := p+"x", p+"y"

@@ -92,7 +92,7 @@ func runInRealTime(test func(*testing.T)) {
 	}
 }
 
-// silently calls f with standard output closed.
+// silently calls f and discards what f prints to standard output.
 func silently(f func() bool) bool {
 	stdout := os.Stdout
 	defer func() { os.Stdout = stdout }()

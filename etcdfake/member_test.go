@@ -94,7 +94,7 @@ func TestLoseLeader(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		assert.Equal(t, map[string]string{"other": "2"}, c.Dump(""))
-		restore() // again: no effect
+		restore() // a second call has no effect
 	})
 }
 

@@ -40,7 +40,7 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// start starts a command, which is killed when ctx or the limit ends.
+// start starts a command. The command is killed when ctx ends or the time limit has passed.
 func start(
 	ctx context.Context, limit time.Duration, stdin, program string, args ...string,
 ) (*process, error) {

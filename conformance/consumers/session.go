@@ -95,8 +95,8 @@ func (u *user) startProxy() (stop func(), err error) {
 // etcdctl runs one command to its end, and returns its output and how it ended.
 func (u *user) etcdctl(args ...string) string { return u.input("", args...) }
 
-// input runs one command to its end with the given standard input, and returns what etcdctl
-// returns.
+// input runs one command to its end with the given standard input, and returns the command's output
+// and how it ended.
 func (u *user) input(stdin string, args ...string) string { return u.start(stdin, args...).wait() }
 
 // start starts a command and does not wait for its end.

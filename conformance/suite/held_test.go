@@ -38,7 +38,8 @@ func TestHeldUpByServers(t *testing.T) {
 	assert.Contains(t, r.story("B"), "why")
 }
 
-// TestHeldUpByTheClient: a goroutine that the client has leaked is a failure.
+// TestHeldUpByTheClient: a test that skips itself because of a goroutine that the client has leaked
+// counts as failed.
 func TestHeldUpByTheClient(t *testing.T) {
 	for _, stack := range []string{
 		"go.etcd.io/etcd/client/v3.(*watcher).x(...)",

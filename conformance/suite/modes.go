@@ -11,7 +11,7 @@ const testsModule = "go.etcd.io/etcd/tests/v3"
 // mode is a set of the etcd project's tests.
 type mode struct {
 	name     string
-	root     string   // directory of the tests' module; the entries of packages are relative to it
+	root     string   // a directory in the tests' module; the field packages is relative to it
 	packages []string // the packages to test; if empty, all below root
 	tags     string
 	without  string // a file of the tests' module that cannot be built
@@ -30,7 +30,8 @@ var modes = []mode{
 	{
 		name: "integration", root: "integration",
 		packages: []string{".", "embed", "proxy/grpcproxy", "snapshot"},
-		// tests go.etcd.io/etcd/cache/v3, which the module proxy does not have
+		// This file is for the module go.etcd.io/etcd/cache/v3, which the module proxy does not
+		// have.
 		without: "integration/cache_test.go",
 		passed:  212, skipped: 8,
 		known: map[string]string{
