@@ -108,8 +108,9 @@ func TestWritersAskAndWait(t *testing.T) {
 	}
 }
 
-// TestWritersWaitForTheNextOwnerToo: another client may acquire the key before the writer tries
-// again. The writer then asks that client.
+// TestWritersWaitForTheNextOwnerToo: after the owner of a key has released it, another client may
+// become the owner before the writer tries again. The writer then asks that client to release the
+// key.
 func TestWritersWaitForTheNextOwnerToo(t *testing.T) {
 	ctx, plain := testContext(t), plainClient(t)
 	kv := newKV(t, newClient(t, shared.Endpoints()...))

@@ -130,7 +130,8 @@ func TestCacheReleasesRanges(t *testing.T) {
 	require.NotNil(t, c.begin("bb"))
 }
 
-// TestCacheForgetsCooldowns: cooldowns that are over do not pile up.
+// TestCacheForgetsCooldowns: a cooldown is the time after a release in which the client does not
+// acquire the key again. The cache removes cooldowns that are over.
 func TestCacheForgetsCooldowns(t *testing.T) {
 	c := newEpoch(t)
 	for i := range 3 * cleanUpEvery {

@@ -60,9 +60,9 @@ func TestRangesAreWrittenBesideConstantReaders(t *testing.T) {
 	}
 }
 
-// TestKeysChangeHandsPromptly: a writer watches the lease key before it asks the owner to release
-// the key. Otherwise its watch would begin in the past, and the server would send the event only
-// with the next round for such watches, ten times a second.
+// TestKeysChangeHandsPromptly: a writer first watches the owner's lease key, and then asks the
+// owner to delete it. If the writer asked first, the watch would begin at a past revision. The
+// server sends events to such watches only ten times a second, so the event would come late.
 func TestKeysChangeHandsPromptly(t *testing.T) {
 	const changes = 40
 	plain := plainClient(t)

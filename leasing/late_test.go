@@ -124,8 +124,8 @@ func TestRefusedWriteChangesNothing(t *testing.T) {
 	require.Equal(t, "old", value(t, kv, "k"))
 }
 
-// TestReadsDoNotDependOnAcquisitions: if lease keys cannot be written, for lack of permission or of
-// space, the server answers all reads.
+// TestReadsDoNotDependOnAcquisitions: a client can cache a key only if it can put a lease key. If
+// it cannot, for lack of permission or of space, the server answers all reads.
 func TestReadsDoNotDependOnAcquisitions(t *testing.T) {
 	fake := etcdfake.Start(t)
 	cli := newClient(t, fake.Addr())
@@ -151,8 +151,9 @@ func TestReleaseGoesOnUntilItIsCertain(t *testing.T) {
 	require.Eventually(t, func() bool { return leaseKeyOf(t, cli, "k") == nil }, eventually, tick)
 }
 
-// TestCompactedWatchOfALeaseKey: if the events that an owner's watch of a lease key missed were
-// compacted, the owner reads the lease key. So it notices that another client asks for the key.
+// TestCompactedWatchOfALeaseKey: an owner watches its lease keys, because other clients write there
+// to ask for a key. If the watch missed events that were compacted, the owner reads the lease key
+// instead.
 func TestCompactedWatchOfALeaseKey(t *testing.T) {
 	ctx := testContext(t)
 	far, near, proxy := cutOff(t)
@@ -176,9 +177,9 @@ func TestCompactedWatchOfALeaseKey(t *testing.T) {
 	}, eventually, tick)
 }
 
-// TestRefusedWatchOfALeaseKey: an owner releases its key if the server refuses the watch of the
-// lease key, for example after a change of permissions. Without the watch it would not notice that
-// a writer asks for the key.
+// TestRefusedWatchOfALeaseKey: an owner watches its lease keys to notice when a writer asks for a
+// key. If the server refuses the watch, for example after a change of permissions, the owner
+// releases the key.
 func TestRefusedWatchOfALeaseKey(t *testing.T) {
 	fake := etcdfake.Start(t)
 	fake.Watch(func(_ context.Context, recv func() (*pb.WatchRequest, error),

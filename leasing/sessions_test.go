@@ -91,8 +91,8 @@ func TestCertaintyEndsWithTheClock(t *testing.T) {
 	}
 }
 
-// TestStopGivesUpAllKeys: the closing function releases all keys at once, and the KV then works
-// without a cache.
+// TestStopGivesUpAllKeys: the function that closes a leasing KV releases all its keys at once. The
+// KV then works without a cache.
 func TestStopGivesUpAllKeys(t *testing.T) {
 	ctx, plain, cli := testContext(t), plainClient(t), newCounted(t)
 	made, stop, err := NewKV(cli.Client, pfx)

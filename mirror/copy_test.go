@@ -151,7 +151,7 @@ func (c *copyist) base(t *testing.T, kvs []*mvccpb.KeyValue) {
 	}
 }
 
-// apply makes one transaction of each revision.
+// apply copies the changes of each revision to kv, in one transaction for each revision.
 func (c *copyist) apply(t *testing.T, events []*clientv3.Event) {
 	for len(events) > 0 {
 		rev := events[0].Kv.ModRevision

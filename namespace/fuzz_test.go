@@ -62,8 +62,8 @@ func randomHistory(seed uint64) []byte {
 	return data
 }
 
-// FuzzNamespace compares histories that the fuzzer makes with the model of
-// TestRandomHistoriesEqualAModel.
+// FuzzNamespace sends requests that the fuzzer chooses to a namespace and to the model of
+// TestRandomHistoriesEqualAModel, and compares the responses.
 func FuzzNamespace(f *testing.F) {
 	f.Add([]byte("0123456789abcdefghijklmnopqrstuvwxyz"))
 	f.Add([]byte{3, 5, 9, 2, 1})

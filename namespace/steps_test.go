@@ -148,8 +148,8 @@ func (c *choices) deleteOptions() *options {
 	return o
 }
 
-// operation makes an op, for the model or for the real server. The offset is what it adds to the
-// revisions of the model.
+// operation makes a clientv3.Op. The function at adds the offset, which is 0 for the model, to the
+// revisions in the Op.
 type operation struct {
 	text string
 	at   func(offset int64) clientv3.Op

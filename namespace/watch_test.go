@@ -89,8 +89,8 @@ func TestTheFinalErrorArrives(t *testing.T) {
 	}
 }
 
-// TestEventsAreCopies: two watchers that share their events, as with a server in the test's
-// process, do not change each other's events.
+// TestEventsAreCopies: a server in the test's process can send the same events to two watches.
+// Neither watch changes the events that the other one delivers.
 func TestEventsAreCopies(t *testing.T) {
 	shared := &pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 5}, Events: []*mvccpb.Event{{
 		Type: mvccpb.Event_DELETE,

@@ -22,7 +22,7 @@ import (
 // model is a fake server in memory that only has the namespace's keys.
 type world struct {
 	prefix  string
-	real    *clientv3.Client // all keys of the server
+	real    *clientv3.Client // sees all keys of the server
 	inside  clientv3.KV      // the KV of the namespace
 	watcher clientv3.Watcher
 	model   *clientv3.Client

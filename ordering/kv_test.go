@@ -143,8 +143,9 @@ func TestTheFunctionsErrorEndsTheRequest(t *testing.T) {
 	}
 }
 
-// TestWritesAreNotRepeated: a transaction that can write, in any branch and at any depth, is not
-// repeated if its response is older, because it was applied.
+// TestWritesAreNotRepeated: a transaction that can write, in any branch and at any depth, is sent
+// only once, even if its response has an older revision than an earlier response. The server may
+// have applied it.
 func TestWritesAreNotRepeated(t *testing.T) {
 	put := clientv3.OpPut("k", "v")
 	ops := map[string]clientv3.Op{

@@ -148,7 +148,8 @@ func (s *sim) faults() []func() {
 	}
 }
 
-// run takes random steps. Each call of run chooses new probabilities for the steps in faults.
+// run takes random steps. If the parameter faults is true, some of them come from s.faults, with
+// new probabilities in each call of run.
 func (s *sim) run(steps int, faults bool) {
 	kinds := s.progresses()
 	weights := []int{9, 9, 9, 9, 9, 9, 2}

@@ -89,9 +89,9 @@ func TestAKeptItemPinsFewOthers(t *testing.T) {
 	}
 }
 
-// pinned decodes m, and retains one item of the result, which the parameter keep returns. It fails
-// the test if the garbage collector then does not free the message and its slice of items, or all
-// but maxPinned bytes of the other items.
+// pinned decodes m, and retains only the item of the result that the parameter keep returns. Then
+// the garbage collector must free the message, its slice of items, and the other items. At most
+// maxPinned bytes of the other items may stay.
 func pinned[M any, P interface {
 	*M
 	proto.Message

@@ -24,7 +24,7 @@ import (
 const (
 	prefix    = "leases/"
 	leaseTTL  = 2 // seconds
-	workers   = 3 // of each client
+	workers   = 3 // workers of each client
 	opTimeout = 500 * time.Millisecond
 )
 

@@ -92,7 +92,8 @@ func check(t *testing.T, events []event) {
 	}
 }
 
-// explain logs the operations around the first one that fits no order.
+// explain finds the longest linearizable order of operations, and logs the operations near the end
+// of this order.
 func explain(t *testing.T, ops []porcupine.Operation, info porcupine.LinearizationInfo) {
 	t.Helper()
 	longest := 0

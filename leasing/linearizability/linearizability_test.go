@@ -142,7 +142,7 @@ func (tr *trial) round(n int) {
 	time.Sleep(800 * time.Millisecond)
 }
 
-// run runs some rounds, and checks the events of the clients.
+// run runs the given number of rounds, each with one fault, and checks the events of the clients.
 func (tr *trial) run(rounds int) {
 	for n := range rounds {
 		tr.round(n)

@@ -87,7 +87,8 @@ func TestCompactedWatchListsAgain(t *testing.T) {
 	require.Equal(t, []*endpoints.Update{add("svc/after", ep{Addr: "after"})}, next(t, ch))
 }
 
-// TestWatchOutlivesTheCluster restarts all members while changes go on.
+// TestWatchOutlivesTheCluster: a watch channel still delivers updates after restarts of all
+// members.
 func TestWatchOutlivesTheCluster(t *testing.T) {
 	ctx := testContext(t)
 	cluster := etcdtest.Start(t, etcdtest.WithMembers(3))
