@@ -273,8 +273,8 @@ func ExampleCluster_memberAddAsLearner() {
 	// members left: 1
 }
 
-// Defragment one member at a time: it serves nothing meanwhile. Members whose hashes at a revision
-// differ have different data.
+// Defragment one member at a time: a member answers no requests during its defragmentation. Members
+// whose hashes at a revision differ have different data.
 func ExampleMaintenance_defragment() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

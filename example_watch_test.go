@@ -12,7 +12,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// This watch begins at the revision after that of a Get, so that it misses no change.
+// This watch begins at the next revision after the revision of a Get. Thus the watch misses no
+// change.
 func ExampleWatcher_watch() {
 	cli, err := clientv3.New(clientv3.Config{Endpoints: exampleEndpoints()})
 	if err != nil {

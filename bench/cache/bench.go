@@ -216,9 +216,9 @@ func (b *bench) manyReaders(ctx context.Context) error {
 	})
 }
 
-// together lets so many callers call op in loops, for the length of a measurement. The text that it
-// returns says how many calls a second there were, and how many messages the client sent for a
-// call.
+// together measures concurrent callers that call op in loops. The parameter callers is their
+// number. The returned text has the number of calls a second, and the number of messages that the
+// client sent for each call.
 func (b *bench) together(callers int, op func() error) (string, error) {
 	before := b.sends.n.Load()
 	n, took, err := b.calls(callers, op)
@@ -226,8 +226,9 @@ func (b *bench) together(callers int, op func() error) (string, error) {
 		float64(b.sends.n.Load()-before)/n), err
 }
 
-// calls has each of the callers call op in a loop, for the length of a measurement. It returns the
-// number of all calls and the time from the first call to the end of the last.
+// calls starts goroutines that call op in loops, for the length of a measurement. The parameter
+// callers is the number of goroutines. The results are the number of all calls, and the time from
+// the first call to the end of the last.
 func (b *bench) calls(callers int, op func() error) (float64, time.Duration, error) {
 	var group sync.WaitGroup
 	var calls atomic.Int64

@@ -29,7 +29,7 @@ func (b *bench) intake(ctx context.Context) error {
 				continue
 			}
 		}, func(ctx context.Context) {
-			// Fails only if ctx has ended.
+			// This Get fails only if ctx has ended.
 			_, _ = kv.Get(ctx, prefixOf(n), clientv3.WithPrefix(), clientv3.WithSerializable())
 		}}
 		return b.while(ctx, w, func() error {
@@ -60,7 +60,8 @@ func (b *bench) intake(ctx context.Context) error {
 // upTo returns n, or the number of keys in the largest measured copy if that number is smaller.
 func (b *bench) upTo(n int) int { return min(n, b.keys[len(b.keys)-1]) }
 
-// listInLoops has readers call list without a pause, until stop is called.
+// listInLoops starts goroutines that call the function list again and again, until stop is called.
+// The parameter readers is the number of goroutines.
 func listInLoops(ctx context.Context, list func(context.Context), readers int) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup

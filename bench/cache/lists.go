@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/etcd/client/v3/cache"
 )
 
-// lists reads all keys of a copy, by Fresh and by Snapshot, and compares with a Get of all keys. It
-// does this once while nothing is written, and once while another process writes other keys.
+// lists compares two ways to read all keys of a copy, Fresh and Snapshot, with a Get of all keys.
+// It measures them once without writes, and once while another process writes other keys.
 func (b *bench) lists(ctx context.Context) error {
 	for _, rate := range []int{0, b.rates[0]} {
 		title := fmt.Sprintf("list of %d keys", b.list)

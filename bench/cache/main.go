@@ -27,7 +27,7 @@ import (
 
 // settings is what the flags say.
 type settings struct {
-	keys   []int // number of keys in each copy that single keys are read from
+	keys   []int // how many keys the copies have in the measurement of single reads
 	list   int   // number of keys in the copy that is listed
 	rates  []int // writes a second during the linearizable reads
 	length time.Duration

@@ -26,8 +26,8 @@ type cost struct {
 
 func (c cost) cpuEach() time.Duration { return c.cpu / time.Duration(c.ops) }
 
-// measure calls op again and again for the time length, and at least once. A call counts as batch
-// operations. The quantiles are those of the calls, divided by batch.
+// measure calls op again and again for the time length, and at least once. The parameter batch says
+// how many operations one call is. The quantiles are those of the calls, divided by batch.
 func measure(ctx context.Context, length time.Duration, batch int, op func() error) (cost, error) {
 	runtime.GC()
 	var before, after runtime.MemStats

@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v3/bench/internal/figures"
 )
 
-// meter has the state of the process at the start of what is measured.
+// meter has the state of the process at the start of a measurement.
 type meter struct {
 	at     time.Time
 	cpu    time.Duration

@@ -101,8 +101,8 @@ func listAll(ctx context.Context, c connection, prefix string, n int) ([]*mvccpb
 	return kvs, err
 }
 
-// closedLoop has each caller call again as soon as it is answered. It counts the goroutines of the
-// sample in the middle of the run.
+// closedLoop measures callers that call op in loops: each call begins when the last call of its
+// caller has returned. It counts the goroutines of the sample in the middle of the run.
 func closedLoop(
 	ctx context.Context, s settings, callers int, op func(ctx context.Context, caller int) error,
 ) (figures.Sample, error) {

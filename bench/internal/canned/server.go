@@ -122,7 +122,8 @@ func receive(stream grpc.ServerStream, m proto.Message) error {
 // frame is a marshalled message.
 type frame []byte
 
-// marshal returns m marshalled. It is called with messages of this package, which always marshal.
+// marshal returns m marshalled. It panics if m cannot be marshalled; all messages of this package
+// can.
 func marshal(m proto.Message) frame {
 	b, err := proto.Marshal(m)
 	if err != nil {

@@ -145,8 +145,9 @@ func (w *watchers) sendAll() error {
 	}
 }
 
-// next returns the next message to send. If there is none yet, it returns the time to call next
-// again; the zero time means that the sender waits until it is woken.
+// next returns the next message to send. If there is none yet, the result due is the time at which
+// the sending goroutine must call next again. If due is zero, the sending goroutine waits for
+// w.wake.
 func (w *watchers) next(now time.Time) (message frame, due time.Time, stopped bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -91,7 +91,7 @@ func TestSpreadGoesRoundAllWatches(t *testing.T) {
 }
 
 // TestSenderWaitsForTheEarliestResponse has a stream with three watches that get responses at
-// different rates. The sender looks again when the first of them is due.
+// different rates. The sending goroutine waits until the earliest response is due.
 func TestSenderWaitsForTheEarliestResponse(t *testing.T) {
 	w := &watchers{wake: make(chan struct{}, 1)}
 	for id, key := range []string{"watch/1/10/2/", "watch/1/10/100/", "watch/1/10/1/"} {
