@@ -101,8 +101,8 @@ func fill(t *testing.T, fake *etcdfake.Cluster) {
 	}
 }
 
-// TestStreamsOfANamespace: GetStream delivers all keys of the namespace, from a server with
-// streams, from an older server without them, and if the inner KV is not a client's.
+// TestStreamsOfANamespace: GetStream delivers all keys of the namespace, from a server with streams
+// and from an older server without them. It also does so if the inner KV is not a client's.
 func TestStreamsOfANamespace(t *testing.T) {
 	for server, opts := range map[string][]etcdfake.Option{"streams": nil,
 		"pages": {etcdfake.WithVersion("3.5.21")}} {

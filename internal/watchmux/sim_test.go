@@ -18,9 +18,9 @@ import (
 )
 
 // TestEveryHistoryIsWhole takes random steps of consumers, the server and the network. Each watch
-// must see all events of its key, once, in order, and all events of a revision together. A progress
-// notice must not come before the events up to its revision. Only some servers, the hasty ones,
-// send such early notices; then consumers may get them.
+// must see all events of its key, once, in order, and all events of a revision together. No
+// progress notice may come before the events up to its revision, unless the server itself sends its
+// notices too early (a hasty server).
 func TestEveryHistoryIsWhole(t *testing.T) {
 	ordered, adopted := 0, 0
 	for seed := range uint64(1000) {
