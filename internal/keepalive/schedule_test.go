@@ -70,9 +70,9 @@ func TestLeasesGrantedTogetherShareFewInstants(t *testing.T) {
 	s.check()
 }
 
-// TestRenewalsAreDueAtTheEndOfAStep: a lease is renewed only at multiples of its step, a small part
-// of its TTL. A long step is a multiple of all shorter steps, so leases with different TTLs can be
-// renewed together.
+// TestRenewalsAreDueAtTheEndOfAStep: a lease is renewed only at multiples of its step. The step is
+// a small part of the lease's TTL. A long step is a multiple of all shorter steps, so leases with
+// different TTLs can be renewed together.
 func TestRenewalsAreDueAtTheEndOfAStep(t *testing.T) {
 	for _, ttl := range []int64{1, 2, 3, 5, 60} {
 		t.Run(fmt.Sprint(ttl), func(t *testing.T) {

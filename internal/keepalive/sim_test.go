@@ -79,7 +79,7 @@ func (s *sim) grant(ttl int64) {
 	}
 }
 
-// keep subscribes, as the keeper does.
+// keep subscribes a new probe to the lease id, as the method KeepAlive of the [Keeper] does.
 func (s *sim) keep(id int64, requireLeader bool) (*Subscriber, *probe) {
 	p := &probe{}
 	sub := &Subscriber{sink: p, requireLeader: requireLeader}

@@ -89,7 +89,7 @@ func (s *modelSession) value() string {
 	return s.nonce + "/made"
 }
 
-// put is a call that creates the key, or finds it.
+// put begins a call that creates the key, or finds it.
 func (s *modelSession) put() {
 	s.State.Begin()
 	s.send(s.value())

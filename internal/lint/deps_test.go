@@ -72,7 +72,8 @@ func TestForeignFindsWhatDoesNotBelong(t *testing.T) {
 	}, allowed))
 }
 
-// foreign returns the packages of deps whose modules are not in allowed, and those in neverLinked.
+// foreign returns the paths of the packages in deps that a user's program must not link: packages
+// whose module is not in allowed, and packages in neverLinked.
 func foreign(deps []dep, allowed []string) []string {
 	modules := map[string]bool{"": true}
 	for _, m := range allowed {

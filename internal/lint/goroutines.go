@@ -16,8 +16,8 @@ var (
 // similar types starts one, too.
 func Goroutines(f *File, allowed []string) []string {
 	var found []string
-	// comments of goroutines, by the last line of the statement that starts one: a goroutine that
-	// starts on the next line needs no comment of its own
+	// The variable above maps the last line of a statement that starts a goroutine to the
+	// goroutine's comment. The comment also covers a goroutine that starts on the next line.
 	above := map[int]string{}
 	ast.Inspect(f.AST, func(n ast.Node) bool {
 		stmt, ok := n.(ast.Stmt)

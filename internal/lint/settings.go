@@ -51,7 +51,7 @@ var goroutineFiles = []string{
 	"leasing/kv.go",
 	// acquires, keeps and releases one lease key; the closing function waits
 	"leasing/owner.go",
-	// watches the server for watches of past revisions that a cache no longer has; Close waits
+	// gets events of past revisions, which a cache no longer has, from the server; Close waits
 	"cache/watch_source.go",
 	// relays the server's responses to watches that a cache cannot answer; Close waits
 	"cache/watch_direct.go",

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// stuck is alive and answers no requests.
+// stuck is what a stuck member does: it is alive, but answers no request.
 var stuck = act{waiting: 12, receives: true}
 
 // TestStuckMemberIsEjected: a member that is alive and answers no request, for example while it

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestQueueKeepsOrder lets a queue grow and shrink at random, across its chunks.
+// TestQueueKeepsOrder lets a queue grow and shrink at random. The values fill more than one chunk
+// (an array of values).
 func TestQueueKeepsOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var q queue[int]

@@ -59,8 +59,8 @@ func TestAddressesReachTheConnection(t *testing.T) {
 	assert.Equal(t, "a.example:1", r.OverrideAuthority(resolver.Target{}), "the authority stays")
 }
 
-// TestLastSetWins: whatever the order of concurrent calls, the connection ends with the addresses
-// that the resolver holds.
+// TestLastSetWins: after concurrent calls of Set, in whatever order, the connection has the
+// addresses that the resolver has.
 func TestLastSetWins(t *testing.T) {
 	r := New("", nil, nil)
 	conn := &recorder{}

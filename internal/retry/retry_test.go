@@ -32,7 +32,8 @@ type outcome struct {
 	sent bool
 }
 
-// fakeConn answers the n-th attempt with the n-th outcome, the last one again and again.
+// fakeConn answers the n-th attempt with the n-th outcome of script. It answers all later attempts
+// with the last outcome.
 type fakeConn struct {
 	grpc.ClientConnInterface
 	script []outcome

@@ -32,7 +32,7 @@ type world struct {
 	current     *etcdStream // the latest stream
 	token       uint64      // the generation of the current auth token
 	renewErr    error       // what a renewal of the auth token returns
-	start       time.Time   // the times in record count from here
+	start       time.Time   // the durations in record count from this time
 	record      record
 }
 
@@ -45,7 +45,7 @@ type record struct {
 	probes   int      // calls of Config.ProbeMembers
 	avoided  int      // calls of AvoidLast
 	broken   []error  // for each stream that was replaced, the error that ended it
-	backlogs []int    // for each call of Config.Backlog, how many responses were not taken yet
+	backlogs []int    // for each call of Config.Backlog, how many responses waited for the consumer
 }
 
 // questions returns how many of the requests are for progress.

@@ -285,8 +285,9 @@ func number(args []string, name string) int64 {
 	return 0
 }
 
-// parseResponse reads flags (created, canceled, fragment, no-header) and id=, rev=, compact=,
-// reason=, events=11,12 and the size= of their values. An event "nil" has no key-value.
+// parseResponse makes a response from args. An argument is a flag (created, canceled, fragment,
+// no-header) or id=, rev=, compact=, reason= or events=. The list events=11,nil has an event at
+// revision 11 and an event without a key-value. The argument size= is the size of each value.
 func parseResponse(args []string) *pb.WatchResponse {
 	flag := func(name string) bool { return slices.Contains(args, name) }
 	resp := &pb.WatchResponse{
