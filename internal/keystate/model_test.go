@@ -177,8 +177,8 @@ func (s *modelSession) use(in *Incarnation, at Version, value string) {
 	})
 }
 
-// delete sends a request that deletes the version v of the key. It calls then when the outcome is
-// known, or is lost.
+// delete sends a request that deletes the version v of the key. It calls the function then with
+// true after the deletion is confirmed, and with false if its outcome stays unknown.
 func (s *modelSession) delete(v Version, then func(done bool)) {
 	st := &s.m.store
 	apply := func() {

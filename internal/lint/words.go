@@ -54,7 +54,8 @@ func isText(p string) bool {
 	return base == "Makefile" || base == "run" || base == ".gitignore"
 }
 
-// houseWords are words that comments must not use, because engineers use other words instead.
+// houseWords are words that identifiers and comments must not contain, because engineers use other
+// words instead.
 var houseWords = regexp.MustCompile(`(?i)\b(standing|severed|seat|restless|leftover|lapsed|owing|` +
 	`vetted|agenda|doomed|sweeper|sweep|chores|whereabouts|tenancy|tenant|rescind|haste|` +
 	`last resort|seldom|lest|that which|where there is none|what it owes|` +
