@@ -274,11 +274,9 @@ func (l *lessor) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, err
 	}, nil
 }
 
-// grant makes one lease and returns the answer.
-//
-// If the server chooses the id, the request is sent once: a second request could make a second
-// lease. If the client chooses the id, the request may be sent again like a read, because servers
-// grant each id only once.
+// grant makes one lease and returns the answer. If the server chooses the id, the request is sent
+// once, because a second request could make a second lease. If the client chooses the id, the
+// request may be sent again like a read, because servers grant each id only once.
 //
 // If an attempt makes the lease but its answer is lost, the server refuses the next attempt,
 // because the id is taken. Then grant asks the server for the TTL.

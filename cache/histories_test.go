@@ -41,8 +41,7 @@ type world struct {
 	ctx    context.Context
 	client *clientv3.Client
 	cache  *Cache
-	// version is the version of the servers. Some versions send notices of progress that must not
-	// be trusted.
+	// version is that of the servers. Notices of progress from some versions must not be trusted.
 	version string
 
 	mu     sync.Mutex // guards what follows: hooks run on the goroutines of calls
@@ -107,8 +106,7 @@ func (w *world) decide(*etcdfake.Call) etcdfake.Action {
 	return etcdfake.Pass()
 }
 
-// commit makes one write, which must succeed. It records the revision of the write and the pairs
-// that the range has after it.
+// commit makes one write, which must succeed, and records its revision and the range after it.
 func (m *model) commit(w *world, ops []clientv3.Op) int64 {
 	synctest.Wait() // lets the writer notice that its connection was closed
 	w.setCommitting(true)
@@ -252,8 +250,7 @@ func (w *world) compact() {
 	}
 }
 
-// readFresh makes a fresh read and requires that it contains the last write. If faults delay the
-// read for too long, it requires nothing.
+// readFresh requires that a fresh read has the last write, unless faults delay the read too long.
 func (w *world) readFresh() {
 	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
 	defer cancel()
@@ -278,8 +275,7 @@ func (w *world) step() {
 	case n < 98:
 		w.fault()
 	case !w.cache.listing():
-		// Not during a list: the cache notices a restore by a revision that is too low. By the end
-		// of the list, the new cluster may have passed the revision of the old one.
+		// Not during a list: at its end, the new cluster may have reached a revision that hides it.
 		w.restore()
 	}
 	s := w.cache.Snapshot()
@@ -288,8 +284,7 @@ func (w *world) step() {
 	}
 }
 
-// consume applies each batch of Changes to a map, and compares the map with what the range had at
-// the revision of the batch.
+// consume applies each batch of Changes to a map, which must then equal the range at its revision.
 func (w *world) consume(slow bool, rng *rand.Rand) {
 	fold := map[string]string{}
 	for b, err := range w.cache.Changes(w.ctx) {
@@ -336,8 +331,7 @@ func TestRandomHistories(t *testing.T) {
 	}
 }
 
-// number returns the number in the environment variable name. If the variable is unset, it returns
-// the parameter otherwise.
+// number returns the number in the environment variable name, or the default in otherwise.
 func number(t *testing.T, name string, otherwise uint64) uint64 {
 	text := os.Getenv(name)
 	if text == "" {

@@ -31,9 +31,8 @@ type contender struct {
 	pfx string // the prefix of all keys of the queue, including the slash at its end
 	key string
 
-	// mark is the text with which the value of the session's key begins. For a mutex it is the
-	// session's nonce, which proves which session has written the value. For a candidate of an
-	// election it is empty, because the user chooses the value.
+	// mark begins the value of the session's key. For a mutex it is the session's nonce, which
+	// proves who has written the value. For an election it is empty: the user chooses the value.
 	mark string
 }
 
@@ -42,8 +41,7 @@ func newContender(s *Session, pfx string) contender {
 	return contender{s: s.session, pfx: pfx, key: fmt.Sprintf("%s%x", pfx, s.Lease())}
 }
 
-// The value of a mutex's key is the nonce (a random text) of the session that has written the
-// value, followed by isMade or isFound.
+// The value of a mutex's key is the nonce (a random text) of its writer, then isMade or isFound.
 const (
 	isMade  = "/made"  // the session that has written the value has also created the key
 	isFound = "/found" // another session on the same lease has created the key
@@ -79,11 +77,8 @@ func (c contender) enter(ctx context.Context, val string) (position, error) {
 		c.getOwnAndFirst()))
 }
 
-// tryEnter puts the contender's key if the queue is empty, and returns its position. If the key
-// exists already, it stays in its place. If the queue has only keys of other contenders, tryEnter
-// puts nothing and returns errOccupied.
-//
-// After a success the caller counts as a user of the key, so that clean-up does not delete the key.
+// tryEnter is enter for an empty queue: it puts the contender's key only if the queue has no keys.
+// If the queue has only keys of other contenders, tryEnter puts nothing and returns errOccupied.
 func (c contender) tryEnter(ctx context.Context, val string) (position, error) {
 	return c.put(ctx, val, clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.pfx), "=", 0).WithPrefix()},
@@ -135,10 +130,8 @@ func (c contender) put(ctx context.Context, val string, txn clientv3.Op) (positi
 }
 
 // tooLate returns the error of a put that has failed because the contender's session has ended. It
-// returns nil if the put has failed for another reason.
-//
-// ErrSessionExpired as the cause of ctx is no proof of that. The caller's context may be that of
-// another session, or of a lock of another session. So tooLate also checks this session.
+// returns nil if the put has failed for another reason. The cause of ctx is no proof, because ctx
+// may belong to another session or its lock. So tooLate also checks this session.
 func (c contender) tooLate(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), ErrSessionExpired) {
 		return c.s.over()

@@ -32,8 +32,7 @@ type outcome struct {
 	sent bool
 }
 
-// fakeConn answers the n-th attempt with the n-th outcome of script. It answers all later attempts
-// with the last outcome.
+// fakeConn answers the n-th attempt with the n-th outcome of script, later ones with the last one.
 type fakeConn struct {
 	grpc.ClientConnInterface
 	script []outcome
@@ -322,8 +321,7 @@ func TestContextErrorIsReturnedItself(t *testing.T) {
 	}
 }
 
-// switchingContext has no error until the field over is set. Then its error is that of the field
-// after.
+// switchingContext has no error until over is set. Then it has the error in the field after.
 type switchingContext struct {
 	context.Context
 	after context.Context
@@ -355,8 +353,7 @@ func TestMetadataGoesBesideTheCallers(t *testing.T) {
 	assert.ErrorIs(t, ctx.Err(), context.Canceled)
 }
 
-// TestAttemptsTellWhetherTheirRequestIsRepeated: a request's context carries a value of type
-// attempt. The method Idempotent of this value reports whether the request may be repeated.
+// TestAttemptsTellWhetherTheirRequestIsRepeated: the attempt in a request's context knows it.
 func TestAttemptsTellWhetherTheirRequestIsRepeated(t *testing.T) {
 	type key struct{}
 	c := New(nil, Config{AttemptKey: key{}})
@@ -380,8 +377,7 @@ func TestAttemptsTellWhetherTheirRequestIsRepeated(t *testing.T) {
 	assert.Nil(t, New(nil, Config{}).newAttempt(t.Context(), "", read, nil).Value(key{}))
 }
 
-// TestAttemptsAvoidThePreviousMember: the method Avoid of an attempt returns the member that served
-// the previous attempt.
+// TestAttemptsAvoidThePreviousMember: Avoid returns the member of the previous attempt.
 func TestAttemptsAvoidThePreviousMember(t *testing.T) {
 	c := New(nil, Config{})
 	a := c.newAttempt(t.Context(), "", read, nil)
