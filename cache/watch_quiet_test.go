@@ -15,13 +15,14 @@ import (
 )
 
 // quietWatch opens a watch of a key that does not change, from a revision that is older than the
-// history of the cache.
+// history of the cache. The watch asks for previous values, which sets the watches on the server
+// that are made for it apart from the watch of the cache.
 func (e edge) quietWatch() *randomwatch.Log {
 	for range 5 {
 		e.put("a/busy", "before")
 	}
 	synctest.Wait()
-	return e.follow(e.Context(), "a/quiet", clientv3.WithRev(2))
+	return e.follow(e.Context(), "a/quiet", clientv3.WithRev(2), clientv3.WithPrevKV())
 }
 
 // askProgress asks for progress and gives the answer some time.
@@ -98,9 +99,10 @@ func TestQuietWatchesDoNotReadTheRange(t *testing.T) {
 	}, WithHistory(0))
 }
 
-// watchesOfRange makes the server count the watches of a key range that start at revision 2, and
-// returns the counter. The server opens the watch of the key a/quiet after the delay create. It
-// handles each request for progress as the function progress says.
+// watchesOfRange makes the server count the watches of a key range that start at revision 2 and ask
+// for previous values, and returns the counter. Watches by which the client tests the order of the
+// server's answers ask for none, and are not counted. The server opens the watch of the key a/quiet
+// after the delay create. It handles each request for progress as the function progress says.
 func (e edge) watchesOfRange(
 	create time.Duration, progress func() etcdfake.Action,
 ) *atomic.Int64 {
@@ -110,7 +112,7 @@ func (e edge) watchesOfRange(
 		switch w := req.GetCreateRequest(); {
 		case req.GetProgressRequest() != nil:
 			return progress()
-		case w.GetStartRevision() == 2 && len(w.RangeEnd) > 0:
+		case w.GetStartRevision() == 2 && len(w.RangeEnd) > 0 && w.PrevKv:
 			n.Add(1)
 		case w != nil && string(w.Key) == "a/quiet":
 			return etcdfake.Delay(create)
@@ -161,7 +163,7 @@ func TestSilenceOfAServerEnds(t *testing.T) {
 		e.put("elsewhere", "x")
 		e.cache.startOver("the log is to begin after the last change")
 		time.Sleep(time.Second)
-		l := e.follow(e.Context(), "a/quiet", clientv3.WithRev(2))
+		l := e.follow(e.Context(), "a/quiet", clientv3.WithRev(2), clientv3.WithPrevKV())
 		time.Sleep(5 * time.Minute)
 		require.EqualValues(e, 1, ofRange.Load())
 		require.Equal(e, 2, e.cluster.Member(0).Streams("Watch"))
