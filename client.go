@@ -59,7 +59,7 @@ type clientState struct {
 	user   userOptions
 	rpc    grpc.ClientConnInterface // sends on conn, with retries; unconnected{} if conn is nil
 
-	// read-only after New; nil in a client without a connection, which NewCtxClient makes
+	// read-only after New; nil in a client that NewCtxClient made, which has no connection
 	creds    *endpoint.Credentials
 	tokens   *authtoken.Source // also nil if the Config has neither a token nor a user
 	conn     *grpc.ClientConn

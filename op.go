@@ -190,8 +190,8 @@ const (
 
 // optionRule says which kinds of op refuse an option.
 //
-// The function args returns the option's arguments as the text of a panic shows them, such as
-// "(5)". It reads them from the fields that the option sets. It returns "" if the option is missing
+// The function args returns the option's arguments as a text such as "(5)", for the message of a
+// panic. It reads them from the fields that the option sets. It returns "" if the option is missing
 // or its argument is zero.
 type optionRule struct {
 	option    string

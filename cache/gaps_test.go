@@ -235,8 +235,8 @@ func TestACopyThatIsWrongIsNotFresh(t *testing.T) {
 	})
 }
 
-// TestAuditSurvivesCompactions shows that an audit whose revision is compacted tries a later one,
-// even if nothing in the range changes.
+// TestAuditSurvivesCompactions shows that an audit whose revision is compacted tries again at a
+// later revision, even if nothing in the range changes.
 func TestAuditSurvivesCompactions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := etcdfake.New(t)

@@ -95,9 +95,11 @@ func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more b
 // newestRevision returns the header of a linearizable answer, or nil if the request fails. After a
 // stream has failed, the next stream reads at the revision of this header.
 //
-// The request counts one key, because a page costs more: for a page the server counts all keys to
-// the end of the range. If newestRevision returns nil, the caller reads a page instead. It repeats
-// that read until it succeeds or shows what is wrong.
+// The request only asks for the count of a range with one key. Reading a page would cost more,
+// because the server would count all keys to the end of the range.
+//
+// If newestRevision returns nil, the caller reads a page instead. It repeats that read until it
+// succeeds, or fails with an error that ends the list.
 func (r *reader) newestRevision(from string) *pb.ResponseHeader {
 	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
 	defer cancel()

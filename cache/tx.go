@@ -70,8 +70,8 @@ func (tx *Tx) read(key string) *mvccpb.KeyValue {
 	return kv
 }
 
-// written returns the pair of a key after the recorded write w, and whether the key then exists. If
-// w is a put that keeps the key's old value or lease, written reads the key.
+// written returns what a key is after the recorded write w: its pair, and whether the key exists.
+// If w is a put that keeps the key's old value or lease, written reads the key.
 func (tx *Tx) written(key string, w *write) (*mvccpb.KeyValue, bool) {
 	if w.put == nil {
 		return nil, false

@@ -22,7 +22,8 @@ func (s *serverSource) stop() {
 	}
 }
 
-// sourced is a response that a watch on the server (a source) has received for a group of watches.
+// sourced is a response that a source has received. A source is a watch on the server that is made
+// for a group of the Watcher's watches.
 type sourced struct {
 	source *serverSource
 	resp   clientv3.WatchResponse

@@ -25,7 +25,9 @@ const noticePeriod = 10 * time.Minute
 // server.
 type memoryServer struct {
 	cache *Cache
-	tasks sync.WaitGroup // for each stream, the goroutines that receive from the etcd server
+	// tasks counts the goroutines of all streams that watch on the etcd server, for changes that
+	// the cache no longer has.
+	tasks sync.WaitGroup
 }
 
 // Watch implements pb.WatchClient. The stream ends with ctx.

@@ -18,8 +18,8 @@ func atProxy(member func(*bed) int, change func(*faultnet.Proxy)) step {
 func theLeader(b *bed) int { return b.leader }
 func aFollower(b *bed) int { return b.follower() }
 
-// healed ends the faults of a proxy, and resets its connections. A real connection that has lost
-// packets for seconds would not recover soon, either.
+// healed ends the faults of a proxy, and resets its connections. The reset stands for real
+// networks, where a connection that has lost packets for seconds does not recover soon.
 func healed(p *faultnet.Proxy) { p.Heal(); p.Reset() }
 
 // networkScenarios are faults of the network between the client and the members.

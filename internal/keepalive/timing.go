@@ -56,9 +56,9 @@ func (t *table) attention(e *entry) instant {
 //
 // Too many renewals must not be due at one instant. An instant is full if maxShare of all leases
 // are due at it, and at least minShare leases. If the picked instant is full, renewAt goes back
-// step by step, and returns the first instant that is not full. It goes back no further than now,
-// or than an eighteenth of the TTL after the last request was sent. If all these instants are full,
-// it returns the picked one, or now if that is later.
+// step by step, and returns the first instant that is not full. It does not go back to before
+// now, nor to less than an eighteenth of the TTL after the last request was sent. If all these
+// instants are full, it returns the picked one, or now if that is later.
 func (t *table) renewAt(now instant, e *entry) instant {
 	third, step := e.ttl/renewals, step(e.ttl)
 	margin := time.Duration(jitter * float64(third))

@@ -143,9 +143,9 @@ func failsProbe(members []*Member, m *Member, now time.Time, typical time.Durati
 }
 
 // AnswerProbe notes that a probe has ended, and whether the member answered it. A suspect member
-// that answers becomes healthy or slow. Its stall timeout, the silence after which it becomes
-// suspect, doubles, up to maxStallTimeout. The member's next answer to a request resets the stall
-// timeout.
+// that answers becomes healthy or slow. The member's stall timeout then doubles, up to
+// maxStallTimeout. (A member becomes suspect after a silence of its stall timeout.) The member's
+// next answer to a request resets the stall timeout.
 func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	r := &m.rec
 	r.probing = false

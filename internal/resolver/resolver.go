@@ -30,7 +30,7 @@ type Resolver struct {
 }
 
 // New returns a Resolver for a connection to addresses. serviceConfig is the connection's gRPC
-// service config in JSON. The connection's balancer gets the attributes in a. The connection's
+// service config in JSON. The connection's balancer gets the attributes. The connection's
 // authority is the server name of the first address.
 func New(serviceConfig string, a *attributes.Attributes, addresses []resolver.Address) *Resolver {
 	r := &Resolver{serviceConfig: serviceConfig, attributes: a, addresses: addresses}

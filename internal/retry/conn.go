@@ -126,9 +126,8 @@ func (a *attempt) SetMember(m any) { a.member.Store(m) }
 // none. The balancer prefers another member for this attempt.
 func (a *attempt) Avoid() any { return a.avoid }
 
-// again returns a new attempt to send the request that the attempt a was for. The new attempt
-// avoids the member that was picked for the attempt a. The parameter callers has the caller's call
-// options.
+// again returns another attempt to send the same request. The new attempt avoids the member that
+// was picked for a. The parameter callers has the caller's call options.
 func (a *attempt) again(ctx context.Context, callers []grpc.CallOption) *attempt {
 	next := a.conn.newAttempt(ctx, a.method, a.policy, callers)
 	next.avoid = a.member.Load()

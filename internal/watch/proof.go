@@ -70,8 +70,8 @@ type proof struct {
 	isFirst bool          // the stream was not checked yet
 }
 
-// newProof returns the proof of a new stream: the facts that each tick keeps for the next. A tick
-// is a periodic look at the stream. The first tick is at the time now.
+// newProof returns what the first tick of a new stream needs to know. A tick is a periodic check
+// whether the stream is alive. The first tick is at the time now.
 func newProof(now time.Duration) proof { return proof{due: now, isFirst: true} }
 
 // decide returns what a tick (a periodic look at the stream) must do. The parameter s has the facts

@@ -74,8 +74,8 @@ type stream struct {
 // backlog is how much a consumer has not taken from its channel yet.
 type backlog struct{ responses, bytes int }
 
-// newStream makes the stream of the watches that have the metadata of ctx, which is the context of
-// the first watch. The stream keeps the values of ctx, but does not end with ctx.
+// newStream makes the stream for a watch, and for all later watches with the same metadata. ctx is
+// the context of the first watch. The stream keeps the values of ctx, but does not end with ctx.
 func newStream(ctx context.Context, s *Streams, key string) *stream {
 	st := &stream{owner: s, key: key, target: s.cfg.NewTarget()}
 	var release context.CancelFunc

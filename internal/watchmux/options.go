@@ -44,9 +44,9 @@ func (m *Mux) openOptionsLocked() {
 	m.serial = false
 }
 
-// breakOptionsLocked decides whether the stream has ended because of options in creates. The
-// options are a watch id, and a flag that asks for fragments. They can be the reason only if
-// creates were unanswered.
+// breakOptionsLocked decides whether the stream has ended because of options in create requests.
+// The options are a watch id, and a flag that asks for fragments. Options can be the reason only if
+// a create request was unanswered.
 func (m *Mux) breakOptionsLocked(err error) {
 	if m.doubt = false; len(m.inflight) == 0 {
 		return
@@ -122,9 +122,9 @@ func (m *Mux) strayLocked(id int64) {
 	}
 }
 
-// repeatRefusedLocked handles a refusal that may answer the second create of Overdue. It returns
-// true if Overdue has sent such a create, and that create is unanswered. The caller must then
-// ignore the refusal.
+// repeatRefusedLocked handles a refusal after Overdue has repeated a create request that the server
+// had left unanswered. The refusal may answer either of the two requests. repeatRefusedLocked
+// returns true if one of them is still unanswered. The caller must then ignore the refusal.
 func (m *Mux) repeatRefusedLocked() bool {
 	switch {
 	case !m.ids.repeated || m.ids.settled:

@@ -93,10 +93,10 @@ func (m *Mux) cancelledLocked(id int64) {
 	}
 }
 
-// compactedEarlyLocked queues w again if w may need none of the compacted revisions, and reports
-// whether it did. The server has ended w because the revisions below compacted are gone. But w may
-// have taken over the watch id of a shadow, a second watch for w. That watch began at an earlier
-// revision than w needs.
+// compactedEarlyLocked is called when the server has ended w for a compaction. It queues w again if
+// w needs none of the compacted revisions, and reports whether it did. That is possible if the
+// server's watch was a shadow: a second watch for w, from an earlier revision than w needs. The
+// revisions below the argument compacted are gone.
 func (m *Mux) compactedEarlyLocked(w *Watcher, compacted int64) bool {
 	if !w.early || compacted <= 0 || compacted > w.next {
 		return false

@@ -187,7 +187,7 @@ func (s *sim) look() {
 	}
 }
 
-// connect is the link: it reports a break, or opens the next stream.
+// connect does what the link does: it reports a break to the mux, or opens the next stream.
 func (s *sim) connect() {
 	switch {
 	case s.broken != nil:

@@ -39,7 +39,7 @@ type mixedLoad struct {
 
 const (
 	soakCallers  = 64
-	soakRangeLen = 512 // keys of a kilobyte each
+	soakRangeLen = 512 // keys, each with a value of a kilobyte
 )
 
 // one performs one call, picked by chance.

@@ -14,8 +14,9 @@ import (
 	"go.etcd.io/etcd/client/v3/etcdfake"
 )
 
-// byHand has the methods that TestEveryMethodAnswersAnEmptyRequest skips: two servers never return
-// equal responses to them. Each value says which other test compares the method.
+// byHand has the methods that TestEveryMethodAnswersAnEmptyRequest skips, because the responses of
+// two servers to these methods are never equal. Each value says which other test compares the
+// method.
 var byHand = map[string]string{
 	pb.Watch_Watch_FullMethodName:          "every history has watches",
 	pb.Maintenance_Snapshot_FullMethodName: "etcdutl restores it",

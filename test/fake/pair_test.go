@@ -99,8 +99,8 @@ func (p *pair) call(user, method string, req, resp proto.Message) (proto.Message
 	return got, gotErr
 }
 
-// learn records the IDs and tokens that the two servers have chosen. Later requests then send each
-// server its own.
+// learn records the IDs and tokens that each of the two servers has chosen. Later requests to a
+// server then have the IDs and tokens of that server.
 func (p *pair) learn(req, want, got proto.Message) {
 	switch w := want.(type) {
 	case *pb.AuthenticateResponse:

@@ -35,7 +35,8 @@ var (
 	waiting atomic.Int32
 )
 
-// Loop counts the pairs that one loop handles. It must be used by one goroutine only.
+// Loop counts the key-value pairs that one loop of the caller handles. It must be used by one
+// goroutine only.
 type Loop struct{ left int }
 
 // Start returns a Loop for a loop that is about to begin. The Loop first looks at the clock after a

@@ -70,9 +70,9 @@ func (f *Fill) Least() int64 { return f.least }
 // values.
 func (f *Fill) Size() (keys int, bytes int64) { return f.tree.Len(), f.bytes }
 
-// Page adds the next page, which was read at the given revision. kvs are the pairs from the key
-// that Next returns on, in order. If more is true, the range has more keys after the last pair.
-// Page keeps kvs and its pairs without copying them.
+// Page adds the next page, which was read at the given revision. kvs are its pairs, in order. The
+// page begins at the key that Next returns. If more is true, the range has more keys after the last
+// pair. Page keeps kvs and its pairs without copying them.
 //
 // Page refuses the page and returns false if all pages have been added, or if the revision is lower
 // than Least. In the second case the page must be read again.

@@ -7,7 +7,7 @@
 // failed.
 //
 // So a reader waits for at most two questions. Many readers together cause no more questions than
-// one reader that always waits for an answer.
+// one reader that asks again as soon as it has an answer.
 package question
 
 import (
