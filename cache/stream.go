@@ -43,7 +43,7 @@ func (r *reader) mayStream() bool {
 func (r *reader) streamRest(from string, at *pb.ResponseHeader) (next string, more bool) {
 	for more = true; more && r.mayStream(); at = nil {
 		if at == nil {
-			at = r.newestRevision(from)
+			at = r.newestRevision()
 		}
 		if at == nil {
 			break
@@ -92,25 +92,19 @@ func (r *reader) stream(from string, at *pb.ResponseHeader) (next string, more b
 	return from, true
 }
 
-// newestRevision returns the header of a linearizable answer, or nil if the request fails. After a
-// stream has failed, the next stream reads at the revision of this header.
+// newestRevision returns the header of a linearizable answer. After a stream has failed, the next
+// stream reads at the revision of this header. A page would cost more than this read, because the
+// server would count all keys to the end of the range.
 //
-// The request only asks for the count of a range with one key. Reading a page would cost more,
-// because the server would count all keys to the end of the range.
-//
-// If newestRevision returns nil, the caller reads a page instead. It repeats that read until it
-// succeeds, or fails with an error that ends the list.
-func (r *reader) newestRevision(from string) *pb.ResponseHeader {
-	ctx, cancel := context.WithTimeout(r.ctx, pageTimeout.Base)
-	defer cancel()
-	// The client's KV may answer reads of single keys from memory. But this read must reach the
-	// server, so it reads a range, which has only one key.
-	resp, err := r.linearizable(r.c.get(ctx, from, clientv3.WithRange(from+"\x00"),
-		clientv3.WithCountOnly()))
-	if err != nil {
+// If the read fails, or the answer has a lower revision than an earlier one, newestRevision returns
+// nil. The caller then reads a page, which finds out what is wrong.
+func (r *reader) newestRevision() *pb.ResponseHeader {
+	header, err := r.c.count(r.ctx, pageTimeout.Base)
+	if err != nil || header.Revision < r.least {
 		return nil
 	}
-	return resp.Header
+	r.least = header.Revision
+	return header
 }
 
 // receive returns the next piece of a stream. It returns io.EOF after the last piece, or the error

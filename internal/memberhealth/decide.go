@@ -143,9 +143,10 @@ func failsProbe(members []*Member, m *Member, now time.Time, typical time.Durati
 }
 
 // AnswerProbe notes that a probe has ended, and whether the member answered it. A suspect member
-// that answers becomes healthy or slow. The member's stall timeout then doubles, up to
-// maxStallTimeout. (A member becomes suspect after a silence of its stall timeout.) The member's
-// next answer to a request resets the stall timeout.
+// that answers becomes healthy or slow.
+//
+// AnswerProbe then doubles the stall timeout, up to maxStallTimeout. This is the silence after
+// which the member becomes suspect again. The next answer to a request resets it.
 func (m *Member) AnswerProbe(answered bool, now time.Time) {
 	r := &m.rec
 	r.probing = false
@@ -161,7 +162,7 @@ func (m *Member) AnswerProbe(answered bool, now time.Time) {
 
 // SetLimits sets how many requests each member may have outstanding:
 //   - an ejected member: 0
-//   - a suspect member: 0, if another member has sent something since the suspect fell silent
+//   - a suspect member: 0, if another member has sent something since this one fell silent
 //   - a slow member: 1; SetLimits also sets the time between two of its requests
 //   - any other member: no limit
 //

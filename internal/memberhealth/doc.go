@@ -24,10 +24,10 @@
 // for a member while requests to it are outstanding, or while the member is probed because a stream
 // went silent.
 //
-// A suspect gets no new requests if a peer has sent something since the suspect fell silent.
+// A suspect member gets no new requests if a peer has sent something since the member fell silent.
 //
 // The stall timeout is four times the typical latency, but at least 200 ms. It doubles, up to 2 s,
-// each time a suspect answers a probe, and is reset when the member answers a request.
+// each time a suspect member answers a probe, and is reset when the member answers a request.
 //
 // The typical latency is the median of the latencies of all members. The latency of a member is the
 // number of its outstanding requests divided by its answers a second (Little's law). So no clock is
